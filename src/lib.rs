@@ -1,1 +1,4 @@
-//! x
+//! Proximity.
+pub mod domain;
+pub mod host;
+pub mod tui;
