@@ -1,4 +1,5 @@
 //! Proximity.
 pub mod domain;
 pub mod host;
+pub mod ops;
 pub mod tui;
