@@ -1,1 +1,2 @@
-//! x
+//! Proximity.
+pub mod store;
