@@ -1,7 +1,7 @@
 //! Several processes on one store: killed in the middle of writing, and writing at the same time. The other process is
 //! this test program again, told by the environment what to be.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -17,6 +17,7 @@ pub fn another(role: &str, dir: &Path, words: &str) -> Child {
         .args(["--exact", role, "--ignored", "--nocapture"])
         .env(PLACE, dir)
         .env(WORDS, words)
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap()
@@ -94,11 +95,15 @@ fn no_acknowledged_write_is_lost() {
 fn counter() {
     let Some(dir) = place() else { return };
     let store = Store::open(&dir).unwrap();
+    println!("ready");
+    std::io::stdin().read_line(&mut String::new()).unwrap();
     for _ in 0..200 {
         store
             .write_txn(|tx| {
                 let now: i64 =
                     tx.query_row("SELECT created_ms FROM operator", [], |row| row.get(0))?;
+                // Between reading and writing is where an update gets lost; leave the other time to come in.
+                std::thread::sleep(std::time::Duration::from_micros(300));
                 tx.execute("UPDATE operator SET created_ms = ?1", [now + 1])?;
                 Ok(())
             })
@@ -115,16 +120,26 @@ fn two_processes_count_together() {
             Ok(())
         })
         .unwrap();
-    let children = [
+    let mut children = [
         another("crash::counter", &dir, ""),
         another("crash::counter", &dir, ""),
     ];
-    for child in children {
-        let output = child.wait_with_output().unwrap();
+    for child in &mut children {
+        let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
         assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stdout)
+            lines
+                .map_while(Result::ok)
+                .any(|line| line.ends_with("ready")),
+            "it never got ready"
+        );
+    }
+    for child in &mut children {
+        child.stdin.take().unwrap().write_all(b"go\n").unwrap();
+    }
+    for mut child in children {
+        assert!(
+            child.wait().unwrap().success(),
+            "a count failed; see the panic above"
         );
     }
     let sql = "SELECT created_ms FROM operator";
