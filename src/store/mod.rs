@@ -7,7 +7,7 @@
 //! mod.rs      open, create, the one way to write          place.rs   is this directory safe?
 //! migrate.rs  layouts, oldest to newest                   error.rs   what can go wrong
 //! vault/      slots (ways in) and sealed records          crypto.rs  the only file that names the cipher library
-//! cost, passphrase, words, secret: the small parts of the vault
+//! cost, passphrase, words: the small parts of the vault
 //! ```
 //!
 //! Nothing here is asynchronous, prints, or reads the wall clock. One file per further table family.
@@ -28,14 +28,13 @@ mod error;
 mod migrate;
 mod passphrase;
 mod place;
-mod secret;
 mod vault;
 mod words;
 
 pub use cost::{Cost, calibrate};
 pub use error::StoreError;
 pub use passphrase::check as check_passphrase;
-pub use secret::Secret;
+pub use crate::domain::secret::Secret;
 pub use vault::{NewVault, RecordName, Vault, VaultError, Verified, host_key_path};
 pub use words::RecoveryWords;
 

@@ -6,7 +6,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 /// Bytes that are wiped when dropped and can be read only where [`Secret::expose`] is written.
 ///
 /// ```compile_fail
-/// let secret = proximity::store::Secret::from_text("hunter2".to_owned());
+/// let secret = proximity::domain::secret::Secret::from_text("hunter2".to_owned());
 /// println!("{secret:?}");
 /// ```
 #[derive(Zeroize, ZeroizeOnDrop)]
@@ -35,5 +35,17 @@ impl Secret {
     #[must_use]
     pub fn expose_text(&self) -> Option<&str> {
         std::str::from_utf8(&self.0).ok()
+    }
+
+    /// Number of bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }

@@ -1,0 +1,171 @@
+//! Facts: one piece of news about the outside each. The only thing that changes the World or a pane.
+
+use super::backup::Archive;
+use super::job::{Job, JobId};
+use super::plan::{Plan, Refusal};
+use super::stamp::Stamp;
+use super::world::News;
+
+/// Names a log that can be followed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum LogSource {
+    /// The appliance's dnsmasq.
+    Dnsmasq,
+    /// The appliance's Caddy, access log.
+    Caddy,
+    /// The host's journal.
+    Journal,
+    /// The log of one of our jobs.
+    Job(JobId),
+    /// A file of the host.
+    File(String),
+}
+
+impl LogSource {
+    /// The name on the command line and in the list of sources.
+    pub fn name(&self) -> String {
+        match self {
+            LogSource::Dnsmasq => "dnsmasq".into(),
+            LogSource::Caddy => "caddy".into(),
+            LogSource::Journal => "journal".into(),
+            LogSource::Job(id) => format!("job:{id}"),
+            LogSource::File(path) => format!("file:{path}"),
+        }
+    }
+
+    /// The source of a name; `None` for a name nobody knows.
+    pub fn from_name(name: &str) -> Option<LogSource> {
+        match name {
+            "dnsmasq" => Some(LogSource::Dnsmasq),
+            "caddy" => Some(LogSource::Caddy),
+            "journal" => Some(LogSource::Journal),
+            _ => match name.split_once(':')? {
+                ("job", id) => id.parse().ok().map(LogSource::Job),
+                ("file", path) if !path.is_empty() => Some(LogSource::File(path.into())),
+                _ => None,
+            },
+        }
+    }
+
+    /// The sources the Logs pane offers from the start.
+    pub fn standing() -> [LogSource; 3] {
+        [LogSource::Dnsmasq, LogSource::Caddy, LogSource::Journal]
+    }
+}
+
+/// How following a log goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogState {
+    /// Asked for, no answer yet.
+    Opening,
+    /// Lines come when there are any.
+    Following,
+    /// It ended or could not be opened; why. It is tried again unless `again` is false.
+    Broken {
+        /// Why.
+        why: String,
+        /// Whether it is tried again by itself.
+        again: bool,
+    },
+}
+
+/// One line of a log, raw. Cleaned when drawn, exported as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// The bytes without their line end.
+    pub text: Box<[u8]>,
+}
+
+/// What a person must prove before the console opens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gate {
+    /// Nobody set the store up yet; changes are refused, looking is allowed. Holds what to do.
+    NoStore(String),
+    /// The vault is locked; operator names that may open it.
+    Locked(Vec<String>),
+    /// Open; the operator's name.
+    Open(String),
+    /// The store or vault cannot be used; why and what to do.
+    Broken {
+        /// What is the matter, such as `the store was tampered with`.
+        what: String,
+        /// What to do.
+        hint: String,
+    },
+}
+
+/// One piece of news.
+#[derive(Debug, Clone)]
+pub enum Fact {
+    /// What time it is; `offset_s` is the local zone, seconds east of UTC.
+    Clock {
+        /// Now.
+        now: Stamp,
+        /// Zone.
+        offset_s: i32,
+    },
+    /// Parts of the World.
+    News(Box<News>),
+    /// A refresh began (`true`) or ended.
+    Refreshing(bool),
+    /// The gate.
+    Gate(Gate),
+    /// Unlocking failed; why.
+    UnlockFailed(String),
+    /// Lines of a log in order, and how many were lost before them.
+    Log {
+        /// Which.
+        source: LogSource,
+        /// The lines.
+        lines: Vec<LogLine>,
+        /// Lines dropped before these because nobody could keep up.
+        dropped: u64,
+    },
+    /// How following goes.
+    LogState {
+        /// Which.
+        source: LogSource,
+        /// State.
+        state: LogState,
+    },
+    /// A wish became a plan, or was refused.
+    Planned(Result<Box<Plan>, Refusal>),
+    /// A job was started.
+    Started(JobId),
+    /// Something could not be done: what and why, and what to do.
+    Problem {
+        /// What and why, one sentence.
+        what: String,
+        /// What to do.
+        hint: String,
+    },
+    /// A short message that all went well.
+    Done(String),
+    /// A link, a quorum or a terminal is gone and the program ends.
+    Ended(String),
+}
+
+/// What the operator wishes; becomes a plan or a refusal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    /// Back this guest up.
+    Backup(super::backup::BackupWish),
+    /// Restore this archive beside its original.
+    Restore(super::restore::RestoreWish),
+    /// Start, stop, shut down, reboot.
+    Power(super::power::PowerWish),
+}
+
+/// News about a single archive that a restore needs: the configuration inside it.
+#[derive(Debug, Clone)]
+pub struct ArchiveConf {
+    /// Which.
+    pub archive: Archive,
+    /// The configuration text in it.
+    pub conf: String,
+}
+
+/// Jobs in a list, newest first: what the drawer shows.
+pub fn running(jobs: &[Job]) -> impl Iterator<Item = &Job> {
+    jobs.iter().filter(|j| !j.state.is_final())
+}

@@ -1,0 +1,175 @@
+//! What is wrong, from the World: findings for the Overview, `status` and `doctor`.
+
+use serde::Serialize;
+
+use super::appliance;
+use super::guest::Power;
+use super::job::State;
+use super::world::{Part, Quorum, World};
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Something does not work or is about to.
+    Bad,
+    /// Something wants a look.
+    Warn,
+    /// Something could not be asked, so it is not known to be well.
+    Unknown,
+}
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How bad.
+    pub level: Level,
+    /// What it is about: `storage local`, `guest 101 web`.
+    pub what: String,
+    /// What is the matter and, where there is something, what to do.
+    pub why: String,
+    /// Word of the pane that knows more: `overview`, `logs`, `backups`, `jobs`.
+    pub pane: &'static str,
+}
+
+/// All findings, worst first. An empty list means: everything listed was asked and answered well.
+pub fn findings(world: &World) -> Vec<Finding> {
+    let mut out = Vec::new();
+    let mut add = |level, what: String, why: String, pane| out.push(Finding { level, what, why, pane });
+    unknown_parts(world, &mut add);
+    if let Some(Quorum::NoQuorum) = world.quorum.get() {
+        add(Level::Bad, "quorum".into(), "/etc/pve is read-only: no quorum. Configurations cannot change; start, stop and reading still work".into(), "overview");
+    }
+    guests(world, &mut add);
+    storages(world, &mut add);
+    node(world, &mut add);
+    for job in world.jobs.get().into_iter().flatten().take(8) {
+        let level = match job.state {
+            State::Failed => Level::Bad,
+            State::Warned => Level::Warn,
+            State::Unknown | State::Unreachable => Level::Unknown,
+            _ => continue,
+        };
+        add(level, format!("job {} {}", job.id, job.title()), job.line(), "jobs");
+    }
+    out.sort_by_key(|f| f.level);
+    out
+}
+
+fn unknown_parts(world: &World, add: &mut impl FnMut(Level, String, String, &'static str)) {
+    fn part<T>(name: &str, part: &Part<T>, pane: &'static str, add: &mut impl FnMut(Level, String, String, &'static str)) {
+        if part.is_pending() {
+            return;
+        }
+        if let Err(why) = &part.known {
+            add(Level::Unknown, name.into(), why.clone(), pane);
+        }
+        for gap in &part.gaps {
+            add(Level::Unknown, gap.what.clone(), gap.why.clone(), pane);
+        }
+    }
+    part("node", &world.node, "overview", add);
+    part("quorum", &world.quorum, "overview", add);
+    part("guests", &world.guests, "overview", add);
+    part("storages", &world.storages, "overview", add);
+    part("network", &world.network, "overview", add);
+    part("tasks", &world.tasks, "overview", add);
+    part("backups", &world.archives, "backups", add);
+    part("jobs", &world.jobs, "jobs", add);
+}
+
+fn guests(world: &World, add: &mut impl FnMut(Level, String, String, &'static str)) {
+    let Some(guests) = world.guests.get() else { return };
+    match guests.iter().find(|g| appliance::is_appliance(g)) {
+        None => add(Level::Bad, "appliance".into(), format!("container {} is not there: apps have no DHCP, DNS or way out", appliance::VMID), "overview"),
+        Some(a) if a.power == Power::Stopped => {
+            add(Level::Bad, "appliance".into(), format!("{} is stopped: apps have no DHCP, DNS or way out", a.title()), "overview");
+        }
+        Some(_) => {}
+    }
+    for g in guests {
+        let what = format!("guest {}", g.title());
+        if let Some(lock) = &g.lock {
+            match world.task_on(g.id) {
+                Some(upid) => add(Level::Warn, what.clone(), format!("locked ({lock}) while task {upid} runs"), "overview"),
+                None if world.tasks.get().is_none() => add(Level::Unknown, what.clone(), format!("locked ({lock}); whether a task holds it is not known"), "overview"),
+                None => add(Level::Bad, what.clone(), format!("locked ({lock}) and no task of this node works on it; after a look: pct unlock {}", g.id), "overview"),
+            }
+        }
+        let here = g.node.as_deref().is_none_or(|n| world.node_name().is_none_or(|me| me == n));
+        if g.power == Power::Stopped && g.onboot && !g.template && here && !appliance::is_appliance(g) {
+            add(Level::Warn, what.clone(), "stopped, though it starts with the host".into(), "overview");
+        }
+        if !g.odd_lines.is_empty() {
+            add(Level::Warn, what, format!("configuration has {} line(s) that cannot be read: {}", g.odd_lines.len(), g.odd_lines[0]), "overview");
+        }
+    }
+}
+
+fn storages(world: &World, add: &mut impl FnMut(Level, String, String, &'static str)) {
+    for s in world.storages.get().into_iter().flatten().filter(|s| !s.disabled) {
+        match &s.space {
+            Err(why) => add(Level::Unknown, format!("storage {}", s.id), why.clone(), "overview"),
+            Ok(space) if space.total > 0 => {
+                let percent = space.used.saturating_mul(100) / space.total;
+                let level = if percent >= 95 { Level::Bad } else if percent >= 85 { Level::Warn } else { continue };
+                add(level, format!("storage {}", s.id), format!("{percent} % full, {} left", super::stamp::bytes(space.avail)), "overview");
+            }
+            Ok(_) => {}
+        }
+    }
+}
+
+fn node(world: &World, add: &mut impl FnMut(Level, String, String, &'static str)) {
+    let Some(node) = world.node.get() else { return };
+    let mut full = |what: &str, part: Option<(u64, u64)>, bad: u64, warn: u64| {
+        let Some((used, total)) = part.filter(|(_, total)| *total > 0) else { return };
+        let percent = used.saturating_mul(100) / total;
+        let level = if percent >= bad { Level::Bad } else if percent >= warn { Level::Warn } else { return };
+        add(level, what.into(), format!("{percent} % used, {} left", super::stamp::bytes(total.saturating_sub(used))), "overview");
+    };
+    full("memory of the node", node.mem, 97, 90);
+    full("root file system", node.root, 95, 85);
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::guest::{Guest, Kind};
+    use super::super::stamp::Stamp;
+    use super::super::world::From;
+    use super::*;
+
+    fn world() -> World {
+        let mut appliance = Guest::bare("9999".parse().unwrap(), Kind::Lxc);
+        appliance.power = Power::Running;
+        World { guests: Part::new(vec![appliance], Stamp(1), From::Files), tasks: Part::new(vec![], Stamp(1), From::Files), ..World::default() }
+    }
+
+    #[test]
+    fn silence_is_never_health() {
+        let mut w = world();
+        assert!(findings(&w).is_empty());
+        w.guests = Part::unknown("/etc/pve is empty", Stamp(2));
+        let f = findings(&w);
+        assert_eq!((f.len(), f[0].level), (1, Level::Unknown));
+    }
+
+    #[test]
+    fn a_lock_without_a_task_is_bad_and_without_a_look_unknown() {
+        let mut w = world();
+        let mut g = Guest::bare("101".parse().unwrap(), Kind::Lxc);
+        g.lock = Some("backup".into());
+        w.guests.known.as_mut().unwrap().push(g);
+        assert_eq!(findings(&w)[0].level, Level::Bad);
+        w.tasks = Part::unknown("cannot read", Stamp(1));
+        assert!(findings(&w).iter().all(|f| f.level == Level::Unknown));
+    }
+
+    #[test]
+    fn the_appliance_is_missed() {
+        let mut w = world();
+        w.guests = Part::new(vec![], Stamp(1), From::Files);
+        assert_eq!(findings(&w)[0].what, "appliance");
+    }
+}

@@ -1,0 +1,25 @@
+//! What Proximity knows and decides: plain data and pure functions.
+//!
+//! No I/O, no async, no clock, no terminal. Times arrive inside facts, text from outside
+//! is cleaned by [`clean`] before anybody draws it.
+
+pub mod appliance;
+pub mod backup;
+pub mod clean;
+pub mod cmd;
+pub mod conf;
+pub mod fact;
+pub mod filter;
+pub mod guest;
+pub mod health;
+pub mod job;
+pub mod log_buffer;
+pub mod plan;
+pub mod power;
+pub mod pve;
+pub mod restore;
+pub mod secret;
+pub mod stamp;
+pub mod storage;
+pub mod task;
+pub mod world;

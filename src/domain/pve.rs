@@ -1,0 +1,104 @@
+//! Every Proxmox command line we run, built from typed parts and nowhere else (TRUST F18, T17).
+
+use super::cmd::Cmd;
+use super::guest::Vmid;
+use super::storage::StorageId;
+use super::task::Upid;
+
+/// `pct VERB ID`.
+pub fn pct(verb: &str, id: Vmid) -> Cmd {
+    Cmd::new("pct", [verb.to_owned(), id.to_string()])
+}
+
+/// `pct exec ID -- ARGV…`: the double dash keeps the guest's words from being read as options.
+pub fn exec<A: Into<String>>(id: Vmid, argv: impl IntoIterator<Item = A>) -> Cmd {
+    let head = ["exec".to_owned(), id.to_string(), "--".to_owned()];
+    Cmd::new("pct", head.into_iter().chain(argv.into_iter().map(Into::into)))
+}
+
+/// Follows files inside a guest from `lines` before their end, through rotation and re-creation.
+pub fn follow_in_guest(id: Vmid, path: &str, lines: u32) -> Cmd {
+    exec(id, ["tail", "-n", &lines.to_string(), "-F", "--", path]).unlimited()
+}
+
+/// Follows the host's journal as one JSON object a line.
+pub fn follow_journal(lines: u32) -> Cmd {
+    Cmd::new("journalctl", ["--no-pager", "--follow", "--output=json", &format!("--lines={lines}")]).unlimited()
+}
+
+/// `vzdump ID …`: zstd, with the guest's name as note, and never pruning what is there (`--remove 0`).
+pub fn vzdump(id: Vmid, storage: &StorageId, mode: &str) -> Cmd {
+    let id = id.to_string();
+    Cmd::new(
+        "vzdump",
+        [id.as_str(), "--storage", storage.as_str(), "--mode", mode, "--compress", "zstd", "--notes-template", "{{guestname}}", "--remove", "0"],
+    )
+    .unlimited()
+}
+
+/// What a restore may set beside the archive itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoreOptions {
+    /// Storage of all volumes.
+    pub storage: StorageId,
+    /// Given explicitly, since the default differs between versions.
+    pub unprivileged: bool,
+    /// New host name.
+    pub hostname: String,
+    /// `(net0, value)` pairs that replace those of the archive.
+    pub nets: Vec<(String, String)>,
+}
+
+/// `pct restore NEW VOLID …`: never `--force`, new hardware addresses, not started with the host.
+pub fn restore(new: Vmid, volid: &str, options: &RestoreOptions) -> Cmd {
+    let unprivileged = if options.unprivileged { "1" } else { "0" };
+    let mut args: Vec<String> = ["restore", &new.to_string(), volid, "--storage", options.storage.as_str(), "--unprivileged", unprivileged, "--unique", "1", "--onboot", "0", "--hostname", &options.hostname]
+        .map(str::to_owned)
+        .into();
+    for (key, value) in &options.nets {
+        args.extend([format!("--{key}"), value.clone()]);
+    }
+    Cmd::new("pct", args).unlimited()
+}
+
+/// `pvesh get PATH --output-format json`.
+pub fn pvesh_get(path: &str, params: &[(&str, &str)]) -> Cmd {
+    let mut args = vec!["get".to_owned(), path.to_owned()];
+    for (key, value) in params {
+        args.extend([format!("--{key}"), (*value).to_owned()]);
+    }
+    args.extend(["--output-format".to_owned(), "json".to_owned()]);
+    Cmd::new("pvesh", args)
+}
+
+/// Status of a task by the API's own words.
+pub fn task_status(upid: &Upid) -> Cmd {
+    pvesh_get(&format!("/nodes/{}/tasks/{upid}/status", upid.node), &[])
+}
+
+/// The configuration inside an archive.
+pub fn extract_config(volid: &str) -> Cmd {
+    Cmd::new("pvesm", ["extractconfig", volid])
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_lines_as_they_will_run() {
+        let id: Vmid = "101".parse().unwrap();
+        let local: StorageId = "local".parse().unwrap();
+        assert_eq!(
+            vzdump(id, &local, "snapshot").shown(),
+            "vzdump 101 --storage local --mode snapshot --compress zstd --notes-template {{guestname}} --remove 0"
+        );
+        let options = RestoreOptions { storage: local, unprivileged: true, hostname: "web-103".into(), nets: vec![] };
+        let line = restore("103".parse().unwrap(), "local:backup/x.tar.zst", &options).shown();
+        assert_eq!(line, "pct restore 103 local:backup/x.tar.zst --storage local --unprivileged 1 --unique 1 --onboot 0 --hostname web-103");
+        assert!(!line.contains("--force"));
+        assert_eq!(exec(id, ["rm", "-rf", "--no-preserve-root"]).args[2], "--");
+        assert_eq!(exec(id, ["a b", "$(x)"]).shown(), "pct exec 101 -- 'a b' '$(x)'");
+    }
+}

@@ -1,0 +1,194 @@
+//! Restore beside: an archive becomes a new guest; the one it was made of is not touched.
+
+use super::backup::Archive;
+use super::conf::parse_lxc;
+use super::fact::ArchiveConf;
+use super::guest::{Guest, Kind, Vmid};
+use super::plan::{Act, Check, Plan, Purpose, Refusal, Risk, Step, Watch};
+use super::pve::{self, RestoreOptions};
+use super::stamp::bytes;
+use super::storage::StorageId;
+use super::world::World;
+
+/// A restore that is wished.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoreWish {
+    /// Which archive.
+    pub volid: String,
+    /// Id of the new guest; `None` takes the lowest free one.
+    pub to: Option<Vmid>,
+    /// Storage of its volumes; `None` takes the one with most room that takes root disks.
+    pub storage: Option<StorageId>,
+    /// Start it and wait until it answers.
+    pub start: bool,
+}
+
+/// The archive of a wish, from the World.
+pub fn archive<'w>(world: &'w World, wish: &RestoreWish) -> Result<&'w Archive, Refusal> {
+    let refuse = |why: String, hint: &str| Refusal::new(format!("restore {}", super::clean::clean(&wish.volid)), why, hint);
+    let archives = world.archives.known.as_ref().map_err(|why| refuse(format!("the backups are unknown: {why}"), "see doctor"))?;
+    archives.iter().find(|a| a.volid == wish.volid).ok_or_else(|| refuse("there is no such archive".into(), "see backup list"))
+}
+
+/// The plan of a restore beside, or why it is refused. `found` is the archive with the configuration inside it.
+pub fn plan(world: &World, wish: &RestoreWish, found: &ArchiveConf) -> Result<Plan, Refusal> {
+    let refuse = |why: String, hint: &str| Refusal::new(format!("restore {}", super::clean::clean(&wish.volid)), why, hint);
+    let from = found.archive.vmid.ok_or_else(|| refuse("its name does not tell which guest it is of".into(), "use pct restore by hand"))?;
+    if found.archive.kind != Some(Kind::Lxc) {
+        return Err(refuse("it is not of a container".into(), "use the Proxmox page for virtual machines"));
+    }
+    if found.archive.size == 0 {
+        return Err(refuse("the archive is empty".into(), "choose another one"));
+    }
+    let old = parse_lxc(from, &found.conf);
+    if !old.mounts.iter().any(|m| m.key == "rootfs") {
+        return Err(refuse("the configuration inside names no root disk".into(), "the archive may be damaged; choose another one"));
+    }
+    let to = new_id(world, wish).map_err(|(why, hint)| refuse(why, hint))?;
+    let storage = choose(world, wish, &old).map_err(|(why, hint)| refuse(why, hint))?;
+    let hostname = beside_name(&old, to);
+    let (nets, mut notes) = unplug_fixed(&old);
+    notes.insert(0, format!("{from} is not touched; the new guest gets new hardware addresses and does not start with the host"));
+    notes.extend(old.not_in_backup().into_iter().map(|m| format!("not in it: {m}")));
+    let options = RestoreOptions { storage: storage.clone(), unprivileged: old.unprivileged == Some(true), hostname: hostname.clone(), nets };
+    let mut steps = vec![Step {
+        title: format!("restore {to} {hostname} from {}", wish.volid),
+        act: Act::Run { cmd: pve::restore(to, &wish.volid, &options), watch: Watch::Restore { vmid: to } },
+        check: Check::Unlocked { vmid: to },
+        undo: Some(pve::pct("destroy", to)),
+        always: true,
+    }];
+    if wish.start {
+        steps.push(Step {
+            title: format!("start {to}"),
+            act: Act::Run { cmd: pve::pct("start", to).limit(120), watch: Watch::Exit },
+            check: Check::Running { vmid: to },
+            undo: Some(pve::pct("stop", to)),
+            always: false,
+        });
+        steps.push(Step { title: format!("wait until {to} answers"), act: Act::Wait { within_s: 90 }, check: Check::Answers { vmid: to }, undo: None, always: false });
+    }
+    Ok(Plan {
+        purpose: Purpose::RestoreBeside,
+        title: format!("restore {from} {} beside as {to} on {storage}", old.label()),
+        guest: to,
+        host: world.place.host.clone(),
+        notes,
+        risk: Risk::Low,
+        steps,
+    })
+}
+
+/// A name that does not take over the original's entry in the DNS: `web-103`, cut to a label's 63 characters.
+fn beside_name(old: &Guest, to: Vmid) -> String {
+    let tail = format!("-{to}");
+    let whole = old.name.as_deref().unwrap_or("guest").split('.').next().unwrap_or("guest");
+    let stem: String = whole.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(63 - tail.len()).collect();
+    let stem = stem.trim_matches('-');
+    format!("{}{tail}", if stem.is_empty() { "guest" } else { stem })
+}
+
+/// Interfaces with a fixed address come up unplugged: two guests with one address break both.
+fn unplug_fixed(old: &Guest) -> (Vec<(String, String)>, Vec<String>) {
+    let fixed = old.nics.iter().filter(|n| n.ip.as_deref().is_some_and(|ip| !matches!(ip, "dhcp" | "manual" | "auto")));
+    fixed
+        .map(|nic| {
+            let words: Vec<&str> = nic.raw.split(',').filter(|w| !w.starts_with("hwaddr=") && !w.starts_with("link_down=")).collect();
+            let note = format!("{} has the fixed address {} and comes up unplugged (link_down=1)", nic.key, nic.ip.as_deref().unwrap_or(""));
+            ((nic.key.clone(), format!("{},link_down=1", words.join(","))), note)
+        })
+        .unzip()
+}
+
+fn new_id(world: &World, wish: &RestoreWish) -> Result<Vmid, (String, &'static str)> {
+    let guests = world.guests.known.as_ref().map_err(|why| (format!("the guests of this host are unknown: {why}"), "see doctor"))?;
+    match wish.to {
+        Some(id) if guests.iter().any(|g| g.id == id) => Err((format!("guest {id} is there already, and restore beside never overwrites"), "choose a free id")),
+        Some(id) => Ok(id),
+        None => world.next_id().ok_or(("no free id".into(), "choose one")),
+    }
+}
+
+fn choose(world: &World, wish: &RestoreWish, old: &Guest) -> Result<StorageId, (String, &'static str)> {
+    let all = world.storages.known.as_ref().map_err(|why| (format!("the storages are unknown: {why}"), "see doctor"))?;
+    let fits = |s: &&super::storage::Storage| s.takes("rootdir") && s.space.is_ok();
+    // The storage it came from, where it still is; else the one with most room.
+    let home = old.mounts.iter().find(|m| m.key == "rootfs").and_then(|m| m.source.split(':').next());
+    let storage = match &wish.storage {
+        Some(id) => all.iter().find(|s| s.id == *id).ok_or_else(|| (format!("there is no storage {id}"), "see status"))?,
+        None => all
+            .iter()
+            .filter(fits)
+            .max_by_key(|s| (Some(s.id.as_str()) == home, s.space.as_ref().map_or(0, |x| x.avail)))
+            .ok_or_else(|| ("no storage that takes root disks answers".to_owned(), "see status for why"))?,
+    };
+    if !storage.takes("rootdir") {
+        return Err((format!("storage {} does not take root disks (content {})", storage.id, storage.content.join(",")), "choose another storage"));
+    }
+    let space = storage.space.as_ref().map_err(|why| (format!("storage {}: {why}", storage.id), "choose another storage"))?;
+    // Thin storages need only what is written; the configured size is the sure side and the one a full disk asks for.
+    let need: u64 = old.mounts.iter().filter(|m| !m.bind).filter_map(|m| m.size).sum();
+    if space.avail < need {
+        return Err((format!("storage {} has {} free and the disks are {}", storage.id, bytes(space.avail), bytes(need)), "make room or choose another storage"));
+    }
+    Ok(storage.id.clone())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::backup::tests::world;
+    use super::super::stamp::Stamp;
+    use super::*;
+
+    fn found(conf: &str) -> ArchiveConf {
+        let volid = "local:backup/vzdump-lxc-101-2026_08_27-02_00_03.tar.zst";
+        let archive = Archive { volid: volid.into(), storage: "local".parse().unwrap(), vmid: "101".parse().ok(), kind: Some(Kind::Lxc), made: Stamp(0), size: 77, notes: None, protected: false };
+        ArchiveConf { archive, conf: conf.into() }
+    }
+
+    fn wish() -> RestoreWish {
+        RestoreWish { volid: found("").archive.volid, to: None, storage: None, start: true }
+    }
+
+    #[test]
+    fn the_plan_as_it_is_shown() {
+        let conf = "hostname: web\nunprivileged: 1\nrootfs: local-lvm:vm-101-disk-0,size=4G\nnet0: name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:00:01,ip=10.0.0.5/24,type=veth\n";
+        insta::assert_snapshot!(plan(&world(), &wish(), &found(conf)).unwrap().lines().join("\n"), @"
+        restore 101 web beside as 100 on local-lvm
+        1 restore 100 web-100 from local:backup/vzdump-lxc-101-2026_08_27-02_00_03.tar.zst
+            $ pct restore 100 local:backup/vzdump-lxc-101-2026_08_27-02_00_03.tar.zst --storage local-lvm --unprivileged 1 --unique 1 --onboot 0 --hostname web-100 --net0 name=eth0,bridge=vmbr0,ip=10.0.0.5/24,type=veth,link_down=1
+            then: 100 exists, without a lock
+            undo: pct destroy 100
+        2 start 100
+            $ pct start 100
+            then: 100 runs
+            undo: pct stop 100
+        3 wait until 100 answers
+            wait, at most 90 s
+            then: 100 runs and answers
+        ! 101 is not touched; the new guest gets new hardware addresses and does not start with the host
+        ! net0 has the fixed address 10.0.0.5/24 and comes up unplugged (link_down=1)
+        ");
+    }
+
+    #[test]
+    fn never_over_something_that_is_there() {
+        let refusal = plan(&world(), &RestoreWish { to: "101".parse().ok(), ..wish() }, &found("rootfs: local-lvm:x,size=4G")).unwrap_err();
+        assert!(refusal.why.contains("never overwrites"));
+        let huge = plan(&world(), &wish(), &found("rootfs: local-lvm:x,size=4T")).unwrap_err();
+        assert!(huge.why.contains("90 GiB free"), "{}", huge.why);
+        assert!(plan(&world(), &wish(), &found("garbage")).unwrap_err().why.contains("no root disk"));
+    }
+
+    #[test]
+    fn names_beside_are_labels() {
+        let mut g = Guest::bare("101".parse().unwrap(), Kind::Lxc);
+        for (name, want) in [(Some("web.example.org"), "web-103"), (None, "guest-103"), (Some("--x;reboot--"), "xreboot-103")] {
+            g.name = name.map(str::to_owned);
+            assert_eq!(beside_name(&g, "103".parse().unwrap()), want);
+        }
+        g.name = Some("a".repeat(200));
+        assert_eq!(beside_name(&g, "103".parse().unwrap()).len(), 63);
+    }
+}

@@ -1,0 +1,231 @@
+//! The World: everything known now. Plain data; each part says as of when, from where, or why it is unknown.
+
+use serde::{Deserialize, Serialize};
+
+use super::backup::Archive;
+use super::guest::{Guest, Vmid};
+use super::job::Job;
+use super::stamp::Stamp;
+use super::storage::{Storage, StorageId};
+use super::task::{TaskSeen, Upid};
+
+/// Where a part of the World was learnt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum From {
+    /// Files of the host: `/etc/pve`, `/proc`, cgroups.
+    Files,
+    /// `pvesh`.
+    Pvesh,
+    /// `pct`, `pvesm`.
+    Pct,
+    /// Nothing was asked yet.
+    Nowhere,
+}
+
+/// One part of the World.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part<T> {
+    /// What was answered, or why nothing is known.
+    pub known: Result<T, String>,
+    /// When it was learnt. For an unknown: when it was last asked.
+    pub as_of: Stamp,
+    /// From where.
+    pub from: From,
+    /// What of it could not be told though the whole could: one line each, what and why.
+    pub gaps: Vec<Gap>,
+}
+
+/// One thing that was asked and could not be told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// What.
+    pub what: String,
+    /// Why.
+    pub why: String,
+}
+
+impl<T> Default for Part<T> {
+    fn default() -> Self {
+        Part { known: Err("not asked yet".into()), as_of: Stamp::default(), from: From::Nowhere, gaps: Vec::new() }
+    }
+}
+
+impl<T> Part<T> {
+    /// A part that was answered.
+    pub fn new(value: T, as_of: Stamp, from: From) -> Self {
+        Part { known: Ok(value), as_of, from, gaps: Vec::new() }
+    }
+
+    /// A part that was asked and could not be told.
+    pub fn unknown(why: impl Into<String>, as_of: Stamp) -> Self {
+        Part { known: Err(why.into()), as_of, from: From::Nowhere, gaps: Vec::new() }
+    }
+
+    /// The same with a list of what could not be told.
+    pub fn with_gaps(mut self, gaps: Vec<Gap>) -> Self {
+        self.gaps = gaps;
+        self
+    }
+
+    /// The value where it is known.
+    pub fn get(&self) -> Option<&T> {
+        self.known.as_ref().ok()
+    }
+
+    /// Whether nothing was asked yet, as opposed to asked in vain.
+    pub fn is_pending(&self) -> bool {
+        matches!(self.from, From::Nowhere) && self.as_of == Stamp::default()
+    }
+}
+
+/// The node: load, memory, root disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// Host name.
+    pub name: String,
+    /// Proxmox version such as `9.1.8`; `None` where it could not be told.
+    pub version: Option<String>,
+    /// Load averages over 1, 5, 15 minutes.
+    pub load: Option<[f32; 3]>,
+    /// Number of processors.
+    pub cpus: Option<u32>,
+    /// Busy and total processor time since boot in clock ticks; two of them make a usage.
+    pub cpu_ticks: Option<(u64, u64)>,
+    /// Memory in use and all, bytes. In use is what is not available.
+    pub mem: Option<(u64, u64)>,
+    /// Swap in use and all, bytes.
+    pub swap: Option<(u64, u64)>,
+    /// Root file system used and total, bytes.
+    pub root: Option<(u64, u64)>,
+    /// Seconds since boot.
+    pub uptime_s: Option<u64>,
+    /// Names this boot, so that a reboot is seen.
+    pub boot_id: Option<String>,
+}
+
+/// Whether the cluster file system may be written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Quorum {
+    /// `/etc/pve/local` is writable.
+    Quorate {
+        /// Nodes by `.members`; 1 for a single node.
+        nodes: u32,
+    },
+    /// It is read-only.
+    NoQuorum,
+}
+
+/// A bridge of the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bridge {
+    /// Interface name.
+    pub name: String,
+    /// `up`, `down`, `unknown` as the kernel says.
+    pub operstate: String,
+}
+
+/// Everything known now.
+#[derive(Debug, Clone, Default)]
+pub struct World {
+    /// Where we are.
+    pub place: Place,
+    /// The node.
+    pub node: Part<Node>,
+    /// Cluster file system.
+    pub quorum: Part<Quorum>,
+    /// All guests known to this node, by id.
+    pub guests: Part<Vec<Guest>>,
+    /// All storages.
+    pub storages: Part<Vec<Storage>>,
+    /// Bridges.
+    pub network: Part<Vec<Bridge>>,
+    /// Proxmox tasks of this node, newest first.
+    pub tasks: Part<Vec<TaskSeen>>,
+    /// Backup archives of containers, newest first.
+    pub archives: Part<Vec<Archive>>,
+    /// Our own jobs, newest first.
+    pub jobs: Part<Vec<Job>>,
+}
+
+/// The host this World is of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// `local`, `demo`, or the address.
+    pub host: String,
+    /// True for the simulated node: everything on the screen says so.
+    pub demo: bool,
+}
+
+/// News of one or more parts of the World from one refresh. Absent parts were not asked.
+#[derive(Debug, Clone, Default)]
+pub struct News {
+    /// The node.
+    pub node: Option<Part<Node>>,
+    /// Cluster file system.
+    pub quorum: Option<Part<Quorum>>,
+    /// Guests.
+    pub guests: Option<Part<Vec<Guest>>>,
+    /// Storages.
+    pub storages: Option<Part<Vec<Storage>>>,
+    /// Bridges.
+    pub network: Option<Part<Vec<Bridge>>>,
+    /// Tasks.
+    pub tasks: Option<Part<Vec<TaskSeen>>>,
+    /// Archives.
+    pub archives: Option<Part<Vec<Archive>>>,
+    /// Jobs.
+    pub jobs: Option<Part<Vec<Job>>>,
+}
+
+impl World {
+    /// Takes news in. A part that could not be told replaces the old value: it *is* unknown now.
+    pub fn learn(&mut self, news: News) {
+        fn put<T>(slot: &mut Part<T>, news: Option<Part<T>>) {
+            if let Some(part) = news {
+                *slot = part;
+            }
+        }
+        put(&mut self.node, news.node);
+        put(&mut self.quorum, news.quorum);
+        put(&mut self.guests, news.guests);
+        put(&mut self.storages, news.storages);
+        put(&mut self.network, news.network);
+        put(&mut self.tasks, news.tasks);
+        put(&mut self.archives, news.archives);
+        put(&mut self.jobs, news.jobs);
+    }
+
+    /// The guest of this id, where guests are known and it is there.
+    pub fn guest(&self, id: Vmid) -> Option<&Guest> {
+        self.guests.get()?.iter().find(|g| g.id == id)
+    }
+
+    /// The storage of this name.
+    pub fn storage(&self, id: &StorageId) -> Option<&Storage> {
+        self.storages.get()?.iter().find(|s| s.id == *id)
+    }
+
+    /// The name of this node, where it is known.
+    pub fn node_name(&self) -> Option<&str> {
+        self.node.get().map(|n| n.name.as_str())
+    }
+
+    /// A Proxmox task that is running on this guest now, if one is listed.
+    pub fn task_on(&self, id: Vmid) -> Option<&Upid> {
+        let id = id.to_string();
+        self.tasks.get()?.iter().find(|t| t.end.is_none() && t.upid.id == id).map(|t| &t.upid)
+    }
+
+    /// Newest archive of this guest.
+    pub fn last_archive(&self, id: Vmid) -> Option<&Archive> {
+        self.archives.get()?.iter().filter(|a| a.vmid == Some(id)).max_by_key(|a| a.made)
+    }
+
+    /// The lowest free VMID from 100 on, as `/cluster/nextid` counts; `None` while guests are unknown.
+    pub fn next_id(&self) -> Option<Vmid> {
+        let taken: std::collections::BTreeSet<u32> = self.guests.get()?.iter().map(|g| g.id.into()).collect();
+        (100..=999_999_999).find(|n| !taken.contains(n)).and_then(|n| Vmid::try_from(n).ok())
+    }
+}

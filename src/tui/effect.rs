@@ -1,0 +1,40 @@
+//! Effects: what a pane asks for. Data, executed elsewhere. It does not grow with features; wishes do.
+
+use crate::domain::fact::{LogSource, Wish};
+use crate::domain::job::JobId;
+use crate::domain::plan::Approved;
+use crate::domain::secret::Secret;
+
+/// One thing that the screen asks for.
+pub enum Effect {
+    /// Ask everything about the host again, now.
+    Refresh,
+    /// Begin (`on`) or end following a log.
+    Follow {
+        /// Which.
+        source: LogSource,
+        /// Begin or end.
+        on: bool,
+    },
+    /// Try to open the vault.
+    Unlock {
+        /// Who.
+        operator: String,
+        /// With what.
+        passphrase: Secret,
+    },
+    /// Close the vault and show the lock screen.
+    Lock,
+    /// Make a plan of a wish; the answer is a [`crate::domain::fact::Fact::Planned`].
+    Plan(Wish),
+    /// Start a job for an allowed plan.
+    Start(Approved),
+    /// Ask a job to end.
+    Cancel(JobId),
+    /// Put text on the clipboard of the operator's terminal.
+    Copy(String),
+    /// Paint everything anew.
+    Repaint,
+    /// Leave.
+    Quit,
+}

@@ -1,0 +1,3 @@
+//! PURE too: keys in, cells out, never awaits.
+
+pub mod effect;
