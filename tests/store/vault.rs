@@ -243,3 +243,34 @@ fn calibration_stays_between_floor_and_default() {
     assert_eq!((cost.passes, cost.lanes), (3, 1));
     assert!(calibrate(100 << 20, || started.elapsed()).is_err());
 }
+
+#[test]
+#[ignore = "measures, checks nothing"]
+fn how_long_an_unlock_takes() {
+    for cost in [Cost::FLOOR, Cost::DEFAULT] {
+        let (_outer, dir, store) = new_store();
+        let key = host_key_path(&dir);
+        let passphrase = &secret(PASSPHRASE);
+        let new = NewVault {
+            host_key: &key,
+            operator: OPERATOR,
+            passphrase,
+            cost,
+            memory_available: ROOMY,
+            now_ms: 0,
+        };
+        Vault::create(&store, &new).unwrap();
+        let times: Vec<u128> = (0..5)
+            .map(|_| {
+                let started = std::time::Instant::now();
+                unlock(&store, &dir, PASSPHRASE).unwrap();
+                started.elapsed().as_millis()
+            })
+            .collect();
+        println!(
+            "{} MiB, {} passes: {times:?} ms",
+            cost.memory_kib / 1024,
+            cost.passes
+        );
+    }
+}
