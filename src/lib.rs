@@ -43,6 +43,7 @@
 
 pub mod domain;
 pub mod host;
+pub mod jobs;
 pub mod ops;
 pub mod store;
 pub mod tui;

@@ -16,21 +16,22 @@ const BACKLOG: u32 = 500;
 /// Pauses between attempts, in seconds; the last one repeats.
 const AGAIN: [u64; 4] = [1, 3, 10, 30];
 
-/// The command that follows a source; `None` for a job's log, which is no command's.
-pub fn command(source: &LogSource) -> Option<Cmd> {
+/// The command that gives the last lines of a source and, where `follow` is set, goes on with what comes;
+/// `None` for a job's log, which is no command's.
+pub fn command(source: &LogSource, lines: u32, follow: bool) -> Option<Cmd> {
     let id = appliance::vmid()?;
     match source {
-        LogSource::Dnsmasq => Some(pve::follow_in_guest(id, appliance::DNSMASQ_LOG, BACKLOG)),
-        LogSource::Caddy => Some(pve::follow_in_guest(id, appliance::CADDY_LOG, BACKLOG)),
-        LogSource::Journal => Some(pve::follow_journal(BACKLOG)),
-        LogSource::File(path) => Some(Cmd::new("tail", ["-n", &BACKLOG.to_string(), "-F", "--", path]).unlimited()),
+        LogSource::Dnsmasq => Some(pve::tail_in_guest(id, appliance::DNSMASQ_LOG, lines, follow)),
+        LogSource::Caddy => Some(pve::tail_in_guest(id, appliance::CADDY_LOG, lines, follow)),
+        LogSource::Journal => Some(pve::journal(lines, follow)),
+        LogSource::File(path) => Some(pve::tail(path, lines, follow)),
         LogSource::Job(_) => None,
     }
 }
 
 /// Follows until `stop` is cancelled or nobody listens.
 pub async fn follow(host: &dyn Host, source: LogSource, facts: mpsc::Sender<Fact>, stop: CancellationToken) {
-    let Some(cmd) = command(&source) else { return };
+    let Some(cmd) = command(&source, BACKLOG, true) else { return };
     let mut pauses = AGAIN.iter().copied();
     let mut pause = AGAIN[0];
     while !stop.is_cancelled() {

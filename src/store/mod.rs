@@ -25,6 +25,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 mod cost;
 mod crypto;
 mod error;
+mod jobs;
 mod migrate;
 mod passphrase;
 mod place;

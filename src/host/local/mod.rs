@@ -15,7 +15,7 @@ use super::{Asked, Cmd, Found, Host, HostError, Look, Output, Pace, Said};
 use crate::domain::job::Process;
 use crate::domain::stamp::Stamp;
 
-pub use process::this_process;
+pub use process::{start_of, this_process};
 
 /// This machine.
 #[derive(Debug, Default)]
@@ -46,6 +46,10 @@ impl Host for LocalHost {
 
     fn look<'a>(&'a self, at: Vec<Look>) -> Asked<'a, Vec<Result<Found, HostError>>> {
         Box::pin(look::look(at, Arc::clone(&self.hung)))
+    }
+
+    fn attach<'a>(&'a self, cmd: Cmd) -> Asked<'a, Result<i32, HostError>> {
+        Box::pin(process::attach(cmd))
     }
 
     fn clock(&self) -> (Stamp, i32) {

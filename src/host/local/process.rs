@@ -48,7 +48,7 @@ pub(super) fn boot_id() -> std::io::Result<String> {
 
 /// Kernel start time of a live process in clock ticks: field 22 of its stat, counted behind the
 /// command name, which may hold blanks and brackets. A zombie has ended.
-pub(super) fn start_of(pid: u32) -> Option<u64> {
+pub fn start_of(pid: u32) -> Option<u64> {
     let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
     let stat = String::from_utf8_lossy(&stat);
     let mut fields = stat.rsplit_once(") ")?.1.split(' ');
@@ -69,11 +69,7 @@ fn spawn(cmd: &Cmd) -> Result<Child, HostError> {
         .stdin(if cmd.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    command.spawn().map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => HostError::Missing { what: cmd.program.clone() },
-        std::io::ErrorKind::PermissionDenied => HostError::Denied { what: cmd.program.clone() },
-        _ => HostError::Io { what: cmd.shown(), why: e.to_string() },
-    })
+    command.spawn().map_err(|e| not_spawned(cmd, &e))
 }
 
 fn signal(child: &Child, group: Option<Pid>, signal: Signal) {
@@ -90,6 +86,29 @@ fn group_of(child: &Child) -> Option<Pid> {
 fn status_code(status: ExitStatus) -> i32 {
     use std::os::unix::process::ExitStatusExt;
     status.code().or_else(|| status.signal().map(|s| 128 + s)).unwrap_or(-1)
+}
+
+/// Runs in the foreground with our own standard streams. Stays in our process group, so that the terminal's
+/// keys reach it; only its TERM is the operator's own.
+pub(super) async fn attach(cmd: Cmd) -> Result<i32, HostError> {
+    let mut command = Command::new(&cmd.program);
+    command.args(&cmd.args).env_clear().envs(ENV).current_dir("/");
+    if let Ok(term) = std::env::var("TERM") {
+        command.env("TERM", term);
+    }
+    let mut child = command.spawn().map_err(|e| not_spawned(&cmd, &e))?;
+    // ^C is for the child; we go on until it ended.
+    let _int = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt());
+    let status = child.wait().await.map_err(|e| HostError::Io { what: cmd.shown(), why: e.to_string() })?;
+    Ok(status_code(status))
+}
+
+fn not_spawned(cmd: &Cmd, e: &std::io::Error) -> HostError {
+    match e.kind() {
+        std::io::ErrorKind::NotFound => HostError::Missing { what: cmd.program.clone() },
+        std::io::ErrorKind::PermissionDenied => HostError::Denied { what: cmd.program.clone() },
+        _ => HostError::Io { what: cmd.shown(), why: e.to_string() },
+    }
 }
 
 /// Reads to the end, keeps the first `keep` bytes, counts the rest.
