@@ -65,8 +65,8 @@ fn pick<T: Copy>(from: &[T], by: u64) -> T {
 fn times(source: Source, second: i64) -> Vec<i64> {
     let h = mix(second as u64, source as u64 + 1);
     let count = match source {
-        Source::Journal => u64::from(h % 3 == 0),
-        _ if h % 29 == 0 => 16,
+        Source::Journal => u64::from(h.is_multiple_of(3)),
+        _ if h.is_multiple_of(29) => 16,
         _ => h % 6,
     };
     let mut times: Vec<i64> = (0..count).map(|n| second * 1000 + (mix(h, n) % 1000) as i64).collect();
@@ -131,7 +131,7 @@ fn dnsmasq(node: &Node, at: Stamp, h: u64, step: u64) -> String {
     let time = syslog_time(node, at);
     let (host, end) = pick(&HOSTS[..5], h >> 8);
     let (ip, mac) = (format!("10.20.0.{end}"), format!("bc:24:11:00:00:{end:02x}"));
-    if h % 5 == 0 {
+    if h.is_multiple_of(5) {
         let text = match step {
             0 => format!("DHCPDISCOVER(eth1) {mac}"),
             1 => format!("DHCPREQUEST(eth1) {ip} {mac}"),
@@ -160,13 +160,13 @@ fn caddy(at: Stamp, h: u64) -> String {
         4..=5 => 404,
         6 => 401,
         // The app answers wrongly every now and then: the finding an operator looks for.
-        _ if app == "nextcloud" && h % 3 == 0 => 502,
+        _ if app == "nextcloud" && h.is_multiple_of(3) => 502,
         _ => 200,
     };
     let (level, msg) = if status >= 500 { ("error", "handled request") } else { ("info", "handled request") };
     let remote = format!("192.168.1.{}", 20 + h % 9);
     let agent = pick(&["Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Nextcloud-android/3.33.0", "git/2.47.3", "curl/8.14.1"], h >> 20);
-    let method = if h % 13 == 0 { "POST" } else { "GET" };
+    let method = if h.is_multiple_of(13) { "POST" } else { "GET" };
     let duration = if status == 502 { 0.0119 } else { (h >> 28 & 0xFFFF) as f64 / 4e5 };
     json!({
         "level": level, "ts": at.0 as f64 / 1000.0, "logger": "http.log.access.log0", "msg": msg,

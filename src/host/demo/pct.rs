@@ -75,7 +75,8 @@ fn status(node: &Node, id: u32, guest: &Guest, verbose: bool) -> Reply {
     let runs = |n: u64| if guest.init.is_some() { n } else { 0 };
     let swap = guest.get("swap").and_then(|s| s.parse::<u64>().ok()).unwrap_or(0) << 20;
     let mut out = format!("cpus: {}\ndisk: {}\ndiskread: 0\ndiskwrite: 0\n", guest.get("cores").unwrap_or("1"), runs(guest.used));
-    for (key, value) in [("lock", guest.get("lock"))] {
+    {
+        let (key, value) = ("lock", guest.get("lock"));
         out += &value.map_or(String::new(), |v| format!("{key}: {v}\n"));
     }
     out += &format!("maxdisk: {}\nmaxmem: {}\nmaxswap: {swap}\nmem: {}\nname: {}\nnetin: 0\nnetout: 0\n", guest.disk(), guest.memory(), runs(guest.mem), guest.name(id));
