@@ -30,6 +30,8 @@ use crate::ops::{planner, refresh};
 use crate::problem::{Kind, Problem, WARNED};
 use crate::store::Store;
 
+pub(crate) use init::unlock;
+
 /// A keyboard-driven console for self-hosted apps on Proxmox VE. Without a command it opens the console.
 #[derive(Parser)]
 #[command(name = "proximity", version, about, disable_help_subcommand = true)]
