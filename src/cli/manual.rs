@@ -6,7 +6,6 @@ use serde_json::json;
 use super::{Ctx, Done, Form, output};
 use crate::config::DEFINITIONS;
 use crate::problem::{Kind, Problem};
-use crate::tui::action::{key_table, keys_text};
 
 static PAGES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/assets/help");
 
@@ -52,13 +51,3 @@ pub(super) fn config(ctx: &Ctx) -> Done {
     Ok(0)
 }
 
-/// All keys of the console, from the one table.
-pub(super) fn keys(ctx: &Ctx) -> Done {
-    if ctx.form == Form::Json {
-        let items: Vec<_> = key_table().iter().map(|b| json!({"keys": b.key_names(), "action": format!("{:?}", b.action), "help": b.help})).collect();
-        output::object(&json!({ "items": items }));
-    } else {
-        output::say(keys_text().trim_end());
-    }
-    Ok(0)
-}

@@ -278,6 +278,11 @@ impl Host for DemoHost {
         })
     }
 
+    fn attach<'a>(&'a self, cmd: Cmd) -> Asked<'a, Result<i32, HostError>> {
+        let why = "the demo has no terminal inside its guests".to_owned();
+        Box::pin(async move { Err(HostError::Io { what: cmd.shown(), why }) })
+    }
+
     fn clock(&self) -> (Stamp, i32) {
         let node = self.lock();
         (node.now(), node.offset_s)
