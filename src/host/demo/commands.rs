@@ -1,7 +1,7 @@
 //! Which command is answered by whom, and the small ones.
 
 use super::super::{Cmd, HostError};
-use super::logs::Source;
+use super::logs::{self, Source};
 use super::node::Node;
 use super::tree::Tree;
 use super::words::{Opts, Reply};
@@ -53,19 +53,28 @@ pub(super) fn begin(node: &mut Node, cmd: &Cmd) -> Result<Answer, HostError> {
         "pvesm" => pvesm::begin(node, &cmd.args).into(),
         "pvesh" => pvesh::begin(node, &cmd.args).into(),
         "pveversion" => Answer::Now(Reply::ok("pve-manager/9.1.8/a8e257e1ab2c0d3e (running kernel: 6.17.2-1-pve)\n")),
-        "journalctl" => journalctl(&cmd.args),
+        "journalctl" => journalctl(node, &cmd.args),
         name @ ("tail" | "cat" | "true") => plain(node, name, &cmd.args),
         _ => return Err(HostError::Missing { what: cmd.program.clone() }),
     })
 }
 
-fn journalctl(args: &[String]) -> Answer {
+fn journalctl(node: &Node, args: &[String]) -> Answer {
     let opts = Opts::read(args);
     let lines = opts.get("lines").or(opts.get("n")).and_then(|n| n.parse().ok()).unwrap_or(10);
     if opts.get("follow").is_some() || opts.get("f").is_some() {
         return Answer::Log(Source::Journal, lines);
     }
-    Answer::Now(Reply::fail(1, "the demo host only follows its journal"))
+    log(node, Source::Journal, lines)
+}
+
+/// The last lines of a log, as `tail` and `journalctl` print them without following.
+pub(super) fn log(node: &Node, source: Source, lines: usize) -> Answer {
+    let now = node.now();
+    if !logs::there(node, source, now) {
+        return Answer::Now(Reply::fail(1, format!("tail: can't open '{}': No such file or directory", crate::domain::appliance::CADDY_LOG)));
+    }
+    Answer::Now(Reply::ok(logs::last(node, source, lines, now).into_iter().map(|l| l + "\n").collect::<String>()))
 }
 
 fn plain(node: &Node, name: &str, args: &[String]) -> Answer {

@@ -1,6 +1,6 @@
 //! `pct`: containers as its recordings show them (facts §2), and a little `qm`.
 
-use super::commands::{Answer, last, tail};
+use super::commands::{Answer, last, log, tail};
 use super::logs::{self, Source};
 use super::node::{Event, Guest, NAME, Node, after, text_of};
 use super::restore;
@@ -185,6 +185,8 @@ fn inside(node: &Node, id: u32, guest: &Guest, program: &str, args: &[String]) -
             match path.as_str() {
                 DNSMASQ_LOG if id == VMID && follow => Answer::Log(Source::Dnsmasq, lines),
                 CADDY_LOG if id == VMID && follow => Answer::Log(Source::Caddy, lines),
+                DNSMASQ_LOG if id == VMID => log(node, Source::Dnsmasq, lines),
+                CADDY_LOG if id == VMID => log(node, Source::Caddy, lines),
                 path => Answer::Now(file(path).map_or_else(|| Reply::fail(1, none(path)), |t| Reply::ok(last(&t, lines)))),
             }
         }
