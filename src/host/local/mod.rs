@@ -104,6 +104,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn children_run_under_the_usual_umask_and_we_do_not() {
+        let ours = rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o077));
+        let out = LocalHost::new().run(sh("umask")).await.unwrap();
+        assert_eq!(out.success().unwrap().out, b"0022\n");
+        assert_eq!(rustix::process::umask(ours).bits(), 0o077);
+    }
+
+    #[tokio::test]
     async fn a_command_that_hangs_is_ended_with_all_its_children() {
         let dir = tempfile::tempdir().unwrap();
         let mark = dir.path().join("pid");

@@ -58,6 +58,17 @@ pub fn start_of(pid: u32) -> Option<u64> {
     fields.nth(18)?.parse().ok()
 }
 
+/// Starts a child under the system's usual umask. Ours is 077, and `pct restore` under 077 makes directories that
+/// an unprivileged guest's own tar cannot enter. Nothing of ours is exposed meanwhile: each file we make names its mode.
+fn under_usual_umask<T>(start: impl FnOnce() -> T) -> T {
+    static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let ours = rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o022));
+    let started = start();
+    rustix::process::umask(ours);
+    started
+}
+
 fn spawn(cmd: &Cmd) -> Result<Child, HostError> {
     let mut command = Command::new(&cmd.program);
     command
@@ -69,7 +80,7 @@ fn spawn(cmd: &Cmd) -> Result<Child, HostError> {
         .stdin(if cmd.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    command.spawn().map_err(|e| not_spawned(cmd, &e))
+    under_usual_umask(|| command.spawn()).map_err(|e| not_spawned(cmd, &e))
 }
 
 fn signal(child: &Child, group: Option<Pid>, signal: Signal) {
@@ -96,7 +107,7 @@ pub(super) async fn attach(cmd: Cmd) -> Result<i32, HostError> {
     if let Ok(term) = std::env::var("TERM") {
         command.env("TERM", term);
     }
-    let mut child = command.spawn().map_err(|e| not_spawned(&cmd, &e))?;
+    let mut child = under_usual_umask(|| command.spawn()).map_err(|e| not_spawned(&cmd, &e))?;
     // ^C is for the child; we go on until it ended.
     let _int = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt());
     let status = child.wait().await.map_err(|e| HostError::Io { what: cmd.shown(), why: e.to_string() })?;
