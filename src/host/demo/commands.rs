@@ -13,8 +13,8 @@ pub(super) enum Answer {
     Now(Reply),
     /// By the task of this UPID, whose lines it shows.
     Task(String),
-    /// By a log that does not end.
-    Log(Source, usize),
+    /// By the last lines of a log, and by what comes if it is followed.
+    Log(Source, usize, bool),
     /// By a file that is followed from so many lines before its end.
     File(String, usize),
 }
@@ -32,7 +32,7 @@ impl From<Result<String, Reply>> for Answer {
 }
 
 /// Programs of the node.
-const PROGRAMS: [&str; 10] = ["pct", "qm", "vzdump", "pvesm", "pvesh", "pveversion", "journalctl", "tail", "cat", "true"];
+const PROGRAMS: [&str; 11] = ["pct", "qm", "lxc-info", "vzdump", "pvesm", "pvesh", "pveversion", "journalctl", "tail", "cat", "true"];
 
 /// Whether the program is there.
 pub(super) fn known(cmd: &Cmd) -> bool {
@@ -49,6 +49,7 @@ pub(super) fn begin(node: &mut Node, cmd: &Cmd) -> Result<Answer, HostError> {
     Ok(match name(cmd) {
         "pct" => pct::begin(node, &cmd.args),
         "qm" => pct::qm(node, &cmd.args).into(),
+        "lxc-info" => Answer::Now(pct::lxc_info(node, &cmd.args)),
         "vzdump" => vzdump::begin(node, &cmd.args).into(),
         "pvesm" => pvesm::begin(node, &cmd.args).into(),
         "pvesh" => pvesh::begin(node, &cmd.args).into(),
@@ -62,10 +63,7 @@ pub(super) fn begin(node: &mut Node, cmd: &Cmd) -> Result<Answer, HostError> {
 fn journalctl(args: &[String]) -> Answer {
     let opts = Opts::read(args);
     let lines = opts.get("lines").or(opts.get("n")).and_then(|n| n.parse().ok()).unwrap_or(10);
-    if opts.get("follow").is_some() || opts.get("f").is_some() {
-        return Answer::Log(Source::Journal, lines);
-    }
-    Answer::Now(Reply::fail(1, "the demo host only follows its journal"))
+    Answer::Log(Source::Journal, lines, opts.get("follow").is_some() || opts.get("f").is_some())
 }
 
 fn plain(node: &Node, name: &str, args: &[String]) -> Answer {
