@@ -17,7 +17,7 @@
 //!
 //! # The circle
 //!
-//! key → Action → Pane → Effect → ([`run`]) → Job or Op → Host → Fact → World → screen.
+//! key → Action → Pane → Effect → (`run`) → Job or Op → Host → Fact → World → screen.
 //! The command line is the same circle without a screen: arguments → wish → plan → job → text or JSON ([`cli`]).
 //!
 //! # Who may use whom
@@ -41,9 +41,13 @@
 //!
 //! `Cmd` is pure data and lives in the domain, since plans hold commands; `host` lends it on.
 
+pub mod cli;
+pub mod config;
 pub mod domain;
 pub mod host;
 pub mod jobs;
 pub mod ops;
+pub mod problem;
+
 pub mod store;
 pub mod tui;

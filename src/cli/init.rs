@@ -118,11 +118,11 @@ pub(super) fn vault_status(ctx: &Ctx, open: &Open) -> Done {
     let passphrase = secrets::passphrase(open.passphrase_fd, &format!("passphrase of {operator}"))?;
     let vault = unlock(ctx, &store, &operator, &passphrase)?;
     let found = vault.verify_all(&store)?;
-    let bad: Vec<String> = found.bad_slots.iter().map(ToString::to_string).chain(found.bad_records.iter().map(|(name, e)| format!("{name}: {e}"))).collect();
+    let bad: Vec<String> = found.bad_slots.iter().map(ToString::to_string).chain(found.failed.iter().map(|(name, e)| format!("{}.{}: {e}", name.table, name.column))).collect();
     if ctx.form == Form::Json {
-        output::object(&json!({"operator": operator, "opened": true, "records": found.good, "bad": bad}));
+        output::object(&json!({"operator": operator, "opened": true, "records": found.opened, "bad": bad}));
     } else {
-        output::say(&format!("opened by {operator}; {} record(s) open", found.good));
+        output::say(&format!("opened by {operator}; {} record(s) open", found.opened));
     }
     match bad.first() {
         None => Ok(0),

@@ -50,3 +50,4 @@ pub(super) fn config(ctx: &Ctx) -> Done {
     }
     Ok(0)
 }
+
