@@ -1,7 +1,7 @@
 //! Which command is answered by whom, and the small ones.
 
 use super::super::{Cmd, HostError};
-use super::logs::{self, Source};
+use super::logs::Source;
 use super::node::Node;
 use super::tree::Tree;
 use super::words::{Opts, Reply};
@@ -13,8 +13,8 @@ pub(super) enum Answer {
     Now(Reply),
     /// By the task of this UPID, whose lines it shows.
     Task(String),
-    /// By a log that does not end.
-    Log(Source, usize),
+    /// By the last lines of a log, and by what comes if it is followed.
+    Log(Source, usize, bool),
     /// By a file that is followed from so many lines before its end.
     File(String, usize),
 }
@@ -32,7 +32,7 @@ impl From<Result<String, Reply>> for Answer {
 }
 
 /// Programs of the node.
-const PROGRAMS: [&str; 10] = ["pct", "qm", "vzdump", "pvesm", "pvesh", "pveversion", "journalctl", "tail", "cat", "true"];
+const PROGRAMS: [&str; 11] = ["pct", "qm", "lxc-info", "vzdump", "pvesm", "pvesh", "pveversion", "journalctl", "tail", "cat", "true"];
 
 /// Whether the program is there.
 pub(super) fn known(cmd: &Cmd) -> bool {
@@ -49,32 +49,21 @@ pub(super) fn begin(node: &mut Node, cmd: &Cmd) -> Result<Answer, HostError> {
     Ok(match name(cmd) {
         "pct" => pct::begin(node, &cmd.args),
         "qm" => pct::qm(node, &cmd.args).into(),
+        "lxc-info" => Answer::Now(pct::lxc_info(node, &cmd.args)),
         "vzdump" => vzdump::begin(node, &cmd.args).into(),
         "pvesm" => pvesm::begin(node, &cmd.args).into(),
         "pvesh" => pvesh::begin(node, &cmd.args).into(),
         "pveversion" => Answer::Now(Reply::ok("pve-manager/9.1.8/a8e257e1ab2c0d3e (running kernel: 6.17.2-1-pve)\n")),
-        "journalctl" => journalctl(node, &cmd.args),
+        "journalctl" => journalctl(&cmd.args),
         name @ ("tail" | "cat" | "true") => plain(node, name, &cmd.args),
         _ => return Err(HostError::Missing { what: cmd.program.clone() }),
     })
 }
 
-fn journalctl(node: &Node, args: &[String]) -> Answer {
+fn journalctl(args: &[String]) -> Answer {
     let opts = Opts::read(args);
     let lines = opts.get("lines").or(opts.get("n")).and_then(|n| n.parse().ok()).unwrap_or(10);
-    if opts.get("follow").is_some() || opts.get("f").is_some() {
-        return Answer::Log(Source::Journal, lines);
-    }
-    log(node, Source::Journal, lines)
-}
-
-/// The last lines of a log, as `tail` and `journalctl` print them without following.
-pub(super) fn log(node: &Node, source: Source, lines: usize) -> Answer {
-    let now = node.now();
-    if !logs::there(node, source, now) {
-        return Answer::Now(Reply::fail(1, format!("tail: can't open '{}': No such file or directory", crate::domain::appliance::CADDY_LOG)));
-    }
-    Answer::Now(Reply::ok(logs::last(node, source, lines, now).into_iter().map(|l| l + "\n").collect::<String>()))
+    Answer::Log(Source::Journal, lines, opts.get("follow").is_some() || opts.get("f").is_some())
 }
 
 fn plain(node: &Node, name: &str, args: &[String]) -> Answer {

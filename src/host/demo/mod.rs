@@ -80,7 +80,7 @@ impl DemoHost {
                 reply.status
             }
             Answer::Task(upid) => self.watch(&upid, io).await,
-            Answer::Log(source, lines) => self.follow(source, lines, io).await,
+            Answer::Log(source, lines, on) => self.follow(source, lines, on, io).await,
             Answer::File(path, lines) => self.follow_file(&path, lines, io).await,
         })
     }
@@ -119,8 +119,8 @@ impl DemoHost {
         }
     }
 
-    /// Shows a log from so many lines before its end, until it is told to stop or the log breaks.
-    async fn follow(&self, source: Source, lines: usize, io: &mut Io) -> i32 {
+    /// Shows a log from so many lines before its end; where it goes `on`, until it is told to stop or the log breaks.
+    async fn follow(&self, source: Source, lines: usize, on: bool, io: &mut Io) -> i32 {
         let path = crate::domain::appliance::CADDY_LOG;
         let (first, mut seen, there) = {
             let node = self.lock();
@@ -132,6 +132,9 @@ impl DemoHost {
             return 1;
         }
         let mut heard = io.out(first.iter().map(String::as_str)).await;
+        if !on {
+            return 0;
+        }
         while heard {
             let wait = self.lock().until(logs::next(source, seen));
             tokio::select! {

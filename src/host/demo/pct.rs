@@ -1,6 +1,6 @@
 //! `pct`: containers as its recordings show them (facts §2), and a little `qm`.
 
-use super::commands::{Answer, last, log, tail};
+use super::commands::{Answer, last, tail};
 use super::logs::{self, Source};
 use super::node::{Event, Guest, NAME, Node, after, text_of};
 use super::restore;
@@ -183,10 +183,8 @@ fn inside(node: &Node, id: u32, guest: &Guest, program: &str, args: &[String]) -
         "tail" => {
             let (lines, follow, path) = tail(args);
             match path.as_str() {
-                DNSMASQ_LOG if id == VMID && follow => Answer::Log(Source::Dnsmasq, lines),
-                CADDY_LOG if id == VMID && follow => Answer::Log(Source::Caddy, lines),
-                DNSMASQ_LOG if id == VMID => log(node, Source::Dnsmasq, lines),
-                CADDY_LOG if id == VMID => log(node, Source::Caddy, lines),
+                DNSMASQ_LOG if id == VMID => Answer::Log(Source::Dnsmasq, lines, follow),
+                CADDY_LOG if id == VMID => Answer::Log(Source::Caddy, lines, follow),
                 path => Answer::Now(file(path).map_or_else(|| Reply::fail(1, none(path)), |t| Reply::ok(last(&t, lines)))),
             }
         }
@@ -195,6 +193,29 @@ fn inside(node: &Node, id: u32, guest: &Guest, program: &str, args: &[String]) -
             format!("lxc-attach: {id}: ../src/lxc/attach.c: lxc_attach_run_command: 1841 No such file or directory - Failed to exec \"{program}\""),
         )),
     }
+}
+
+/// `lxc-info -n ID [-p] [-s] [-H]`.
+pub(super) fn lxc_info(node: &Node, args: &[String]) -> Reply {
+    let has = |word: &str| args.iter().any(|a| a == word);
+    let name = args.iter().position(|a| a == "-n").and_then(|at| args.get(at + 1)).map_or("", String::as_str);
+    let Some(guest) = name.parse().ok().and_then(|id: u32| node.guests.get(&id)).filter(|g| !g.qemu) else {
+        return Reply::fail(1, format!("{name} doesn't exist"));
+    };
+    let (bare, all) = (has("-H"), !has("-p") && !has("-s"));
+    let state = if guest.init.is_some() { "RUNNING" } else { "STOPPED" };
+    let mut out = String::new();
+    let mut put = |wanted: bool, key: &str, value: String| {
+        if wanted {
+            out += &if bare { format!("{value}\n") } else { format!("{:<16}{value}\n", format!("{key}:")) };
+        }
+    };
+    put(all, "Name", name.to_owned());
+    put(all || has("-s"), "State", state.to_owned());
+    if let Some(init) = guest.init {
+        put(all || has("-p"), "PID", init.pid.to_string());
+    }
+    Reply::ok(out)
 }
 
 /// `qm list` and `qm status`, so that machines are not invisible.

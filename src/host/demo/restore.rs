@@ -30,7 +30,7 @@ pub(super) fn begin(node: &mut Node, args: &[String]) -> Result<String, Reply> {
         None => events.push((0.3, Event::End(Err(format!("unable to restore CT {id} - volume '{volid}' does not exist"))))),
         Some(0) => events.extend(garbage(id)),
         Some(_) => {
-            let Some(inside) = node.inside.get(&path).cloned() else {
+            let Some(inside) = node.inside.get(&path).filter(|_| !path.contains("/vzdump-qemu-")).cloned() else {
                 events.push((0.3, Event::End(Err(format!("unable to restore CT {id} - ERROR: archive contains no configuration file")))));
                 return Ok(node.begin("vzrestore", &id.to_string(), events));
             };

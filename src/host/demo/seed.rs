@@ -142,6 +142,7 @@ fn machine_archive(node: &mut Node) {
     let at = night(node, 1, 4, 10);
     let path = format!("/var/lib/vz/dump/{}.vma.zst", node.stem("qemu", 200, at));
     node.disk.insert(format!("{path}.notes"), File { body: Body::Text("home-assistant".into()), modified: at });
+    node.inside.insert(path.clone(), parse(MACHINE));
     node.disk.insert(path, File { body: Body::Sparse(2900 * MIB), modified: after(at, 61.0) });
     let templates = [("debian-13-standard_13.1-2_amd64.tar.zst", 129_710_398), ("alpine-3.22-default_20250617_amd64.tar.xz", 3_283_344)];
     for (name, size) in templates {

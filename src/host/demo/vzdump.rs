@@ -128,6 +128,7 @@ pub(super) fn timeline(node: &Node, wish: &Wish, now: Stamp) -> Vec<(f64, Event)
         return run.events;
     }
     run.at(0.1, Event::Lock(id, Some("backup")));
+    run.at(0.1, interrupted(id));
     head(&mut run, node);
     write(&mut run, node);
     run.events.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -143,6 +144,12 @@ fn failed(at: f64, id: u32, text: &str) -> Vec<(f64, Event)> {
         (at + 0.1, say(NOTIFIED)),
         (at + 0.1, Event::End(Err("job errors".into()))),
     ]
+}
+
+/// What a TERM does while there is nothing but the lock to take back.
+fn interrupted(id: u32) -> Event {
+    let end = failed(0.0, id, "interrupted by signal").into_iter().map(|(_, e)| e);
+    Event::OnTerm([Event::Lock(id, None)].into_iter().chain(end).collect())
 }
 
 /// Name, mount points, mode; their order differs by mode (recordings vzdump-snapshot-ok, vzdump-stop-ok).
@@ -181,7 +188,7 @@ fn write(run: &mut Run<'_>, node: &Node) {
     let (archive, dat) = (run.archive(), run.dat());
     if snapshot {
         run.info(0.5, "create storage snapshot 'vzdump'");
-        run.at(0.8, logical("created."));
+        run.at(0.9, logical("created."));
     }
     if stops {
         run.info(0.5, "stopping virtual guest");
@@ -210,7 +217,10 @@ fn write(run: &mut Run<'_>, node: &Node) {
         tail.insert(tail.len() - 1, log.clone());
         undo.iter().cloned().chain(tail).collect()
     };
-    run.at(0.5, Event::OnTerm(ending(&format!("{command}: interrupted by signal"))));
+    run.at(0.9, Event::OnTerm(ending(&format!("{command}: interrupted by signal"))));
+    // From here on the archive is whole and stays; only the rest is not done any more.
+    run.at(WRITTEN_S, Event::OnTerm(ending("interrupted by signal")));
+    run.at(17.9, interrupted(id));
     if room < size {
         let full = 1.0 + (WRITTEN_S - 1.0) * room as f64 / size as f64;
         run.at(full, say("INFO: zstd: error 70 : Write error : cannot write block : No space left on device"));
@@ -230,7 +240,7 @@ fn write(run: &mut Run<'_>, node: &Node) {
     notes(run, &guest.name(id), &archive);
     if stops {
         run.info(17.3, "restarting vm");
-        run.at(18.2, Event::Power(id, true));
+        run.at(17.9, Event::Power(id, true));
         run.info(18.4, "guest is online again after 17 seconds");
     }
     if snapshot {
