@@ -188,7 +188,7 @@ fn go(cli: Cli) -> Done {
     let config = Config::load(&flags, |name| std::env::var(name).ok())?;
     let host = host(&config)?;
     let ctx = Ctx { config, host, form: g.output, dry_run: g.dry_run, yes: g.yes, name: g.name, no_wait: g.no_wait, read_only: g.read_only };
-    let Some(command) = cli.command else { return Ok(2) };
+    let Some(command) = cli.command else { return crate::run::console(ctx) };
     let runtime = runtime()?;
     let done = runtime.block_on(command_of(ctx, command));
     // A look that hangs must not keep the program alive.
@@ -223,7 +223,7 @@ async fn command_of(ctx: Ctx, command: Command) -> Done {
         Command::Job(job) => job::run(&ctx, job).await,
         Command::Vault(init::Vault::Status(open)) => init::vault_status(&ctx, &open),
         Command::Doctor => doctor::run(&ctx).await,
-        Command::PrintKeys => Ok(0),
+        Command::PrintKeys => manual::keys(&ctx),
         Command::PrintConfig => manual::config(&ctx),
         Command::Manual { topic } => manual::page(topic.as_deref()),
         Command::JobWorker { unit, id } => match crate::jobs::work(&ctx.config.state, id, unit).await {
