@@ -187,6 +187,9 @@ fn go(cli: Cli) -> Done {
     flags.extend(g.mono.then(|| ("mono", "true".to_owned())));
     let config = Config::load(&flags, |name| std::env::var(name).ok())?;
     let host = host(&config)?;
+    if cli.command.is_some() {
+        trace();
+    }
     let ctx = Ctx { config, host, form: g.output, dry_run: g.dry_run, yes: g.yes, name: g.name, no_wait: g.no_wait, read_only: g.read_only };
     let Some(command) = cli.command else { return crate::run::console(ctx) };
     let runtime = runtime()?;
@@ -194,6 +197,14 @@ fn go(cli: Cli) -> Done {
     // A look that hangs must not keep the program alive.
     runtime.shutdown_background();
     done
+}
+
+/// What goes wrong aside goes to standard error as JSON lines: at a worker that is the journal of its unit.
+/// The console has no place for it but the screen.
+fn trace() {
+    let built = tracing_subscriber::fmt().json().with_max_level(tracing::Level::WARN).with_writer(std::io::stderr).with_ansi(false).try_init();
+    // Only fails where somebody traces already.
+    drop(built);
 }
 
 /// The runtime of host, ops and jobs.
