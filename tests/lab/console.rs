@@ -142,7 +142,9 @@ fn a_lost_line_leaves_the_backup_running_and_the_next_console_finds_it() {
     assert_eq!(lab.sh("ls /var/lib/vz/dump | grep -c -e dat$ -e tmp$ || true"), "0");
     assert_eq!(lab.sh("grep -c ^lock: /etc/pve/lxc/101.conf || true"), "0");
 
+    // Apart: Esc and q in one go are Alt-q to every terminal.
     line.press("\u{1b}");
+    line.wait_until(10, "the drawer to close", |t| !t.contains("how it goes"));
     line.press("q");
     wait_for("the console to end", 10, || consoles(&lab) == 0);
     let config = lab.sh("cat /etc/pve/lxc/101.conf");
