@@ -43,6 +43,9 @@ pub fn findings(world: &World) -> Vec<Finding> {
     guests(world, &mut add);
     storages(world, &mut add);
     node(world, &mut add);
+    for archive in world.archives.get().into_iter().flatten().filter(|a| a.size == 0) {
+        add(Level::Bad, format!("backup of {}", archive.vmid.map_or("?".into(), |v| v.to_string())), format!("{} is empty and cannot be restored", super::clean::clean(&archive.volid)), "backups");
+    }
     for job in world.jobs.get().into_iter().flatten().take(8) {
         let level = match job.state {
             State::Failed => Level::Bad,

@@ -16,14 +16,24 @@ pub fn exec<A: Into<String>>(id: Vmid, argv: impl IntoIterator<Item = A>) -> Cmd
     Cmd::new("pct", head.into_iter().chain(argv.into_iter().map(Into::into)))
 }
 
-/// Follows files inside a guest from `lines` before their end, through rotation and re-creation.
-pub fn follow_in_guest(id: Vmid, path: &str, lines: u32) -> Cmd {
-    exec(id, ["tail", "-n", &lines.to_string(), "-F", "--", path]).unlimited()
+/// The last `lines` of a file inside a guest; goes on through rotation and re-creation where it follows.
+pub fn tail_in_guest(id: Vmid, path: &str, lines: u32, follow: bool) -> Cmd {
+    let tail = tail(path, lines, follow);
+    let limit_s = tail.limit_s;
+    Cmd { limit_s, ..exec(id, std::iter::once(tail.program).chain(tail.args)) }
 }
 
-/// Follows the host's journal as one JSON object a line.
-pub fn follow_journal(lines: u32) -> Cmd {
-    Cmd::new("journalctl", ["--no-pager", "--follow", "--output=json", &format!("--lines={lines}")]).unlimited()
+/// The last `lines` of a file of the host.
+pub fn tail(path: &str, lines: u32, follow: bool) -> Cmd {
+    let lines = lines.to_string();
+    if follow { Cmd::new("tail", ["-n", &lines, "-F", "--", path]).unlimited() } else { Cmd::new("tail", ["-n", &lines, "--", path]) }
+}
+
+/// The last `lines` of the host's journal as one JSON object a line.
+pub fn journal(lines: u32, follow: bool) -> Cmd {
+    let lines = format!("--lines={lines}");
+    let args = ["--no-pager", "--output=json", &lines];
+    if follow { Cmd::new("journalctl", args.into_iter().chain(["--follow"])).unlimited() } else { Cmd::new("journalctl", args) }
 }
 
 /// `vzdump ID …`: zstd, with the guest's name as note, and never pruning what is there (`--remove 0`).

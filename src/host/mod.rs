@@ -217,6 +217,10 @@ pub trait Host: Send + Sync {
     /// Looks at many things at once, in order: one round trip however far the host is.
     fn look<'a>(&'a self, at: Vec<Look>) -> Asked<'a, Vec<Result<Found, HostError>>>;
 
+    /// Runs a command with the operator's own terminal and gives its exit status; 128+n for a signal.
+    /// Only for a person at a terminal or a script that wants the command's own streams.
+    fn attach<'a>(&'a self, cmd: Cmd) -> Asked<'a, Result<i32, HostError>>;
+
     /// What time it is there, and its zone in seconds east of UTC at that time.
     fn clock(&self) -> (Stamp, i32);
 

@@ -17,5 +17,6 @@ mod input;
 mod list;
 mod pane;
 mod panes;
+pub mod terminal;
 pub mod theme;
 mod words;

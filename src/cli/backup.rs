@@ -1,0 +1,107 @@
+//! `backup`: list, run, restore beside.
+
+use clap::{Subcommand, ValueEnum};
+use serde_json::json;
+
+use super::{Ctx, Done, Form, output, vmid};
+use crate::domain::backup::{Archive, BackupWish, Mode};
+use crate::domain::clean::clean;
+use crate::domain::fact::Wish;
+use crate::domain::guest::Vmid;
+use crate::domain::restore::RestoreWish;
+use crate::domain::stamp::{age, bytes};
+use crate::domain::storage::StorageId;
+use crate::problem::{Kind, Problem};
+
+/// `backup`.
+#[derive(Subcommand)]
+pub(super) enum Backup {
+    /// All archives of containers and machines
+    List {
+        /// Of this guest only
+        #[arg(value_parser = vmid)]
+        guest: Option<Vmid>,
+    },
+    /// Back a guest up
+    Run {
+        /// Its id
+        #[arg(value_parser = vmid)]
+        id: Vmid,
+        /// Where to; the storage with most room if not given
+        #[arg(long)]
+        storage: Option<StorageId>,
+        /// How a running guest is treated
+        #[arg(long, default_value = "snapshot")]
+        mode: How,
+    },
+    /// Restore an archive to a new guest beside its original
+    Restore {
+        /// Volume id of the archive, see backup list
+        volid: String,
+        /// Id of the new guest; the lowest free one if not given
+        #[arg(long, value_parser = vmid)]
+        to: Option<Vmid>,
+        /// Storage of its disks
+        #[arg(long)]
+        storage: Option<StorageId>,
+        /// Leave it stopped
+        #[arg(long)]
+        no_start: bool,
+    },
+}
+
+/// How a running guest is treated.
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum How {
+    /// From a storage snapshot; it goes on running
+    Snapshot,
+    /// Frozen for a moment
+    Suspend,
+    /// Stopped and started again
+    Stop,
+}
+
+pub(super) async fn run(ctx: &Ctx, command: Backup) -> Done {
+    match command {
+        Backup::List { guest } => list(ctx, guest).await,
+        Backup::Run { id, storage, mode } => {
+            let mode = match mode {
+                How::Snapshot => Mode::Snapshot,
+                How::Suspend => Mode::Suspend,
+                How::Stop => Mode::Stop,
+            };
+            ctx.fulfil(Wish::Backup(BackupWish { guest: id, storage, mode })).await
+        }
+        Backup::Restore { volid, to, storage, no_start } => ctx.fulfil(Wish::Restore(RestoreWish { volid, to, storage, start: !no_start })).await,
+    }
+}
+
+async fn list(ctx: &Ctx, guest: Option<Vmid>) -> Done {
+    let world = ctx.world().await;
+    let now = ctx.host.clock().0;
+    let archives: Vec<&Archive> = world.archives.get().into_iter().flatten().filter(|a| guest.is_none() || a.vmid == guest).collect();
+    if ctx.form == Form::Json {
+        let items: Vec<_> = archives.iter().map(|a| {
+            let mut v = json!(a);
+            v["made"] = json!(a.made.rfc3339());
+            v
+        }).collect();
+        output::object(&output::list(&world.archives, "backups", &items));
+    } else {
+        let row = |a: &&Archive| {
+            let flags = if a.size == 0 { "EMPTY" } else if a.protected { "protected" } else { "" };
+            vec![a.vmid.map_or("?".into(), |v| v.to_string()), age(now, a.made), bytes(a.size), flags.into(), clean(&a.volid), clean(a.notes.as_deref().unwrap_or(""))]
+        };
+        let rows: Vec<_> = archives.iter().map(row).collect();
+        if rows.is_empty() && world.archives.get().is_some() {
+            output::say("no backups");
+        } else {
+            output::table(ctx.form, &["GUEST", "AGE", "SIZE", "", "ARCHIVE", "NOTES"], &rows);
+        }
+        output::gaps(&world.archives, "backups");
+    }
+    match &world.archives.known {
+        Ok(_) => Ok(0),
+        Err(why) => Err(Problem::new(Kind::Unreachable, "backups", format!("unknown: {why}"), "see proximity doctor")),
+    }
+}

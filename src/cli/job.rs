@@ -1,0 +1,191 @@
+//! `job`: list, show, log, wait, cancel.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::{Ctx, Done, Form, output, status_of};
+use crate::domain::job::{Job, JobId};
+use crate::domain::stamp::{age, bytes, span};
+use crate::jobs::{JobError, Jobs as Supervisor};
+use crate::problem::Problem;
+
+/// `job`.
+#[derive(Subcommand)]
+pub(super) enum Jobs {
+    /// The newest jobs
+    List,
+    /// One job with its plan
+    Show {
+        /// Its number
+        id: JobId,
+    },
+    /// Its log
+    Log {
+        /// Its number
+        id: JobId,
+        /// Go on until it ended
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Wait until it ended; the exit status is the job's
+    Wait {
+        /// Its number
+        id: JobId,
+        /// Seconds to wait at most; then the exit status is 9
+        #[arg(long, value_name = "S")]
+        within: Option<u64>,
+    },
+    /// Ask it to end
+    Cancel {
+        /// Its number
+        id: JobId,
+    },
+}
+
+pub(super) async fn run(ctx: &Ctx, command: Jobs) -> Done {
+    let jobs = ctx.jobs().await?;
+    match command {
+        Jobs::List => list(ctx, &jobs),
+        Jobs::Show { id } => show(ctx, &job(&jobs, id)?),
+        Jobs::Log { id, follow } => log(&jobs, id, follow).await,
+        Jobs::Wait { id, within } => wait(ctx, &jobs, id, within).await,
+        Jobs::Cancel { id } => {
+            jobs.cancel(id)?;
+            wait(ctx, &jobs, id, Some(30)).await.or_else(|p| if job(&jobs, id)?.state.is_final() { Ok(0) } else { Err(p) })
+        }
+    }
+}
+
+fn job(jobs: &Supervisor, id: JobId) -> Result<Job, Problem> {
+    Ok(jobs.store().job(id)?.ok_or(JobError::NotFound(id))?)
+}
+
+/// A job as JSON.
+pub(super) fn json_of(job: &Job) -> Value {
+    json!({
+        "id": job.id, "title": job.title(), "state": job.state, "created": job.created.rfc3339(), "by": job.order.by,
+        "started": job.life.started.map(|s| s.rfc3339()), "ended": job.life.ended.map(|s| s.rfc3339()),
+        "progress": job.life.progress, "percent": job.life.progress.percent(), "upid": job.life.upid, "unit": job.life.unit, "outcome": job.life.outcome,
+    })
+}
+
+fn list(ctx: &Ctx, jobs: &Supervisor) -> Done {
+    let now = ctx.host.clock().0;
+    let part = jobs.part(now);
+    let all = part.get().map_or(&[][..], Vec::as_slice);
+    if ctx.form == Form::Json {
+        let items: Vec<_> = all.iter().map(json_of).collect();
+        output::object(&output::list(&part, "jobs", &items));
+        return Ok(0);
+    }
+    let rows: Vec<_> = all.iter().map(|j| vec![j.id.to_string(), j.state.word().into(), age(now, j.created), j.title().to_owned(), j.line()]).collect();
+    if rows.is_empty() {
+        output::say("no jobs yet");
+    } else {
+        output::table(ctx.form, &["JOB", "STATE", "AGE", "WHAT", "HOW"], &rows);
+    }
+    output::gaps(&part, "jobs");
+    Ok(0)
+}
+
+fn show(ctx: &Ctx, job: &Job) -> Done {
+    if ctx.form == Form::Json {
+        let mut value = json_of(job);
+        value["plan"] = json!(job.order.plan());
+        output::object(&value);
+        return Ok(0);
+    }
+    output::say(&format!("job {}  {}  {}  allowed by {}", job.id, job.state.word(), job.created.rfc3339(), job.order.by));
+    job.order.plan().lines().iter().for_each(|l| output::say(l));
+    output::say("");
+    output::say(&job.line());
+    if let Some(upid) = &job.life.upid {
+        output::say(&format!("task {upid}"));
+    }
+    if let Some(out) = &job.life.outcome {
+        out.warnings.iter().for_each(|w| output::say(&format!("warning: {w}")));
+        out.not_in_it.iter().for_each(|n| output::say(&format!("not in it: {n}")));
+        out.left.iter().for_each(|l| output::say(&format!("left behind: {l}")));
+        if !out.hint.is_empty() {
+            output::say(&out.hint);
+        }
+    }
+    Ok(0)
+}
+
+async fn log(jobs: &Supervisor, id: JobId, follow: bool) -> Done {
+    job(jobs, id)?;
+    let mut offset = 0;
+    loop {
+        let ended = job(jobs, id)?.state.is_final();
+        let (lines, next) = jobs.logs().lines(id, offset).map_err(|e| Problem::new(crate::problem::Kind::Failed, format!("the log of job {id}"), e.to_string(), ""))?;
+        lines.iter().for_each(|l| output::say(&String::from_utf8_lossy(l)));
+        if next == offset && (ended || !follow) {
+            return Ok(0);
+        }
+        if next == offset {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        offset = next;
+    }
+}
+
+/// Waits for a job's end and tells how it goes: a line that is rewritten at a terminal, plain lines elsewhere,
+/// nothing but the result as JSON. `^C` leaves the job alone.
+pub(super) async fn wait(ctx: &Ctx, jobs: &Arc<Supervisor>, id: JobId, within_s: Option<u64>) -> Done {
+    let begun = Instant::now();
+    let live = ctx.form == Form::Table && std::io::stderr().is_terminal();
+    let mut told = String::new();
+    loop {
+        let now = job(jobs, id)?;
+        if now.state.is_final() {
+            if live && !told.is_empty() {
+                eprint!("\r\x1b[K");
+            }
+            return end(ctx, &now);
+        }
+        let line = progress(&now);
+        if line != told && ctx.form != Form::Json {
+            if live { eprint!("\r\x1b[K{line}") } else { eprintln!("{line}") }
+            told = line;
+        }
+        if within_s.is_some_and(|s| begun.elapsed() >= Duration::from_secs(s)) {
+            return status_of(&now);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(250)) => {}
+            _ = tokio::signal::ctrl_c() => {
+                if live { eprintln!() }
+                eprintln!("job {id} goes on; proximity job wait {id} waits for it, proximity job cancel {id} ends it");
+                return status_of(&now);
+            }
+        }
+        if begun.elapsed().as_secs() % 5 == 4 {
+            jobs.reconcile(ctx.host.as_ref()).await?;
+        }
+    }
+}
+
+fn progress(job: &Job) -> String {
+    let p = &job.life.progress;
+    let percent = p.percent().map_or(String::new(), |n| format!(" ~{n} %"));
+    let written = p.bytes.map_or(String::new(), |n| format!("  {}", bytes(n)));
+    let rate = p.rate.map_or(String::new(), |n| format!("  {}/s", bytes(n)));
+    let eta = p.eta_s().map_or(String::new(), |s| format!("  ~{}", span(s)));
+    format!("job {} {}: {}{percent}{written}{rate}{eta}", job.id, job.title(), p.phase)
+}
+
+fn end(ctx: &Ctx, job: &Job) -> Done {
+    if ctx.form == Form::Json {
+        output::object(&json_of(job));
+    } else if let Some(out) = job.life.outcome.as_ref().filter(|_| matches!(job.state, crate::domain::job::State::Succeeded | crate::domain::job::State::Warned)) {
+        output::say(&format!("{}: {}", job.state.word(), out.what));
+        out.warnings.iter().for_each(|w| output::say(&format!("warning: {w}")));
+        out.not_in_it.iter().for_each(|n| output::say(&format!("not in it: {n}")));
+    }
+    status_of(job)
+}

@@ -1,0 +1,333 @@
+//! The command line: everything the screen can do, with the same words, the same plans and the same jobs.
+
+mod backup;
+mod doctor;
+mod guest;
+mod init;
+mod job;
+mod logs;
+mod manual;
+mod output;
+mod secrets;
+mod status;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::Config;
+use crate::domain::fact::Wish;
+use crate::domain::guest::Vmid;
+use crate::domain::job::{Job, JobId, State};
+use crate::domain::plan::{Approved, Plan, Risk};
+use crate::domain::world::{Place, World};
+use crate::host::Host;
+use crate::host::demo::DemoHost;
+use crate::host::local::LocalHost;
+use crate::jobs::Jobs;
+use crate::ops::{planner, refresh};
+use crate::problem::{Kind, Problem, WARNED};
+use crate::store::Store;
+
+pub(crate) use init::unlock;
+
+/// A keyboard-driven console for self-hosted apps on Proxmox VE. Without a command it opens the console.
+#[derive(Parser)]
+#[command(name = "proximity", version, about, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Args)]
+struct Global {
+    /// The host to work on: local or demo
+    #[arg(long, global = true, value_name = "NAME")]
+    host: Option<String>,
+    /// Directory of store, jobs and keys
+    #[arg(long, global = true, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// How results are printed
+    #[arg(short, long, global = true, value_name = "FORM", default_value = "table")]
+    output: Form,
+    /// Print the plan and change nothing
+    #[arg(long, global = true)]
+    dry_run: bool,
+    /// Approve a plan that interrupts or destroys something
+    #[arg(long, global = true)]
+    yes: bool,
+    /// The name of what is lost, where a plan asks for it
+    #[arg(long, global = true, value_name = "NAME")]
+    name: Option<String>,
+    /// Print the job's number and do not wait for its end
+    #[arg(long, global = true)]
+    no_wait: bool,
+    /// Refuse everything that changes something
+    #[arg(long, global = true)]
+    read_only: bool,
+    /// Draw with ASCII only
+    #[arg(long, global = true)]
+    ascii: bool,
+    /// Draw without colours
+    #[arg(long, global = true)]
+    mono: bool,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// Aligned columns for people
+    Table,
+    /// One JSON object
+    Json,
+    /// Bare lines for screen readers and pipes
+    Plain,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Set up store, vault and first operator, once
+    Init(init::Init),
+    /// What is wrong, then what is running
+    Status,
+    /// Guests: list, show, power, exec, enter
+    #[command(subcommand)]
+    Guest(guest::Guest),
+    /// Backups: list, run, restore beside
+    #[command(subcommand)]
+    Backup(backup::Backup),
+    /// Print or follow logs
+    Logs(logs::Logs),
+    /// Jobs: list, show, log, wait, cancel
+    #[command(subcommand)]
+    Job(job::Jobs),
+    /// The vault: open it and every record in it
+    #[command(subcommand)]
+    Vault(init::Vault),
+    /// Look at everything that Proximity needs, and say what is not well
+    Doctor,
+    /// Print all keys of the console
+    PrintKeys,
+    /// Print the configuration that holds and where each value came from
+    PrintConfig,
+    /// Print a page of the manual, or their list
+    Manual {
+        /// Which page
+        topic: Option<String>,
+    },
+    /// The worker of a job; started by Proximity itself
+    #[command(hide = true)]
+    JobWorker {
+        /// Systemd unit it runs in
+        #[arg(long)]
+        unit: Option<String>,
+        /// The job
+        id: JobId,
+    },
+}
+
+/// What a command works with.
+pub(crate) struct Ctx {
+    pub(crate) config: Config,
+    pub(crate) host: Arc<dyn Host>,
+    pub(crate) form: Form,
+    dry_run: bool,
+    yes: bool,
+    name: Option<String>,
+    no_wait: bool,
+    pub(crate) read_only: bool,
+}
+
+/// The result of a command: its exit status.
+pub(crate) type Done = Result<u8, Problem>;
+
+/// Reads the arguments, does what they say, gives the exit status. Errors are printed here and nowhere else.
+pub fn main() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => return usage(&e),
+    };
+    let form = cli.global.output;
+    match go(cli) {
+        Ok(status) => status,
+        Err(problem) => {
+            if form == Form::Json {
+                eprintln!("{}", problem.json());
+            } else {
+                eprintln!("proximity: {}", problem.text());
+            }
+            problem.kind.status()
+        }
+    }
+}
+
+/// Help and version go to standard output with 0, mistakes to standard error with 2; in JSON where that was asked for.
+fn usage(e: &clap::Error) -> u8 {
+    let args: Vec<String> = std::env::args().collect();
+    let json = args.windows(2).any(|w| (w[0] == "-o" || w[0] == "--output") && w[1] == "json") || args.iter().any(|a| a == "-ojson" || a == "--output=json");
+    if e.use_stderr() && json {
+        let text = e.to_string();
+        let why = text.lines().next().unwrap_or("").trim_start_matches("error: ").to_owned();
+        eprintln!("{}", Problem::new(Kind::Usage, "the command line", why, "see proximity --help").json());
+    } else {
+        let _ = e.print();
+    }
+    if e.use_stderr() { Kind::Usage.status() } else { 0 }
+}
+
+fn go(cli: Cli) -> Done {
+    let g = cli.global;
+    let mut flags: Vec<(&str, String)> = Vec::new();
+    flags.extend(g.host.map(|h| ("host", h)));
+    flags.extend(g.state.map(|s| ("state", s.display().to_string())));
+    flags.extend(g.ascii.then(|| ("ascii", "true".to_owned())));
+    flags.extend(g.mono.then(|| ("mono", "true".to_owned())));
+    let config = Config::load(&flags, |name| std::env::var(name).ok())?;
+    let host = host(&config)?;
+    if cli.command.is_some() {
+        trace();
+    }
+    let ctx = Ctx { config, host, form: g.output, dry_run: g.dry_run, yes: g.yes, name: g.name, no_wait: g.no_wait, read_only: g.read_only };
+    let Some(command) = cli.command else { return crate::run::console(ctx) };
+    let runtime = runtime()?;
+    let done = runtime.block_on(command_of(ctx, command));
+    // A look that hangs must not keep the program alive.
+    runtime.shutdown_background();
+    done
+}
+
+/// What goes wrong aside goes to standard error as JSON lines: at a worker that is the journal of its unit.
+/// The console has no place for it but the screen.
+fn trace() {
+    let built = tracing_subscriber::fmt().json().with_max_level(tracing::Level::WARN).with_writer(std::io::stderr).with_ansi(false).try_init();
+    // Only fails where somebody traces already.
+    drop(built);
+}
+
+/// The runtime of host, ops and jobs.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Problem> {
+    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    built.map_err(|e| Problem::new(Kind::Failed, "the program", format!("no threads: {e}"), "see the limits of this user (ulimit -a)"))
+}
+
+fn host(config: &Config) -> Result<Arc<dyn Host>, Problem> {
+    match config.host.as_str() {
+        "local" => Ok(Arc::new(LocalHost::new())),
+        "demo" => {
+            let (now, offset) = LocalHost::new().clock();
+            Ok(Arc::new(DemoHost::new(now, offset)))
+        }
+        other => Err(Problem::new(Kind::Usage, "--host", format!("'{}' is no host of this version", crate::domain::clean::clean(other)), "give local or demo")),
+    }
+}
+
+async fn command_of(ctx: Ctx, command: Command) -> Done {
+    match command {
+        Command::Init(init) => init::init(&ctx, &init),
+        Command::Status => status::status(&ctx).await,
+        Command::Guest(guest) => guest::run(&ctx, guest).await,
+        Command::Backup(backup) => backup::run(&ctx, backup).await,
+        Command::Logs(logs) => logs::run(&ctx, &logs).await,
+        Command::Job(job) => job::run(&ctx, job).await,
+        Command::Vault(init::Vault::Status(open)) => init::vault_status(&ctx, &open),
+        Command::Doctor => doctor::run(&ctx).await,
+        Command::PrintKeys => manual::keys(&ctx),
+        Command::PrintConfig => manual::config(&ctx),
+        Command::Manual { topic } => manual::page(topic.as_deref()),
+        Command::JobWorker { unit, id } => match crate::jobs::work(&ctx.config.state, id, unit).await {
+            Ok(State::Succeeded) => Ok(0),
+            Ok(State::Warned) => Ok(WARNED),
+            Ok(_) => Ok(Kind::Failed.status()),
+            Err(why) => Err(Problem::new(Kind::Failed, format!("job {id}"), why, "")),
+        },
+    }
+}
+
+impl Ctx {
+    /// The host of this World.
+    pub(crate) fn place(&self) -> Place {
+        Place { host: self.host.name().to_owned(), demo: self.host.is_demo() }
+    }
+
+    /// The jobs: in the store's directory, or in memory for the demo. Jobs whose worker is gone are looked after.
+    pub(crate) async fn jobs(&self) -> Result<Arc<Jobs>, Problem> {
+        let jobs = self.open_jobs()?;
+        if *jobs.store().mode() == crate::store::StoreMode::ReadWrite && !self.read_only {
+            jobs.reconcile(self.host.as_ref()).await?;
+        }
+        Ok(jobs)
+    }
+
+    /// The same without looking after them.
+    pub(crate) fn open_jobs(&self) -> Result<Arc<Jobs>, Problem> {
+        if self.host.is_demo() {
+            return Ok(Arc::new(Jobs::inside(Store::in_memory()?)));
+        }
+        let store = Store::open(&self.config.state)?;
+        Ok(Arc::new(Jobs::of_dir(store, self.config.state.clone())))
+    }
+
+    /// A fresh World, without jobs.
+    pub(crate) async fn world(&self) -> World {
+        let mut world = World { place: self.place(), ..World::default() };
+        world.learn(refresh::refresh(self.host.as_ref()).await);
+        world
+    }
+
+    /// Turns a wish into a plan and, unless only the plan is wanted, into a job; waits for its end.
+    pub(crate) async fn fulfil(&self, wish: Wish) -> Done {
+        let world = self.world().await;
+        let plan = planner::plan(self.host.as_ref(), &world, &wish).await?;
+        if self.dry_run {
+            output::plan(self.form, &plan);
+            return Ok(0);
+        }
+        if self.read_only {
+            return Err(Problem::new(Kind::ReadOnly, plan.title, "--read-only refuses everything that changes something", ""));
+        }
+        if self.no_wait && self.host.is_demo() {
+            return Err(Problem::new(Kind::Usage, "--no-wait", "jobs of the demo end with the program", "leave it out"));
+        }
+        let jobs = self.jobs().await?;
+        let order = self.approve(plan)?;
+        let id = jobs.start(&self.host, order)?;
+        if self.no_wait {
+            output::job_id(self.form, id);
+            return Ok(0);
+        }
+        job::wait(self, &jobs, id, None).await
+    }
+
+    /// Low risk needs nothing; the rest `--yes` or a yes at the terminal, and the name where something is lost.
+    fn approve(&self, plan: Plan) -> Result<Approved, Problem> {
+        let title = plan.title.clone();
+        let refused = |why: &str, hint: &str| Problem::new(Kind::Refused, title.clone(), why, hint);
+        if plan.risk != Risk::Low && !self.yes {
+            if !output::at_terminal() {
+                return Err(refused("it interrupts something and nobody is there to ask", "give --yes, after a look with --dry-run"));
+            }
+            output::plan(Form::Table, &plan);
+            if !output::ask_yes()? {
+                return Err(refused("you said no", ""));
+            }
+        }
+        Approved::new(plan, secrets::user_name(), self.name.as_deref()).ok_or_else(|| refused("its name was not given", "give --name NAME"))
+    }
+}
+
+/// A guest's id as clap reads it.
+fn vmid(text: &str) -> Result<Vmid, String> {
+    text.parse()
+}
+
+/// The exit status of a job that ended.
+fn status_of(job: &Job) -> Done {
+    match Problem::of_job(job) {
+        Some(problem) => Err(problem),
+        None if job.state == State::Warned => Ok(WARNED),
+        None => Ok(0),
+    }
+}

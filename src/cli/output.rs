@@ -1,0 +1,96 @@
+//! How results are printed: aligned columns, one JSON object, or bare lines.
+
+use std::io::{BufRead, IsTerminal, Write};
+
+use serde_json::{Value, json};
+use unicode_width::UnicodeWidthStr;
+
+use super::Form;
+use crate::domain::job::JobId;
+use crate::domain::plan::Plan;
+use crate::domain::world::{From, Gap, Part};
+use crate::problem::{Kind, Problem};
+
+/// Prints a line; a reader that went away (`| head`) ends the program quietly.
+pub(super) fn say(line: &str) {
+    if writeln!(std::io::stdout(), "{line}").is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// Prints one JSON object.
+pub(super) fn object(value: &Value) {
+    say(&value.to_string());
+}
+
+/// Prints rows under their heads. Plain: cells parted by a tab, no heads. Cells are cleaned already.
+pub(super) fn table(form: Form, heads: &[&str], rows: &[Vec<String>]) {
+    if form == Form::Plain {
+        rows.iter().for_each(|r| say(&r.join("\t")));
+        return;
+    }
+    let width = |i: usize| rows.iter().filter_map(|r| r.get(i)).map(|c| c.width()).chain([heads[i].width()]).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..heads.len()).map(width).collect();
+    let line = |cells: Vec<&str>| {
+        let padded = cells.iter().zip(&widths).map(|(c, w)| format!("{c}{}", " ".repeat(w.saturating_sub(c.width()))));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    say(&line(heads.to_vec()));
+    rows.iter().for_each(|r| say(&line(r.iter().map(String::as_str).collect())));
+}
+
+/// `as_of`, `from` and `unknown` of a part.
+pub(super) fn stamps<T>(part: &Part<T>, what: &str) -> (Value, Value, Vec<Value>) {
+    let mut unknown: Vec<Value> = part.gaps.iter().map(|Gap { what, why }| json!({"what": what, "why": why})).collect();
+    if let Err(why) = &part.known {
+        unknown.push(json!({"what": what, "why": why}));
+    }
+    let from = match part.from {
+        From::Nowhere => Value::Null,
+        from => json!(from),
+    };
+    (json!(part.as_of.rfc3339()), from, unknown)
+}
+
+/// Says on standard error what could not be told.
+pub(super) fn gaps<T>(part: &Part<T>, what: &str) {
+    for gap in &part.gaps {
+        eprintln!("unknown: {}: {}", gap.what, gap.why);
+    }
+    if let Err(why) = &part.known {
+        eprintln!("unknown: {what}: {why}");
+    }
+}
+
+/// A list as JSON.
+pub(super) fn list<T>(part: &Part<T>, what: &str, items: &[Value]) -> Value {
+    let (as_of, from, unknown) = stamps(part, what);
+    json!({"as_of": as_of, "from": from, "items": items, "unknown": unknown})
+}
+
+/// Prints a plan.
+pub(super) fn plan(form: Form, plan: &Plan) {
+    if form == Form::Json {
+        object(&json!({ "plan": plan, "text": plan.lines() }));
+    } else {
+        plan.lines().iter().for_each(|l| say(l));
+    }
+}
+
+/// Prints the number of a job that was started.
+pub(super) fn job_id(form: Form, id: JobId) {
+    if form == Form::Json { object(&json!({ "job": id })) } else { say(&id.to_string()) }
+}
+
+/// Whether a person is there to be asked.
+pub(super) fn at_terminal() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Asks for a yes; anything else is a no.
+pub(super) fn ask_yes() -> Result<bool, Problem> {
+    eprint!("go on? type yes: ");
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).map_err(|e| Problem::new(Kind::Failed, "the terminal", e.to_string(), ""))?;
+    Ok(line.trim() == "yes")
+}

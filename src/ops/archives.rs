@@ -1,0 +1,117 @@
+//! Lists backup archives: from the dump directories where a storage has one, else from pvesm's API answer.
+
+use serde::Deserialize;
+
+use crate::domain::backup::{Archive, parse_name};
+use crate::domain::fact::ArchiveConf;
+use crate::domain::guest::{Kind, Vmid};
+use crate::domain::pve;
+use crate::domain::stamp::Stamp;
+use crate::domain::storage::Storage;
+use crate::domain::world::{From, Gap, Part};
+use crate::host::{Found, Host, HostError, Look};
+
+/// All archives on all storages that take backups, newest first. Storages that do not answer are gaps.
+pub async fn list(host: &dyn Host, storages: &Part<Vec<Storage>>, now: Stamp) -> Part<Vec<Archive>> {
+    let all = match &storages.known {
+        Ok(all) => all,
+        Err(why) => return Part::unknown(why.clone(), now),
+    };
+    let (mut archives, mut gaps) = (Vec::new(), Vec::new());
+    for storage in all.iter().filter(|s| s.takes("backup")) {
+        let found = match (&storage.space, storage.dump_dir()) {
+            (Err(why), _) if why == "not for this node" => continue,
+            (Err(why), _) => Err(why.clone()),
+            (Ok(_), Some(dir)) => in_dir(host, storage, &dir).await.map_err(|e| e.to_string()),
+            (Ok(_), None) => by_api(host, storage).await.map_err(|e| e.to_string()),
+        };
+        match found {
+            Ok(found) => archives.extend(found),
+            Err(why) => gaps.push(Gap { what: format!("backups on {}", storage.id), why }),
+        }
+    }
+    archives.sort_by(|a: &Archive, b| b.made.cmp(&a.made).then_with(|| a.volid.cmp(&b.volid)));
+    Part::new(archives, now, From::Files).with_gaps(gaps)
+}
+
+async fn in_dir(host: &dyn Host, storage: &Storage, dir: &str) -> Result<Vec<Archive>, HostError> {
+    let mut found = host.look(vec![Look::Dir(dir.into()), Look::Glob(format!("{dir}/*.notes"), 4096)]).await.into_iter();
+    let names = match found.next() {
+        Some(Ok(Found::Names(names))) => names,
+        // The directory is made by the first backup.
+        Some(Err(HostError::Missing { .. })) => return Ok(Vec::new()),
+        Some(Err(e)) => return Err(e),
+        _ => return Err(HostError::Io { what: dir.into(), why: "no answer".into() }),
+    };
+    let notes = match found.next() {
+        Some(Ok(Found::Files(files))) => files,
+        _ => Vec::new(),
+    };
+    let archives: Vec<&String> = names.iter().filter(|n| parse_name(n).is_some()).collect();
+    let looks = archives.iter().map(|n| Look::Stat(format!("{dir}/{n}"))).collect();
+    let mut out = Vec::new();
+    for (name, stat) in archives.iter().zip(host.look(looks).await) {
+        let Some((kind, id, civil)) = parse_name(name) else { continue };
+        let (size, modified) = match stat {
+            Ok(Found::Stat(s)) => (s.size, s.modified),
+            // Removed between the two looks.
+            Err(HostError::Missing { .. }) => continue,
+            Err(e) => return Err(e),
+            Ok(_) => continue,
+        };
+        let path = format!("{dir}/{name}.notes");
+        let note = notes.iter().find(|(p, _)| *p == path).and_then(|(_, b)| b.as_ref().ok());
+        out.push(Archive {
+            volid: format!("{}:backup/{name}", storage.id),
+            storage: storage.id.clone(),
+            vmid: Some(id),
+            kind: Some(kind),
+            made: host.local_time(civil).unwrap_or(modified),
+            size,
+            notes: note.and_then(|b| String::from_utf8_lossy(b).lines().next().map(str::to_owned)),
+            protected: names.binary_search(&format!("{name}.protected")).is_ok(),
+        });
+    }
+    Ok(out)
+}
+
+/// A row of `/nodes/N/storage/S/content`; sizes may be missing, flags may be texts (facts §6.3, §16).
+#[derive(Deserialize)]
+struct Row {
+    volid: String,
+    ctime: Option<serde_json::Value>,
+    size: Option<serde_json::Value>,
+    subtype: Option<String>,
+    vmid: Option<serde_json::Value>,
+    notes: Option<String>,
+    protected: Option<serde_json::Value>,
+}
+
+async fn by_api(host: &dyn Host, storage: &Storage) -> Result<Vec<Archive>, HostError> {
+    let path = format!("/nodes/localhost/storage/{}/content", storage.id);
+    let out = host.run(pve::pvesh_get(&path, &[("content", "backup")])).await?;
+    let rows: Vec<Row> = serde_json::from_slice(out.success()?.out).map_err(|e| HostError::Io { what: path, why: e.to_string() })?;
+    let number = |v: &Option<serde_json::Value>| v.as_ref().and_then(|v| v.as_u64().or_else(|| v.as_str()?.parse().ok()));
+    let one = |row: Row| Archive {
+        storage: storage.id.clone(),
+        vmid: number(&row.vmid).and_then(|n| u32::try_from(n).ok()).and_then(|n| Vmid::try_from(n).ok()),
+        kind: match row.subtype.as_deref() {
+            Some("lxc") => Some(Kind::Lxc),
+            Some("qemu") => Some(Kind::Qemu),
+            _ => None,
+        },
+        made: Stamp::from_secs(number(&row.ctime).and_then(|n| i64::try_from(n).ok()).unwrap_or(0)),
+        size: number(&row.size).unwrap_or(0),
+        notes: row.notes,
+        protected: number(&row.protected).is_some_and(|n| n > 0),
+        volid: row.volid,
+    };
+    Ok(rows.into_iter().map(one).collect())
+}
+
+/// The configuration inside an archive, as a restore needs it.
+pub async fn conf_in(host: &dyn Host, archive: &Archive) -> Result<ArchiveConf, HostError> {
+    let out = host.run(pve::extract_config(&archive.volid).limit(120)).await?;
+    let conf = String::from_utf8_lossy(out.success()?.out).into_owned();
+    Ok(ArchiveConf { archive: archive.clone(), conf })
+}

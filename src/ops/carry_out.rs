@@ -1,0 +1,358 @@
+//! The one executor: carries an allowed plan out step by step, checks each, undoes on failure, and says what is left.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::check::{self, Held};
+use super::truth::{self, Truth};
+use crate::domain::backup::{VzdumpLine, parse_line, partial_of};
+use crate::domain::cmd::Cmd;
+use crate::domain::guest::Vmid;
+use crate::domain::job::{Life, Outcome, State};
+use crate::domain::plan::{Act, Check, Plan, Purpose, Step, Watch};
+use crate::domain::stamp::{Stamp, bytes};
+use crate::domain::task::TaskEnd;
+use crate::host::{Found, Host, HostError, Look, Pace, Said};
+
+/// Where an executor writes what happens. The life is written before anything that it announces is done.
+pub trait Journal: Send {
+    /// Remembers the life as it stands now. An error stops the plan: nothing is done that cannot be remembered.
+    fn remember(&mut self, life: &Life) -> Result<(), String>;
+    /// Adds a line to the job's log.
+    fn line(&mut self, at: Stamp, text: &[u8]);
+}
+
+/// Why a step did not succeed.
+enum Bad {
+    Failed(String),
+    Cancelled,
+    Unknown(String),
+}
+
+struct Run<'a> {
+    host: &'a dyn Host,
+    life: Life,
+    journal: &'a mut dyn Journal,
+    stop: CancellationToken,
+    out: Outcome,
+}
+
+/// Carries a plan out from its first step. Gives the final state and the life with its outcome.
+pub async fn carry_out(host: &dyn Host, plan: &Plan, life: Life, journal: &mut dyn Journal, stop: CancellationToken) -> (State, Life) {
+    let mut run = Run { host, life, journal, stop, out: Outcome::default() };
+    let ended = if plan.host == host.name() {
+        run.steps(plan).await
+    } else {
+        Err(Bad::Failed(format!("the plan is for host {} and this is {}", plan.host, host.name())))
+    };
+    let state = run.conclude(plan, ended).await;
+    run.life.ended = Some(host.clock().0);
+    run.life.child = None;
+    run.say(&format!("{}: {}", state.word(), run.out.what.clone()));
+    run.life.outcome = Some(run.out);
+    (state, run.life)
+}
+
+impl Run<'_> {
+    fn say(&mut self, text: &str) {
+        self.journal.line(self.host.clock().0, text.as_bytes());
+    }
+
+    fn remember(&mut self) -> Result<(), Bad> {
+        self.journal.remember(&self.life).map_err(|why| Bad::Failed(format!("the job's state could not be written: {why}")))
+    }
+
+    async fn steps(&mut self, plan: &Plan) -> Result<(), Bad> {
+        for (n, step) in plan.steps.iter().enumerate() {
+            self.life.step = n;
+            self.life.upid = None;
+            self.life.progress.phase = step.title.clone();
+            self.remember()?;
+            self.say(&format!("step {} of {}: {}", n + 1, plan.steps.len(), step.title));
+            if let Err(bad) = self.step(step).await {
+                self.undo(&plan.steps[..n]).await;
+                return Err(bad);
+            }
+        }
+        Ok(())
+    }
+
+    async fn step(&mut self, step: &Step) -> Result<(), Bad> {
+        if self.stop.is_cancelled() {
+            return Err(Bad::Cancelled);
+        }
+        if !step.always && check::holds(self.host, &step.check, &self.life, None).await == Held::Yes {
+            self.say(&format!("holds already: {}", step.check.words()));
+            return Ok(());
+        }
+        match &step.act {
+            Act::Run { cmd, watch } => {
+                let init = match step.check {
+                    Check::Restarted { vmid } => check::init_pid(self.host, vmid).await.ok().flatten(),
+                    _ => None,
+                };
+                self.run(cmd, watch).await?;
+                self.settle(step, init).await
+            }
+            Act::Wait { within_s } => self.wait(step, Duration::from_secs((*within_s).into()), None).await,
+        }
+    }
+
+    /// A command came back; what it was to bring about may need a moment (a container that starts).
+    async fn settle(&mut self, step: &Step, init: Option<u32>) -> Result<(), Bad> {
+        let grace = if matches!(step.check, Check::Archived { .. }) { Duration::ZERO } else { Duration::from_secs(10) };
+        self.wait(step, grace, init).await
+    }
+
+    async fn wait(&mut self, step: &Step, within: Duration, init: Option<u32>) -> Result<(), Bad> {
+        let deadline = Instant::now() + within;
+        loop {
+            let held = check::holds(self.host, &step.check, &self.life, init).await;
+            match held {
+                Held::Yes => {
+                    self.say(&format!("checked: {}", step.check.words()));
+                    return Ok(());
+                }
+                Held::No(why) if Instant::now() >= deadline => return Err(Bad::Failed(why)),
+                Held::Unknown(why) if Instant::now() >= deadline => return Err(Bad::Unknown(why)),
+                Held::No(_) | Held::Unknown(_) => {}
+            }
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(300)) => {}
+                () = self.stop.cancelled() => return Err(Bad::Cancelled),
+            }
+        }
+    }
+
+    /// Runs a command, follows what it says, and judges by its task where it is one.
+    async fn run(&mut self, cmd: &Cmd, watch: &Watch) -> Result<(), Bad> {
+        self.say(&format!("$ {}", cmd.shown()));
+        let since = self.host.clock().0;
+        let (tx, mut rx) = mpsc::channel(256);
+        let host = self.host;
+        let mut stream = Box::pin(host.stream(cmd.clone(), Pace::Whole, tx, self.stop.clone()));
+        let mut tick = interval(Duration::from_secs(1));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut ended, mut link, mut last_error) = (None, None, None::<String>);
+        let mut meter = Meter::default();
+        while ended.is_none() && link.is_none() {
+            tokio::select! {
+                said = rx.recv() => match said {
+                    Some(Said::Started(process)) => { self.life.child = Some(process); self.remember()?; }
+                    Some(Said::Lines(lines)) => for line in lines {
+                        self.hear(&line, watch, &mut last_error);
+                    },
+                    Some(Said::Ended(status)) => ended = Some(status),
+                    Some(Said::Dropped(_)) => {}
+                    // The channel closes when the stream's future is done; its result says the rest.
+                    None => { link = Some((&mut stream).await.err()); }
+                },
+                result = &mut stream => { link = Some(result.err()); }
+                _ = tick.tick() => self.measure(watch, since, &mut meter).await?,
+            }
+        }
+        // Lines that were told between the last look and the end.
+        rx.close();
+        while let Some(said) = rx.recv().await {
+            match said {
+                Said::Lines(lines) => lines.iter().for_each(|l| self.hear(l, watch, &mut last_error)),
+                Said::Ended(status) => ended = Some(status),
+                _ => {}
+            }
+        }
+        self.life.child = None;
+        self.measure(watch, since, &mut meter).await?;
+        let cancelled = self.stop.is_cancelled();
+        match (ended, link.flatten()) {
+            _ if cancelled => Err(Bad::Cancelled),
+            (_, Some(e @ HostError::LinkLost { .. })) => Err(Bad::Unknown(e.to_string())),
+            (None, Some(e)) => Err(Bad::Failed(e.to_string())),
+            (Some(status), _) => self.verdict(cmd, watch, status, last_error).await,
+            (None, None) => Err(Bad::Unknown("the command's end was not told".into())),
+        }
+    }
+
+    /// One line of the running command: into the log, and what it tells into the life.
+    fn hear(&mut self, line: &[u8], watch: &Watch, last_error: &mut Option<String>) {
+        self.journal.line(self.host.clock().0, line);
+        let text = String::from_utf8_lossy(line);
+        let Watch::Vzdump { .. } = watch else {
+            if !text.trim().is_empty() {
+                *last_error = Some(crate::domain::clean::clean(text.trim()));
+            }
+            return;
+        };
+        let phase = &mut self.life.progress.phase;
+        match parse_line(&text) {
+            Some(VzdumpLine::Archive(path)) => {
+                self.life.archive = Some(path);
+                *phase = "writing the archive".into();
+            }
+            Some(VzdumpLine::Phase(p)) => *phase = crate::domain::clean::clean(&p),
+            Some(VzdumpLine::Waiting) => *phase = "waiting: another vzdump holds the node's lock".into(),
+            Some(VzdumpLine::Excluded(what)) => self.out.not_in_it.push(crate::domain::clean::clean(&what)),
+            Some(VzdumpLine::Warning(w)) => self.out.warnings.push(crate::domain::clean::clean(&w)),
+            Some(VzdumpLine::Error(e)) => *last_error = Some(crate::domain::clean::clean(&e)),
+            Some(VzdumpLine::Mode(mode)) => *phase = format!("{mode} mode"),
+            Some(VzdumpLine::Percent(p)) => (self.life.progress.bytes, self.life.progress.expect) = (Some(p.into()), Some(100)),
+            // Precheck failures stand on standard error without a prefix (facts §16).
+            None if !text.starts_with("INFO: ") && text.trim() != "job errors" && !text.starts_with("  ") && !text.trim().is_empty() => {
+                *last_error = Some(crate::domain::clean::clean(text.trim()));
+            }
+            None => {}
+        }
+    }
+
+    /// Once a second: the task's name, until it is known, and the bytes written so far.
+    async fn measure(&mut self, watch: &Watch, since: Stamp, meter: &mut Meter) -> Result<(), Bad> {
+        let (kind, vmid) = match watch {
+            Watch::Vzdump { vmid, .. } => ("vzdump", *vmid),
+            Watch::Restore { vmid } => ("vzrestore", *vmid),
+            Watch::Exit => return Ok(()),
+        };
+        let before = (self.life.upid.clone(), self.life.progress.clone());
+        if self.life.upid.is_none() {
+            // pct and vzdump name their restore task vzrestore or vzcreate, by version.
+            self.life.upid = match truth::find(self.host, kind, vmid, since).await {
+                Ok(None) if kind == "vzrestore" => truth::find(self.host, "vzcreate", vmid, since).await.ok().flatten(),
+                found => found.ok().flatten(),
+            };
+        }
+        if let (Watch::Vzdump { expect, .. }, Some(archive)) = (watch, &self.life.archive) {
+            let looks = partial_of(archive).into_iter().chain([archive.clone()]).map(Look::Stat).collect();
+            let size = self.host.look(looks).await.into_iter().find_map(|f| match f {
+                Ok(Found::Stat(s)) => Some(s.size),
+                _ => None,
+            });
+            if let Some(size) = size {
+                self.life.progress.rate = meter.rate(self.host.clock().0, size);
+                (self.life.progress.bytes, self.life.progress.expect) = (Some(size), *expect);
+            }
+        }
+        if before != (self.life.upid.clone(), self.life.progress.clone()) { self.remember() } else { Ok(()) }
+    }
+
+    /// What the command's end means. A task is judged by its own last line, not by the exit status alone:
+    /// several tools exit 0 although their task failed.
+    async fn verdict(&mut self, cmd: &Cmd, watch: &Watch, status: i32, said: Option<String>) -> Result<(), Bad> {
+        let said = || said.clone().unwrap_or_else(|| format!("{} exited with status {status}", cmd.program));
+        let exit = if status == 0 { Ok(()) } else { Err(Bad::Failed(said())) };
+        let (Watch::Vzdump { .. } | Watch::Restore { .. }, Some(upid)) = (watch, self.life.upid.clone()) else { return exit };
+        let boot = truth::boot_id(self.host).await.map_err(|e| Bad::Unknown(e.to_string()))?;
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            match truth::of_task(self.host, &upid, &boot).await {
+                Truth::Running if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(200)).await,
+                Truth::Running => return Err(Bad::Unknown(format!("{} ended, but task {upid} still runs", cmd.program))),
+                Truth::Unknown(why) => return Err(Bad::Unknown(format!("how task {upid} ended is unknown: {why}"))),
+                Truth::Ended(TaskEnd::Ok) => return exit,
+                Truth::Ended(TaskEnd::Warnings(n)) => {
+                    if self.out.warnings.is_empty() {
+                        self.out.warnings.push(format!("{n} warning(s); see the log"));
+                    }
+                    return exit;
+                }
+                Truth::Ended(TaskEnd::Error(text)) if text == "job errors" => return Err(Bad::Failed(said())),
+                Truth::Ended(TaskEnd::Error(text)) => return Err(Bad::Failed(crate::domain::clean::clean(&text))),
+                Truth::Ended(TaskEnd::Vanished) => return Err(Bad::Failed(format!("interrupted: task {upid} vanished without an end"))),
+            }
+        }
+    }
+
+    /// Takes the steps that were done back, last first. An undo that fails is said and does not stop the others.
+    async fn undo(&mut self, done: &[Step]) {
+        for step in done.iter().rev() {
+            let Some(cmd) = &step.undo else { continue };
+            self.say(&format!("undo of '{}': $ {}", step.title, cmd.shown()));
+            let result = self.host.run(cmd.clone().limit(120)).await.and_then(|out| out.success().map(|_| ()));
+            match result {
+                Ok(()) => self.say("undone"),
+                Err(e) => {
+                    self.say(&format!("not undone: {e}"));
+                    self.out.left.push(format!("'{}' could not be taken back: {e}", step.title));
+                }
+            }
+        }
+    }
+
+    async fn conclude(&mut self, plan: &Plan, ended: Result<(), Bad>) -> State {
+        match ended {
+            Ok(()) => self.success(plan).await,
+            Err(bad) => {
+                self.out.left.extend(left_by(self.host, plan, &self.life).await);
+                let (state, what, hint) = match bad {
+                    Bad::Failed(why) => (State::Failed, why, "see the job's log"),
+                    Bad::Cancelled => (State::Cancelled, "ended on request".into(), ""),
+                    Bad::Unknown(why) => (State::Unknown, why, "look at the host before you start it again"),
+                };
+                (self.out.what, self.out.hint) = (what, hint.into());
+                state
+            }
+        }
+    }
+
+    async fn success(&mut self, plan: &Plan) -> State {
+        match plan.purpose {
+            Purpose::Backup => finish_backup(self.host, plan, &self.life, &mut self.out).await,
+            Purpose::RestoreBeside => self.out.what = format!("{} is there and was checked", plan.guest),
+            Purpose::Power => self.out.what = plan.steps.last().map(|s| s.check.words()).unwrap_or_default(),
+        }
+        if self.out.warnings.is_empty() { State::Succeeded } else { State::Warned }
+    }
+}
+
+/// Names the archive, its size and what is not in it.
+pub(crate) async fn finish_backup(host: &dyn Host, plan: &Plan, life: &Life, out: &mut Outcome) {
+    let Some(Check::Archived { storage, .. }) = plan.steps.first().map(|s| &s.check) else { return };
+    if let Some(path) = &life.archive {
+        let file = path.rsplit('/').next().unwrap_or(path);
+        out.volid = Some(format!("{storage}:backup/{file}"));
+        if let Some(Ok(Found::Stat(s))) = host.look(vec![Look::Stat(path.clone())]).await.into_iter().next() {
+            out.size = Some(s.size);
+        }
+    }
+    let size = out.size.map_or(String::new(), |n| format!(", {}", bytes(n)));
+    out.what = format!("{}{size}", out.volid.as_deref().unwrap_or("done"));
+}
+
+/// What a plan that did not end well left behind.
+pub(crate) async fn left_by(host: &dyn Host, plan: &Plan, life: &Life) -> Vec<String> {
+    match plan.purpose {
+        Purpose::Backup => truth::leftovers(host, plan.guest, life.archive.as_deref()).await,
+        Purpose::RestoreBeside => new_guest(host, plan.guest).await,
+        Purpose::Power => Vec::new(),
+    }
+}
+
+/// A restore never destroys: what it made so far is named, and how to remove it.
+async fn new_guest(host: &dyn Host, id: Vmid) -> Vec<String> {
+    match truth::guest(host, id).await {
+        Ok(guest) => {
+            let lock = guest.lock.map_or(String::new(), |l| format!(", locked ({l}): pct unlock {id}, then"));
+            vec![format!("guest {id}{lock} for a look, or: pct destroy {id}")]
+        }
+        Err(HostError::Missing { .. }) => Vec::new(),
+        Err(e) => vec![format!("whether {id} was made is unknown: {e}")],
+    }
+}
+
+/// Bytes per second over the last measurements.
+#[derive(Default)]
+struct Meter {
+    seen: std::collections::VecDeque<(Stamp, u64)>,
+}
+
+impl Meter {
+    fn rate(&mut self, at: Stamp, size: u64) -> Option<u64> {
+        self.seen.push_back((at, size));
+        if self.seen.len() > 6 {
+            self.seen.pop_front();
+        }
+        let (first, last) = (self.seen.front()?, self.seen.back()?);
+        let ms = u64::try_from(last.0.0 - first.0.0).ok().filter(|ms| *ms >= 500)?;
+        Some(last.1.saturating_sub(first.1).saturating_mul(1000) / ms)
+    }
+}

@@ -1,0 +1,110 @@
+//! Asks the host whether a step's check holds. Each answer comes from a question put now, never from a log's words.
+
+use crate::domain::backup::partial_of;
+use crate::domain::cmd::Cmd;
+use crate::domain::guest::Vmid;
+use crate::domain::job::Life;
+use crate::domain::plan::Check;
+use crate::domain::pve;
+use crate::domain::storage::StorageId;
+use crate::host::{Found, Host, HostError, Look, text_of};
+
+use super::truth;
+
+/// What a check gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Held {
+    /// It holds.
+    Yes,
+    /// It does not; why.
+    No(String),
+    /// It could not be asked; why.
+    Unknown(String),
+}
+
+impl Held {
+    fn when(holds: bool, why: impl FnOnce() -> String) -> Held {
+        if holds { Held::Yes } else { Held::No(why()) }
+    }
+}
+
+/// Asks. `init` is the guest's init before the step, for [`Check::Restarted`].
+pub async fn holds(host: &dyn Host, check: &Check, life: &Life, init: Option<u32>) -> Held {
+    match check {
+        Check::Running { vmid } => power(host, *vmid, true).await,
+        Check::Stopped { vmid } => power(host, *vmid, false).await,
+        Check::Answers { vmid } => answers(host, *vmid).await,
+        Check::Unlocked { vmid } => match truth::guest(host, *vmid).await {
+            Ok(guest) => Held::when(guest.lock.is_none(), || format!("{vmid} is locked ({})", guest.lock.as_deref().unwrap_or(""))),
+            Err(HostError::Missing { .. }) => Held::No(format!("{vmid} has no configuration on this node")),
+            Err(e) => Held::Unknown(e.to_string()),
+        },
+        Check::Restarted { vmid } => match (power(host, *vmid, true).await, init_pid(host, *vmid).await) {
+            (Held::Yes, Ok(now)) => Held::when(now.is_some() && now != init, || format!("{vmid} still runs its old init")),
+            (Held::Yes, Err(e)) => Held::Unknown(e.to_string()),
+            (other, _) => other,
+        },
+        Check::Archived { storage, .. } => archived(host, storage, life).await,
+    }
+}
+
+/// Process id of a guest's init; `None` while it does not run.
+pub async fn init_pid(host: &dyn Host, id: Vmid) -> Result<Option<u32>, HostError> {
+    let out = host.run(Cmd::new("lxc-info", ["-n", &id.to_string(), "-p", "-H"]).limit(10)).await?;
+    Ok(String::from_utf8_lossy(out.any().out).trim().parse().ok())
+}
+
+async fn power(host: &dyn Host, id: Vmid, want: bool) -> Held {
+    let looks = vec![Look::File("/proc/net/unix".into(), 16 << 20), Look::File(format!("/etc/pve/lxc/{id}.conf"), 1 << 20)];
+    let mut found = host.look(looks).await.into_iter();
+    let (Some(unix), Some(conf)) = (found.next(), found.next()) else { return Held::Unknown("no answer".into()) };
+    if let Err(HostError::Missing { .. }) = conf {
+        return Held::No(format!("{id} is not there"));
+    }
+    match text_of(&unix) {
+        Ok(text) => {
+            let socket = format!("@/var/lib/lxc/{id}/command");
+            let runs = text.lines().any(|l| l.ends_with(&socket));
+            Held::when(runs == want, || format!("{id} {}", if runs { "still runs" } else { "does not run" }))
+        }
+        Err(e) => Held::Unknown(e.to_string()),
+    }
+}
+
+async fn answers(host: &dyn Host, id: Vmid) -> Held {
+    match power(host, id, true).await {
+        Held::Yes => {}
+        other => return other,
+    }
+    match host.run(pve::exec(id, ["true"]).limit(10)).await.and_then(|out| out.success().map(|_| ())) {
+        Ok(()) => Held::Yes,
+        Err(e @ HostError::LinkLost { .. }) => Held::Unknown(e.to_string()),
+        Err(e) => Held::No(format!("{id} does not answer: {e}")),
+    }
+}
+
+async fn archived(host: &dyn Host, storage: &StorageId, life: &Life) -> Held {
+    let Some(path) = &life.archive else { return Held::No("vzdump named no archive: it made none".into()) };
+    let Some(partial) = partial_of(path) else { return Held::Unknown(format!("{path} is no archive's name")) };
+    let mut found = host.look(vec![Look::Stat(path.clone()), Look::Stat(partial)]).await.into_iter();
+    match (found.next(), found.next()) {
+        (Some(Ok(Found::Stat(s))), Some(Err(HostError::Missing { .. }))) => Held::when(s.size > 0, || format!("{path} is empty")),
+        (_, Some(Ok(_))) => Held::No(format!("{path} is still partial")),
+        // A storage without files (a backup server): its own list must show it.
+        (Some(Err(HostError::Missing { .. })), _) => on_list(host, storage, path).await,
+        (Some(Err(e)), _) | (_, Some(Err(e))) => Held::Unknown(e.to_string()),
+        _ => Held::Unknown("no answer".into()),
+    }
+}
+
+async fn on_list(host: &dyn Host, storage: &StorageId, path: &str) -> Held {
+    let listed = host.run(Cmd::new("pvesm", ["list", storage.as_str(), "--content", "backup"])).await;
+    match listed.and_then(|out| out.success().map(|t| String::from_utf8_lossy(t.out).into_owned())) {
+        Ok(text) => {
+            let name = path.rsplit_once("/vzdump-").map_or(path, |(_, n)| n);
+            let there = text.lines().filter_map(|l| l.split_whitespace().next()).any(|volid| volid.ends_with(name));
+            Held::when(there, || format!("{path} is not on {storage}"))
+        }
+        Err(e) => Held::Unknown(e.to_string()),
+    }
+}

@@ -1,0 +1,107 @@
+//! Follows a log of a host for as long as somebody reads it; says how it goes, and tries again when it breaks.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::appliance;
+use crate::domain::cmd::Cmd;
+use crate::domain::fact::{Fact, LogLine, LogSource, LogState};
+use crate::domain::pve;
+use crate::host::{Host, HostError, Pace, Said, last_lines};
+
+/// Lines shown from before the beginning.
+const BACKLOG: u32 = 500;
+/// Pauses between attempts, in seconds; the last one repeats.
+const AGAIN: [u64; 4] = [1, 3, 10, 30];
+
+/// The command that gives the last lines of a source and, where `follow` is set, goes on with what comes;
+/// `None` for a job's log, which is no command's.
+pub fn command(source: &LogSource, lines: u32, follow: bool) -> Option<Cmd> {
+    let id = appliance::vmid()?;
+    match source {
+        LogSource::Dnsmasq => Some(pve::tail_in_guest(id, appliance::DNSMASQ_LOG, lines, follow)),
+        LogSource::Caddy => Some(pve::tail_in_guest(id, appliance::CADDY_LOG, lines, follow)),
+        LogSource::Journal => Some(pve::journal(lines, follow)),
+        LogSource::File(path) => Some(pve::tail(path, lines, follow)),
+        LogSource::Job(_) => None,
+    }
+}
+
+/// Follows until `stop` is cancelled or nobody listens.
+pub async fn follow(host: &dyn Host, source: LogSource, facts: mpsc::Sender<Fact>, stop: CancellationToken) {
+    let Some(cmd) = command(&source, BACKLOG, true) else { return };
+    let mut pauses = AGAIN.iter().copied();
+    let mut pause = AGAIN[0];
+    while !stop.is_cancelled() {
+        let state = |state| Fact::LogState { source: source.clone(), state };
+        if facts.send(state(LogState::Opening)).await.is_err() {
+            return;
+        }
+        let (why, heard) = once(host, &cmd, &source, &facts, &stop).await;
+        if stop.is_cancelled() || facts.is_closed() {
+            return;
+        }
+        // A stream that ran a while broke for a reason of its own: begin with the short pause again.
+        if heard {
+            pauses = AGAIN.iter().copied();
+        }
+        pause = pauses.next().unwrap_or(pause);
+        if facts.send(state(LogState::Broken { why, again: true })).await.is_err() {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(pause)) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// One run of the command. Gives why it ended and whether it had said anything.
+async fn once(host: &dyn Host, cmd: &Cmd, source: &LogSource, facts: &mpsc::Sender<Fact>, stop: &CancellationToken) -> (String, bool) {
+    let (tx, mut rx) = mpsc::channel(64);
+    let end = stop.child_token();
+    let mut stream = Box::pin(host.stream(cmd.clone(), Pace::Live, tx, end.clone()));
+    let (mut heard, mut following, mut lost) = (false, false, 0);
+    let mut last: Vec<u8> = Vec::new();
+    let result = loop {
+        let said = tokio::select! {
+            said = rx.recv() => said,
+            result = &mut stream => {
+                // What was told between the last look and the end.
+                while let Ok(said) = rx.try_recv() {
+                    if let Said::Lines(lines) = said && let Some(line) = lines.last() { last = line.to_vec(); }
+                }
+                break result;
+            }
+        };
+        match said {
+            Some(Said::Lines(lines)) => {
+                last = lines.last().map(|l| l.to_vec()).unwrap_or_default();
+                heard = true;
+                let lines = lines.into_iter().map(|text| LogLine { text }).collect();
+                if facts.send(Fact::Log { source: source.clone(), lines, dropped: std::mem::take(&mut lost) }).await.is_err() {
+                    end.cancel();
+                }
+            }
+            Some(Said::Dropped(n)) => lost += n,
+            Some(Said::Started(_)) if !following => {
+                following = true;
+                let _ = facts.send(Fact::LogState { source: source.clone(), state: LogState::Following }).await;
+            }
+            Some(Said::Started(_)) => {}
+            Some(Said::Ended(status)) => {
+                let said = last_lines(&last);
+                let _ = (&mut stream).await;
+                return (format!("ended with status {status}: {said}"), heard && status == 0);
+            }
+            None => break (&mut stream).await,
+        }
+    };
+    match result {
+        Ok(()) => (last_lines(&last), heard),
+        Err(HostError::Missing { what }) => (format!("{what} is not there"), false),
+        Err(e) => (e.to_string(), heard),
+    }
+}

@@ -1,0 +1,9 @@
+//! LOOK and CARRY OUT: what is asked of a host and what is done to it. Knows hosts, the store and the domain.
+
+pub mod archives;
+pub mod carry_out;
+pub mod check;
+pub mod follow;
+pub mod planner;
+pub mod refresh;
+pub mod truth;

@@ -1,0 +1,24 @@
+//! Makes a plan of a wish: asks what the pure planner still needs to know, then lets it decide.
+
+use super::archives;
+use crate::domain::fact::Wish;
+use crate::domain::plan::{Plan, Refusal};
+use crate::domain::world::World;
+use crate::domain::{backup, power, restore};
+use crate::host::Host;
+
+/// The plan of a wish in this World, or why it is refused. The World must be fresh: it decides about locks and room.
+pub async fn plan(host: &dyn Host, world: &World, wish: &Wish) -> Result<Plan, Refusal> {
+    match wish {
+        Wish::Backup(wish) => backup::plan(world, wish),
+        Wish::Power(wish) => power::plan(world, wish),
+        Wish::Restore(wish) => {
+            let archive = restore::archive(world, wish)?;
+            let conf = archives::conf_in(host, archive).await.map_err(|e| {
+                let what = format!("restore {}", crate::domain::clean::clean(&wish.volid));
+                Refusal::new(what, format!("the configuration inside could not be read: {e}"), "the archive may be damaged; choose another one")
+            })?;
+            restore::plan(world, wish, &conf)
+        }
+    }
+}

@@ -1,0 +1,414 @@
+//! The composition root of the console: the loop that joins keys, facts and frames, and what carries effects out.
+//!
+//! ```text
+//! keys ──> App ──> effects ──> Hands ──> tasks (refresh, follow, plan, jobs, vault)
+//!           ^                              │
+//!           └────────── facts <────────────┘        a key draws at once, news are gathered for 33 ms
+//! ```
+
+use std::collections::HashMap;
+use std::io::IsTerminal;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crossterm::event::{Event, EventStream};
+use futures_util::StreamExt;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{self, Ctx, Done};
+use crate::domain::fact::{Fact, Gate, LogLine, LogSource, LogState};
+use crate::domain::job::JobId;
+use crate::domain::plan::{Approved, Refusal};
+use crate::domain::secret::Secret;
+use crate::domain::world::{News, World};
+use crate::jobs::Jobs;
+use crate::ops::{follow, planner, refresh};
+use crate::problem::{Kind, Problem};
+use crate::store::{StoreError, StoreMode, Vault};
+use crate::tui::app::App;
+use crate::tui::effect::Effect;
+use crate::tui::terminal::{self, Screen};
+use crate::tui::theme::Theme;
+
+/// News are gathered for so long before they are drawn.
+const GATHER: Duration = Duration::from_millis(33);
+/// How often ages on the screen are looked at.
+const TICK: Duration = Duration::from_secs(5);
+
+/// Opens the console and stays until the operator or his line is gone.
+pub(crate) fn console(ctx: Ctx) -> Done {
+    let no = |why: &str| Problem::new(Kind::Usage, "the console", why, "without a screen use the commands: proximity --help");
+    if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
+        return Err(no("it needs a terminal"));
+    }
+    if std::env::var("TERM").is_ok_and(|t| t == "dumb") {
+        return Err(no("this terminal (TERM=dumb) cannot be drawn on"));
+    }
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        terminal::leave();
+        hook(info);
+    }));
+    let runtime = cli::runtime()?;
+    let ended = runtime.block_on(run(ctx));
+    terminal::leave();
+    // A look that hangs must not keep the program alive.
+    runtime.shutdown_background();
+    ended
+}
+
+/// Whether the locale says UTF-8; the first that is set of these decides (locale(7)).
+fn locale_is_utf8() -> bool {
+    let set = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|n| std::env::var(n).ok().filter(|v| !v.is_empty()));
+    set.is_some_and(|v| v.to_ascii_lowercase().replace('-', "").contains("utf8"))
+}
+
+async fn run(ctx: Ctx) -> Done {
+    let lost = |e: std::io::Error| Problem::new(Kind::Failed, "the terminal", e.to_string(), "");
+    let mut app = App::new(ctx.place()).with_theme(Theme::new(ctx.config.mono, ctx.config.ascii || !locale_is_utf8()));
+    let mut screen = Screen::enter().map_err(lost)?;
+    let (width, height) = crossterm::terminal::size().map_err(lost)?;
+    app.resize(width, height);
+    let (facts, mut news) = mpsc::channel(1024);
+    let hands = Arc::new(Hands::new(ctx, facts.clone()));
+    watch_for_hangup(facts.clone());
+    app.learn(hands.clock());
+    draw(&mut screen, &mut app).map_err(lost)?;
+    hands.begin();
+    for effect in app.start() {
+        hands.carry(effect);
+    }
+    let ended = tokio::select! {
+        ended = looping(&mut app, &mut screen, &hands, &mut news) => ended,
+        () = asked_to_go() => Ok(()),
+    };
+    hands.end();
+    drop(screen);
+    // Whoever ended the line is not there to read about it.
+    ended.map(|()| 0).or_else(|e| if is_gone(&e) { Ok(0) } else { Err(lost(e)) })
+}
+
+/// EIO and EPIPE are how a terminal says that it is gone.
+fn is_gone(e: &std::io::Error) -> bool {
+    matches!(e.raw_os_error(), Some(5 | 32)) || matches!(e.kind(), std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::BrokenPipe)
+}
+
+async fn asked_to_go() {
+    let mut signals: Vec<_> = [SignalKind::hangup(), SignalKind::terminate(), SignalKind::quit(), SignalKind::interrupt()].into_iter().filter_map(|k| signal(k).ok()).collect();
+    futures_util::future::poll_fn(|cx| if signals.iter_mut().any(|s| s.poll_recv(cx).is_ready()) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }).await;
+}
+
+/// A terminal that hangs up gives no event that can be relied on: its own thread waits for just that, and sleeps otherwise.
+fn watch_for_hangup(facts: mpsc::Sender<Fact>) {
+    let watch = move || {
+        let stdin = rustix::stdio::stdin();
+        let mut fds = [rustix::event::PollFd::new(&stdin, rustix::event::PollFlags::empty())];
+        while let Err(rustix::io::Errno::INTR) = rustix::event::poll(&mut fds, None) {}
+        let _ = facts.blocking_send(Fact::Ended("the terminal is gone".into()));
+    };
+    let _ = std::thread::Builder::new().name("hangup".into()).spawn(watch);
+}
+
+fn draw(screen: &mut Screen, app: &mut App) -> std::io::Result<()> {
+    screen.draw(|frame| app.draw(frame))?;
+    app.drawn();
+    Ok(())
+}
+
+async fn looping(app: &mut App, screen: &mut Screen, hands: &Arc<Hands>, news: &mut mpsc::Receiver<Fact>) -> std::io::Result<()> {
+    let mut keys = EventStream::new();
+    let mut tick = interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last_draw = Instant::now();
+    let mut more = false;
+    loop {
+        let (mut at_once, mut effects) = (false, Vec::new());
+        tokio::select! {
+            biased;
+            event = keys.next() => match event {
+                Some(Ok(event)) => { at_once = true; effects = on_event(app, screen, event)?; }
+                Some(Err(e)) => return Err(e),
+                None => return Ok(()),
+            },
+            () = sleep_until(last_draw + GATHER), if app.is_dirty() => at_once = true,
+            fact = news.recv() => match fact {
+                Some(Fact::Ended(_)) | None => return Ok(()),
+                // The first after a silence is drawn at once.
+                Some(fact) => { effects = app.learn(fact); at_once = last_draw.elapsed() >= GATHER; }
+            },
+            _ = tick.tick() => effects = app.learn(hands.clock()),
+            () = std::future::ready(()), if more => {}
+        }
+        more = app.work();
+        for effect in effects {
+            match effect {
+                Effect::Quit => return Ok(()),
+                Effect::Repaint => screen.repaint()?,
+                Effect::Copy(text) => screen.copy(&text)?,
+                other => hands.carry(other),
+            }
+        }
+        if at_once && app.is_dirty() {
+            draw(screen, app)?;
+            last_draw = Instant::now();
+        }
+    }
+}
+
+fn on_event(app: &mut App, screen: &mut Screen, event: Event) -> std::io::Result<Vec<Effect>> {
+    Ok(match event {
+        Event::Key(key) => app.key(key),
+        Event::Paste(text) => app.paste(&text),
+        Event::Mouse(mouse) => app.mouse(mouse),
+        Event::Resize(width, height) => {
+            app.resize(width, height);
+            screen.repaint()?;
+            Vec::new()
+        }
+        Event::FocusGained | Event::FocusLost => Vec::new(),
+    })
+}
+
+/// What carries effects out.
+struct Hands {
+    ctx: Ctx,
+    facts: mpsc::Sender<Fact>,
+    follows: Mutex<HashMap<LogSource, CancellationToken>>,
+    refresh: Notify,
+    /// The jobs, once the store is open.
+    jobs: Mutex<Option<Arc<Jobs>>>,
+    /// The vault and who opened it.
+    open: Mutex<Option<(String, Option<Vault>)>>,
+    stop: CancellationToken,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Hands {
+    fn new(ctx: Ctx, facts: mpsc::Sender<Fact>) -> Self {
+        Hands { ctx, facts, follows: Mutex::default(), refresh: Notify::new(), jobs: Mutex::default(), open: Mutex::default(), stop: CancellationToken::new() }
+    }
+
+    fn clock(&self) -> Fact {
+        let (now, offset_s) = self.ctx.host.clock();
+        Fact::Clock { now, offset_s }
+    }
+
+    /// The standing tasks: the store, the refresh, the jobs.
+    fn begin(self: &Arc<Self>) {
+        let me = Arc::clone(self);
+        tokio::task::spawn_blocking(move || me.open_store());
+        let me = Arc::clone(self);
+        tokio::spawn(async move { me.refreshing().await });
+        let me = Arc::clone(self);
+        tokio::spawn(async move { me.watching_jobs().await });
+    }
+
+    fn end(&self) {
+        self.stop.cancel();
+        locked(&self.open).take();
+    }
+
+    async fn tell(&self, fact: Fact) {
+        let _ = self.facts.send(fact).await;
+    }
+
+    fn tell_now(&self, fact: Fact) {
+        let _ = self.facts.blocking_send(fact);
+    }
+
+    fn open_store(&self) {
+        let gate = match self.ctx.open_jobs() {
+            Ok(jobs) => {
+                let gate = self.gate(&jobs);
+                *locked(&self.jobs) = Some(jobs);
+                gate
+            }
+            Err(problem) if problem.hint == Problem::from(StoreError::Missing { path: self.ctx.config.state.clone() }).hint => Gate::NoStore(problem.hint),
+            Err(problem) => Gate::Broken { what: format!("{}: {}", problem.what, problem.why), hint: problem.hint },
+        };
+        self.tell_now(Fact::Gate(gate));
+    }
+
+    fn gate(&self, jobs: &Jobs) -> Gate {
+        if self.ctx.host.is_demo() {
+            *locked(&self.open) = Some(("demo".into(), None));
+            return Gate::Open("demo".into());
+        }
+        let store = jobs.store();
+        match Vault::check_slots(&store).map_err(Problem::from).and_then(|()| Ok(store.operators()?)) {
+            Ok(names) => Gate::Locked(names),
+            Err(problem) if problem.kind == Kind::Configuration => Gate::NoStore(problem.hint),
+            Err(problem) => Gate::Broken { what: format!("{}: {}", problem.what, problem.why), hint: problem.hint },
+        }
+    }
+
+    /// Asks everything, then waits for the next time or for somebody who asks.
+    async fn refreshing(&self) {
+        let every = Duration::from_secs(self.ctx.config.refresh_s);
+        while !self.stop.is_cancelled() {
+            self.tell(Fact::Refreshing(true)).await;
+            let news = refresh::refresh(self.ctx.host.as_ref()).await;
+            self.tell(Fact::News(Box::new(news))).await;
+            self.tell(Fact::Refreshing(false)).await;
+            tokio::select! {
+                () = tokio::time::sleep(every) => {}
+                () = self.refresh.notified() => {}
+                () = self.stop.cancelled() => {}
+            }
+        }
+    }
+
+    /// Looks after the jobs: once a second whether a row changed, and every ten whether a worker is gone.
+    async fn watching_jobs(&self) {
+        let mut last = None;
+        for second in 0u64.. {
+            if self.stop.is_cancelled() {
+                return;
+            }
+            let jobs = locked(&self.jobs).clone();
+            if let Some(jobs) = jobs {
+                let writable = *jobs.store().mode() == StoreMode::ReadWrite && !self.ctx.read_only;
+                if writable && second % 10 == 0 && let Err(e) = jobs.reconcile(self.ctx.host.as_ref()).await {
+                    tracing::warn!(%e, "jobs could not be looked after");
+                }
+                let now = self.ctx.host.clock().0;
+                let part = jobs.part(now);
+                if last.as_ref() != Some(&(part.known.clone(), part.gaps.clone())) {
+                    last = Some((part.known.clone(), part.gaps.clone()));
+                    self.tell(Fact::News(Box::new(News { jobs: Some(part), ..News::default() }))).await;
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                () = self.stop.cancelled() => {}
+            }
+        }
+    }
+
+    fn carry(self: &Arc<Self>, effect: Effect) {
+        let me = Arc::clone(self);
+        match effect {
+            Effect::Refresh => self.refresh.notify_one(),
+            Effect::Follow { source, on: true } => self.follow(source),
+            Effect::Follow { source, on: false } => {
+                if let Some(token) = locked(&self.follows).remove(&source) {
+                    token.cancel();
+                }
+            }
+            Effect::Unlock { operator, passphrase } => drop(tokio::task::spawn_blocking(move || me.unlock(operator, &passphrase))),
+            Effect::Lock => {
+                locked(&self.open).take();
+                tokio::task::spawn_blocking(move || {
+                    let jobs = locked(&me.jobs).clone();
+                    if let Some(jobs) = jobs {
+                        let gate = me.gate(&jobs);
+                        me.tell_now(Fact::Gate(gate));
+                    }
+                });
+            }
+            Effect::Plan(wish) => drop(tokio::spawn(async move {
+                // What decides about locks and room is asked now, not taken from the screen.
+                let news = refresh::refresh(me.ctx.host.as_ref()).await;
+                let mut world = World { place: me.ctx.place(), ..World::default() };
+                world.learn(news.clone());
+                me.tell(Fact::News(Box::new(news))).await;
+                let planned = planner::plan(me.ctx.host.as_ref(), &world, &wish).await;
+                me.tell(Fact::Planned(planned.map(Box::new))).await;
+            })),
+            Effect::Start(order) => drop(tokio::task::spawn_blocking(move || me.start(order))),
+            Effect::Cancel(id) => drop(tokio::task::spawn_blocking(move || me.cancel(id))),
+            // The loop's own.
+            Effect::Copy(_) | Effect::Repaint | Effect::Quit => {}
+        }
+    }
+
+    fn unlock(&self, operator: String, passphrase: &Secret) {
+        let Some(jobs) = locked(&self.jobs).clone() else { return };
+        let opened = cli::unlock(&self.ctx, &jobs.store(), &operator, passphrase);
+        self.tell_now(match opened {
+            Ok(vault) => {
+                *locked(&self.open) = Some((operator.clone(), Some(vault)));
+                Fact::Gate(Gate::Open(operator))
+            }
+            Err(e) => Fact::UnlockFailed(Problem::from(e).why),
+        });
+    }
+
+    fn problem(&self, problem: Problem) {
+        self.tell_now(Fact::Problem { what: format!("{}: {}", problem.what, problem.why), hint: problem.hint });
+    }
+
+    fn start(&self, order: Approved) {
+        let title = order.plan().title.clone();
+        if self.ctx.read_only {
+            return self.problem(Problem::new(Kind::ReadOnly, title, "--read-only refuses everything that changes something", ""));
+        }
+        let jobs = locked(&self.jobs).clone();
+        let Some(jobs) = jobs.filter(|_| locked(&self.open).is_some()) else {
+            let why = "nothing is changed without a store, and not while it is locked";
+            return self.tell_now(Fact::Planned(Err(Refusal::new(title, why, "set it up once with: proximity init, and unlock it"))));
+        };
+        match jobs.start(&self.ctx.host, order) {
+            Ok(id) => self.tell_now(Fact::Started(id)),
+            Err(e) => self.problem(e.into()),
+        }
+    }
+
+    fn cancel(&self, id: JobId) {
+        let Some(jobs) = locked(&self.jobs).clone() else { return };
+        match jobs.cancel(id) {
+            Ok(()) => self.tell_now(Fact::Done(format!("job {id} was asked to end"))),
+            Err(e) => self.problem(e.into()),
+        }
+    }
+
+    fn follow(self: &Arc<Self>, source: LogSource) {
+        let token = self.stop.child_token();
+        if let Some(old) = locked(&self.follows).insert(source.clone(), token.clone()) {
+            old.cancel();
+        }
+        let me = Arc::clone(self);
+        tokio::spawn(async move {
+            match source {
+                LogSource::Job(id) => me.follow_job(id, token).await,
+                source => follow::follow(me.ctx.host.as_ref(), source, me.facts.clone(), token).await,
+            }
+        });
+    }
+
+    /// A job's log grows in a file of ours: looked at four times a second until the job ended.
+    async fn follow_job(&self, id: JobId, stop: CancellationToken) {
+        let source = LogSource::Job(id);
+        let Some(jobs) = locked(&self.jobs).clone() else { return };
+        self.tell(Fact::LogState { source: source.clone(), state: LogState::Following }).await;
+        let mut offset = 0;
+        while !stop.is_cancelled() {
+            let ended = jobs.store().job(id).ok().flatten().is_none_or(|j| j.state.is_final());
+            let state = match jobs.logs().lines(id, offset) {
+                Ok((lines, next)) => {
+                    let quiet = next == offset;
+                    offset = next;
+                    if !lines.is_empty() {
+                        let lines = lines.into_iter().map(|text| LogLine { text }).collect();
+                        self.tell(Fact::Log { source: source.clone(), lines, dropped: 0 }).await;
+                    }
+                    (quiet && ended).then(|| LogState::Broken { why: "the job has ended".into(), again: false })
+                }
+                Err(e) => Some(LogState::Broken { why: e.to_string(), again: false }),
+            };
+            if let Some(state) = state {
+                return self.tell(Fact::LogState { source, state }).await;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(250)) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+}

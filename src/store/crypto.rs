@@ -1,0 +1,151 @@
+//! The one file that names the cipher library, orion. Argon2id, HKDF-SHA256 (RFC 5869), XChaCha20-Poly1305 and
+//! BLAKE2b-256, with fixed sizes so that no caller chooses a parameter.
+//!
+//! Derived keys: `HKDF(salt = vault id, ikm = key, info = label, then the context in length-prefixed parts)`.
+
+use orion::hazardous::aead::xchacha20poly1305::{Nonce, SecretKey, XChaCha20Poly1305};
+use orion::hazardous::hash::blake2::blake2b::Blake2b;
+use orion::hazardous::kdf::argon2::{Argon2, CostParams, ID, Sequential};
+use orion::hazardous::kdf::hkdf::{Hkdf, SHA256};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use super::{Cost, Secret};
+
+/// Bytes of an authentication tag at the end of every sealed body.
+pub(super) const TAG: usize = 16;
+
+/// Bytes of a nonce; long enough to be random without a counter.
+pub(super) const NONCE: usize = 24;
+
+/// The library refused or the system gave no randomness; says nothing about the secret involved.
+#[derive(Debug)]
+pub(super) struct Refused;
+
+impl From<orion::errors::UnknownCryptoError> for Refused {
+    fn from(_: orion::errors::UnknownCryptoError) -> Self {
+        Self
+    }
+}
+
+/// 32 bytes that open something. Wiped on drop; never shown.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub(super) struct Key([u8; 32]);
+
+impl Key {
+    pub(super) fn random() -> Result<Self, Refused> {
+        Ok(Self(random()?))
+    }
+
+    pub(super) fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    pub(super) fn from_secret(secret: &Secret) -> Option<Self> {
+        secret.expose().try_into().ok().map(Self)
+    }
+
+    pub(super) fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// Random bytes of the operating system.
+pub(super) fn random<const N: usize>() -> Result<[u8; N], Refused> {
+    let mut bytes = [0; N];
+    orion::util::secure_rand_bytes(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The slow step from a passphrase to a key. `cost` must have been checked: the library sets no bound itself.
+pub(super) fn argon2id(
+    passphrase: &Secret,
+    salt: &[u8; 16],
+    cost: Cost,
+    pepper: &Key,
+    ad: &[u8],
+) -> Result<Key, Refused> {
+    let mut out = Key([0; 32]);
+    let params = CostParams::new(cost.passes, cost.memory_kib, cost.lanes)?;
+    Argon2::<ID, Sequential>::derive_key(
+        passphrase.expose(),
+        salt,
+        &params,
+        Some(pepper.bytes()),
+        Some(ad),
+        &mut out.0,
+    )?;
+    Ok(out)
+}
+
+/// A key for one purpose. Different labels or contexts give independent keys.
+pub(super) fn derive(
+    key: &Key,
+    vault_id: &[u8; 16],
+    label: &str,
+    context: &[&[u8]],
+) -> Result<Key, Refused> {
+    let mut info = Vec::new();
+    push_part(&mut info, label.as_bytes());
+    for part in context {
+        push_part(&mut info, part);
+    }
+    let mut out = Key([0; 32]);
+    Hkdf::<SHA256>::derive_key(vault_id, key.bytes(), Some(&info), &mut out.0)?;
+    Ok(out)
+}
+
+/// Encrypts; the tag is the last [`TAG`] bytes of the result.
+pub(super) fn seal(
+    key: &Key,
+    nonce: &[u8; NONCE],
+    ad: &[u8],
+    plain: &[u8],
+) -> Result<Vec<u8>, Refused> {
+    let mut body = vec![0; plain.len() + TAG];
+    let key = SecretKey::try_from(key.bytes())?;
+    XChaCha20Poly1305::seal(&key, &Nonce::try_from(nonce)?, plain, Some(ad), &mut body)?;
+    Ok(body)
+}
+
+/// Decrypts, or nothing if key, nonce, associated data or body are not exactly those of [`seal`].
+pub(super) fn open(key: &Key, nonce: &[u8; NONCE], ad: &[u8], body: &[u8]) -> Option<Secret> {
+    let mut plain = zeroize::Zeroizing::new(vec![0; body.len().checked_sub(TAG)?]);
+    let key = SecretKey::try_from(key.bytes()).ok()?;
+    let nonce = Nonce::try_from(nonce).ok()?;
+    XChaCha20Poly1305::open(&key, &nonce, body, Some(ad), &mut plain).ok()?;
+    Some(Secret::new(std::mem::take(&mut plain)))
+}
+
+/// Compares in a time that does not depend on where the first difference is.
+pub(super) fn equal(a: &[u8], b: &[u8]) -> bool {
+    orion::util::secure_cmp(a, b).is_ok()
+}
+
+/// BLAKE2b-256 over length-prefixed parts. Anybody can compute it: it tells damage, not tampering.
+pub(super) fn sum(parts: &[&[u8]]) -> Result<[u8; 32], Refused> {
+    let mut all = Vec::new();
+    for part in parts {
+        push_part(&mut all, part);
+    }
+    let mut hash = Blake2b::new(32)?;
+    hash.update(&all)?;
+    hash.finalize()?.as_ref().try_into().map_err(|_| Refused)
+}
+
+/// SHA-256, for the checksum in the recovery words only.
+pub(super) fn sha256(bytes: &[u8]) -> Result<[u8; 32], Refused> {
+    let digest = orion::hazardous::hash::sha2::sha256::Sha256::digest(bytes)?;
+    digest.as_ref().try_into().map_err(|_| Refused)
+}
+
+/// Appends the length (u32, big endian) and the part, so that no two lists of parts look alike.
+fn push_part(out: &mut Vec<u8>, part: &[u8]) {
+    // No part comes near 4 GiB: the longest is a sealed body of 64 KiB.
+    let length = u32::try_from(part.len()).unwrap_or(u32::MAX);
+    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(part);
+}
+
+#[cfg(test)]
+#[path = "crypto_tests.rs"]
+mod tests;

@@ -1,0 +1,95 @@
+//! The job rows. A row is written before anything starts, and its number names the unit and the log.
+//!
+//! Only the worker of a job and the reconciler write to its row, and the reconciler only when the worker is gone.
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::{Store, StoreError};
+use crate::domain::job::{Job, JobId, Life, State};
+use crate::domain::plan::Approved;
+use crate::domain::stamp::Stamp;
+
+/// A row that cannot be read, with its number where that can.
+pub type BadRow = (JobId, String);
+
+impl Store {
+    /// Writes a new job down as queued and gives its number. When this returns, a crash cannot lose it.
+    pub fn add_job(&self, order: &Approved, now: Stamp) -> Result<JobId, StoreError> {
+        let plan = json(order)?;
+        let life = json(&Life::default())?;
+        self.write_txn(|tx| {
+            tx.execute("INSERT INTO job (state, created_ms, plan, life) VALUES ('queued', ?1, ?2, ?3)", params![now.0, plan, life])?;
+            Ok(tx.last_insert_rowid())
+        })
+    }
+
+    /// Takes a queued job over. False where it is not queued any more: somebody else has it, so nobody starts it twice.
+    pub fn claim_job(&self, id: JobId, life: &Life) -> Result<bool, StoreError> {
+        let life = json(life)?;
+        self.write_txn(|tx| Ok(tx.execute("UPDATE job SET state = 'running', life = ?2 WHERE id = ?1 AND state = 'queued'", params![id, life])? == 1))
+    }
+
+    /// Writes state and life of a job that is in state `from`; false where it is not.
+    pub fn move_job(&self, id: JobId, from: State, to: State, life: &Life) -> Result<bool, StoreError> {
+        let life = json(life)?;
+        let sql = "UPDATE job SET state = ?2, life = ?3 WHERE id = ?1 AND state = ?4";
+        self.write_txn(|tx| Ok(tx.execute(sql, params![id, to.word(), life, from.word()])? == 1))
+    }
+
+    /// A job by its number.
+    pub fn job(&self, id: JobId) -> Result<Option<Job>, StoreError> {
+        let sql = "SELECT id, state, created_ms, plan, life FROM job WHERE id = ?1";
+        let row = self.read(|conn| conn.query_row(sql, [id], raw).optional())?;
+        row.map(|row| parse(row).map_err(|(id, why)| StoreError::Corrupt { why: format!("job {id}: {why}") })).transpose()
+    }
+
+    /// The newest jobs, newest first, at most so many, and the rows that cannot be read.
+    pub fn jobs(&self, most: u32) -> Result<(Vec<Job>, Vec<BadRow>), StoreError> {
+        self.rows("SELECT id, state, created_ms, plan, life FROM job ORDER BY id DESC LIMIT ?1", most)
+    }
+
+    /// All jobs that have not ended, oldest first, and the rows that cannot be read.
+    pub fn unfinished_jobs(&self) -> Result<(Vec<Job>, Vec<BadRow>), StoreError> {
+        let sql = "SELECT id, state, created_ms, plan, life FROM job WHERE state IN ('queued', 'running', 'unreachable') ORDER BY id LIMIT ?1";
+        self.rows(sql, 10_000)
+    }
+
+    fn rows(&self, sql: &str, most: u32) -> Result<(Vec<Job>, Vec<BadRow>), StoreError> {
+        let rows: Vec<Raw> = self.read(|conn| conn.prepare_cached(sql)?.query_map([most], raw)?.collect())?;
+        let (mut jobs, mut bad) = (Vec::new(), Vec::new());
+        for row in rows {
+            match parse(row) {
+                Ok(job) => jobs.push(job),
+                Err(row) => bad.push(row),
+            }
+        }
+        Ok((jobs, bad))
+    }
+
+    /// A number that changes whenever another connection changed the store; asking costs microseconds.
+    pub fn data_version(&self) -> Result<i64, StoreError> {
+        self.read(|conn| conn.query_row("PRAGMA data_version", [], |row| row.get(0)))
+    }
+
+    /// Names of the operators who may open the vault, in the order in which they were added.
+    pub fn operators(&self) -> Result<Vec<String>, StoreError> {
+        self.read(|conn| conn.prepare("SELECT name FROM operator ORDER BY created_ms, name")?.query_map([], |row| row.get(0))?.collect())
+    }
+}
+
+type Raw = (JobId, String, i64, String, String);
+
+fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+}
+
+fn parse((id, state, created, plan, life): Raw) -> Result<Job, BadRow> {
+    let state = State::from_word(&state).ok_or_else(|| (id, format!("state '{}' is not known", crate::domain::clean::clean(&state))))?;
+    let order = serde_json::from_str(&plan).map_err(|e| (id, format!("its plan cannot be read: {e}")))?;
+    let life = serde_json::from_str(&life).map_err(|e| (id, format!("its life cannot be read: {e}")))?;
+    Ok(Job { id, state, created: Stamp(created), order, life })
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|e| StoreError::Corrupt { why: format!("a job cannot be written down: {e}") })
+}

@@ -1,0 +1,106 @@
+//! Why the vault does not open. A wrong passphrase, a changed record and a damaged file are three different answers,
+//! because the operator does three different things about them. None carries a secret, typed or stored.
+
+use std::path::PathBuf;
+
+use crate::store::StoreError;
+use crate::store::crypto::Refused;
+
+/// Why the vault, or one value in it, does not open.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VaultError {
+    /// The store holds no vault yet.
+    #[error("there is no vault yet")]
+    NoVault,
+    /// The store already holds a vault; making another would lose what is in it.
+    #[error("there is already a vault")]
+    Exists,
+    /// No slot is made out to this operator.
+    #[error("the vault knows no operator {name}")]
+    UnknownOperator {
+        /// The name that was asked for.
+        name: String,
+    },
+    /// The operator's name cannot be used: empty, longer than 64 bytes, or with control characters.
+    #[error("an operator needs a name of 1 to 64 bytes without control characters")]
+    BadName,
+    /// The passphrase is not the one of this slot. Nothing is damaged.
+    #[error("the passphrase is wrong")]
+    WrongPassphrase,
+    /// The recovery words are mistyped or belong to another vault.
+    #[error("the recovery words are wrong: {why}")]
+    WrongWords {
+        /// What is wrong, without any of the words.
+        why: String,
+    },
+    /// The host key is not there, so no passphrase can open the vault; the recovery words can.
+    #[error("the host key {path} is missing")]
+    HostKeyMissing {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// The host key is not the one the vault was made with; the recovery words open it.
+    #[error("the host key {path} belongs to another vault")]
+    HostKeyOther {
+        /// The file.
+        path: PathBuf,
+    },
+    /// No value was ever stored under this name.
+    #[error("{what} is not set")]
+    NotSet {
+        /// The name of the value.
+        what: String,
+    },
+    /// Somebody or something changed a stored value. It is not used and not replaced by a default.
+    #[error("{what} was changed outside Proximity")]
+    Tampered {
+        /// What does not open.
+        what: String,
+    },
+    /// A stored value has a shape that Proximity never writes.
+    #[error("{what} is damaged")]
+    Corrupt {
+        /// What is damaged.
+        what: String,
+    },
+    /// The cost is below the floor, so guessing would be cheap.
+    #[error("the key derivation is weaker than allowed")]
+    WeakCost,
+    /// The cost is above what a host can be asked for; nothing was allocated.
+    #[error("the key derivation takes too much: {why}")]
+    CostTooHigh {
+        /// Which bound it passes.
+        why: String,
+    },
+    /// A new passphrase that guessing programs try first.
+    #[error("the passphrase is too weak: {why}")]
+    WeakPassphrase {
+        /// The reason, as the end of a sentence.
+        why: &'static str,
+    },
+    /// A value longer than the vault takes.
+    #[error("a secret may have {limit} bytes at most")]
+    TooLong {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The cipher library or the system's random source refused. Nothing was stored.
+    #[error("the system gives no randomness or the cipher library refused")]
+    Refused,
+    /// The store below the vault failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<rusqlite::Error> for VaultError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl From<Refused> for VaultError {
+    fn from(_: Refused) -> Self {
+        Self::Refused
+    }
+}

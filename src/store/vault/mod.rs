@@ -1,0 +1,250 @@
+//! The vault: a random key that seals the secrets, and slots that hand it out for a passphrase or the recovery words.
+//!
+//! ```text
+//! passphrase ─┐
+//!   host key ─┴─ Argon2id ─ slot ─┐
+//!                                 ├─ vault key ─┬─ record keys ─ sealed values   (record.rs)
+//! recovery words ─────────── slot ┘             └─ tags over slots and vault_meta
+//! ```
+//!
+//! A closed vault has no type: whoever holds a [`Vault`] has proven a passphrase or the words. It keeps no store, so
+//! reads and writes name the store or transaction they belong to. Dropping it wipes the key.
+//!
+//! Not in it yet: key pairs per operator, scope keys, rotation, the manifest against putting back old rows.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+mod binding;
+mod error;
+mod host_key;
+mod record;
+mod slot;
+
+pub use error::VaultError;
+pub use host_key::host_key_path;
+pub use record::{RecordName, Verified};
+
+use super::crypto::{self, Key};
+use super::{Cost, RecoveryWords, Secret, Store, passphrase};
+
+/// The open vault.
+pub struct Vault {
+    vault_id: [u8; 16],
+    epoch: u32,
+    vault_key: Key,
+}
+
+/// What a new vault is made from.
+pub struct NewVault<'a> {
+    /// The host key's file, usually [`host_key_path`]; made if it is not there.
+    pub host_key: &'a Path,
+    /// The first operator's name, 1 to 64 bytes.
+    pub operator: &'a str,
+    /// His passphrase; see [`check_passphrase`](super::check_passphrase).
+    pub passphrase: &'a Secret,
+    /// What one guess shall cost, usually from [`calibrate`](super::calibrate).
+    pub cost: Cost,
+    /// MemAvailable of the host in bytes.
+    pub memory_available: u64,
+    /// Now, in milliseconds since 1970, UTC.
+    pub now_ms: i64,
+}
+
+/// The row that says which vault this is.
+struct Meta {
+    vault_id: [u8; 16],
+    created_ms: i64,
+    epoch: u32,
+    mac: Vec<u8>,
+}
+
+impl Vault {
+    /// Says whether the store holds a vault. It may still be damaged; unlocking tells.
+    pub fn exists(store: &Store) -> Result<bool, VaultError> {
+        let any = store.read(|conn| {
+            let sql = "SELECT EXISTS (SELECT 1 FROM vault_meta) OR EXISTS (SELECT 1 FROM slot)";
+            conn.query_row(sql, [], |row| row.get(0))
+        })?;
+        Ok(any)
+    }
+
+    /// Makes the vault of a store, with the slot of its first operator and the recovery slot, in one transaction.
+    ///
+    /// Takes as long as one unlock. The words are not stored anywhere; show them once. Fails with `Exists`, `BadName`,
+    /// `WeakPassphrase`, `WeakCost` or `CostTooHigh` before anything is written, even the host key.
+    pub fn create(store: &Store, new: &NewVault<'_>) -> Result<(Self, RecoveryWords), VaultError> {
+        check_name(new.operator)?;
+        passphrase::check(new.passphrase, new.operator)?;
+        new.cost.check_new(new.memory_available)?;
+        if Self::exists(store)? {
+            return Err(VaultError::Exists);
+        }
+        let host_key = host_key::read_or_make(new.host_key)?;
+        let vault = Self {
+            vault_id: crypto::random()?,
+            epoch: 1,
+            vault_key: Key::random()?,
+        };
+        let recovery = Key::random()?;
+        let words = RecoveryWords::of(&recovery)?;
+        let owner = vault.owner();
+        // Before the transaction: the slow step must not keep other processes from writing.
+        let slots = [
+            slot::for_operator(
+                owner,
+                &vault.vault_key,
+                new.operator,
+                new.passphrase,
+                new.cost,
+                &host_key,
+            )?,
+            slot::for_recovery(owner, &vault.vault_key, &recovery)?,
+        ];
+        let mut meta = Meta {
+            vault_id: vault.vault_id,
+            created_ms: new.now_ms,
+            epoch: vault.epoch,
+            mac: Vec::new(),
+        };
+        meta.mac = meta.expected_mac(&vault.vault_key)?.to_vec();
+        let operator_id: [u8; 16] = crypto::random()?;
+        store.write_txn_as(|tx| {
+            if Meta::load(tx)?.is_some() {
+                return Err(VaultError::Exists);
+            }
+            tx.execute(
+                "INSERT INTO vault_meta (only, vault_id, created_ms, epoch, mac) VALUES (1, ?1, ?2, ?3, ?4)",
+                params![meta.vault_id, meta.created_ms, meta.epoch, meta.mac],
+            )?;
+            tx.execute(
+                "INSERT INTO operator (id, name, created_ms) VALUES (?1, ?2, ?3)",
+                params![operator_id, new.operator, new.now_ms],
+            )?;
+            slots.iter().try_for_each(|slot| slot.insert(tx))
+        })?;
+        Ok((vault, words))
+    }
+
+    /// Opens the vault with an operator's passphrase. Takes about as long as [`calibrate`](super::calibrate) aimed at.
+    ///
+    /// `memory_available` is MemAvailable in bytes; where the slot needs more than four fifths of it the answer is
+    /// `CostTooHigh`, and the recovery words, which need no memory, still open. Damage and a missing host key are told
+    /// before the passphrase is tried: `WrongPassphrase` means that all else is in order.
+    pub fn unlock(
+        store: &Store,
+        host_key: &Path,
+        operator: &str,
+        passphrase: &Secret,
+        memory_available: u64,
+    ) -> Result<Self, VaultError> {
+        let meta = Meta::load(&store.conn)?.ok_or(VaultError::NoVault)?;
+        let slot = slot::of_operator(slot::all(&store.conn)?, operator)?;
+        let vault_key =
+            slot.open_with_passphrase(meta.owner(), passphrase, host_key, memory_available)?;
+        Self::opened(meta, vault_key)
+    }
+
+    /// Opens the vault with the recovery words as typed. Needs neither the host key nor memory.
+    pub fn unlock_with_words(store: &Store, typed: &Secret) -> Result<Self, VaultError> {
+        let meta = Meta::load(&store.conn)?.ok_or(VaultError::NoVault)?;
+        let slot = slot::of_recovery(slot::all(&store.conn)?)?;
+        let vault_key = slot.open_with_words(meta.owner(), typed)?;
+        Self::opened(meta, vault_key)
+    }
+
+    /// Looks for damage that can be seen without any key, so that it is told before a passphrase is asked for.
+    ///
+    /// `NoVault`, `Tampered` or `Corrupt`. A tampered slot whose sum was made to fit passes here and fails at unlock.
+    pub fn check_slots(store: &Store) -> Result<(), VaultError> {
+        Meta::load(&store.conn)?.ok_or(VaultError::NoVault)?;
+        slot::all(&store.conn)?
+            .iter()
+            .try_for_each(slot::Slot::check_undamaged)
+    }
+
+    fn opened(meta: Meta, vault_key: Key) -> Result<Self, VaultError> {
+        if !crypto::equal(&meta.mac, &meta.expected_mac(&vault_key)?) {
+            return Err(VaultError::Tampered {
+                what: "the vault's own row".to_owned(),
+            });
+        }
+        Ok(Self {
+            vault_id: meta.vault_id,
+            epoch: meta.epoch,
+            vault_key,
+        })
+    }
+
+    fn owner(&self) -> slot::Owner<'_> {
+        slot::Owner {
+            vault_id: &self.vault_id,
+            epoch: self.epoch,
+        }
+    }
+}
+
+impl Meta {
+    fn load(conn: &Connection) -> Result<Option<Self>, VaultError> {
+        let row: Option<(Vec<u8>, i64, i64, Vec<u8>)> = conn
+            .query_row(
+                "SELECT vault_id, created_ms, epoch, mac FROM vault_meta",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+            )
+            .optional()?;
+        let Some((vault_id, created_ms, epoch, mac)) = row else {
+            // Slots without the row they hang on: somebody took it away.
+            let slots: i64 = conn.query_row("SELECT count(*) FROM slot", [], |row| row.get(0))?;
+            return if slots == 0 { Ok(None) } else { Err(damaged()) };
+        };
+        let vault_id = vault_id.try_into().map_err(|_| damaged())?;
+        let epoch = u32::try_from(epoch).map_err(|_| damaged())?;
+        Ok(Some(Self {
+            vault_id,
+            created_ms,
+            epoch,
+            mac,
+        }))
+    }
+
+    fn owner(&self) -> slot::Owner<'_> {
+        slot::Owner {
+            vault_id: &self.vault_id,
+            epoch: self.epoch,
+        }
+    }
+
+    fn expected_mac(&self, vault_key: &Key) -> Result<[u8; 32], VaultError> {
+        let (created, epoch) = (self.created_ms.to_be_bytes(), self.epoch.to_be_bytes());
+        Ok(*crypto::derive(vault_key, &self.vault_id, "meta", &[&created, &epoch])?.bytes())
+    }
+}
+
+fn damaged() -> VaultError {
+    VaultError::Corrupt {
+        what: "the vault's own row".to_owned(),
+    }
+}
+
+fn check_name(operator: &str) -> Result<(), VaultError> {
+    let fits = (1..=64).contains(&operator.len());
+    if fits && operator.trim() == operator && !operator.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(VaultError::BadName)
+}
+
+/// Does the work of one unlock for nothing, to measure it.
+pub(super) fn rehearse(cost: Cost) -> Result<(), VaultError> {
+    let nothing = Secret::new(Vec::new());
+    crypto::argon2id(
+        &nothing,
+        &[0; 16],
+        cost,
+        &Key::from_bytes([0; 32]),
+        b"rehearsal",
+    )?;
+    Ok(())
+}

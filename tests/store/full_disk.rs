@@ -1,0 +1,146 @@
+//! A disk that is full or read-only: the store must still be read. Needs root for its own little filesystem.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use proximity::store::{Store, StoreError, StoreMode, Vault};
+
+use super::{id, make_vault, secret};
+
+/// A tmpfs of one MiB, gone when dropped.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    fn new() -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("SKIPPED: only root can mount a filesystem to fill");
+            return None;
+        }
+        let at = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=1m,mode=700", "proximity-test"])
+            .arg(at.path())
+            .output();
+        match mounted {
+            Ok(output) if output.status.success() => Some(Self(at)),
+            other => {
+                eprintln!("SKIPPED: mounting is not allowed here: {other:?}");
+                None
+            }
+        }
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn remount(&self, how: &str) {
+        let option = format!("remount,{how}");
+        let done = Command::new("mount")
+            .args(["-o", &option])
+            .arg(self.path())
+            .status()
+            .unwrap();
+        assert!(done.success());
+    }
+
+    /// Writes until not one byte fits.
+    fn fill(&self) -> PathBuf {
+        let path = self.path().join("filler");
+        let mut file = fs::File::create(&path).unwrap();
+        for size in [65_536, 4096, 512, 1] {
+            while std::io::Write::write_all(&mut file, &vec![1; size]).is_ok() {}
+        }
+        path
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        Command::new("umount").arg(self.0.path()).status().ok();
+    }
+}
+
+#[test]
+fn a_full_disk_is_read_and_unlocked() {
+    let Some(disk) = Disk::new() else { return };
+    let dir = disk.path().join("p");
+    let store = Store::create(&dir).unwrap();
+    let (vault, words) = make_vault(&store, &dir);
+    vault
+        .seal(&store, "host", "password", &id(1), &secret("the value"))
+        .unwrap();
+    let filler = disk.fill();
+
+    // The open store meets the full disk in the middle of its life.
+    let big = secret(&"x".repeat(60_000));
+    let outcome = vault.seal(&store, "host", "key", &id(1), &big);
+    assert!(matches!(
+        outcome,
+        Err(proximity::store::VaultError::Store(StoreError::Full))
+    ));
+    drop(store);
+
+    let store = Store::open(&dir).unwrap();
+    assert!(
+        matches!(store.mode(), StoreMode::ReadOnly(why) if why.contains("full")),
+        "{:?}",
+        store.mode()
+    );
+    assert!(matches!(
+        store.write_txn(|_| Ok(())),
+        Err(StoreError::ReadOnly)
+    ));
+    let again = Vault::unlock_with_words(&store, &secret(&words.expose().join(" "))).unwrap();
+    assert_eq!(
+        again
+            .open(&store, "host", "password", &id(1))
+            .unwrap()
+            .expose(),
+        b"the value"
+    );
+    store.check().unwrap();
+    drop(store);
+
+    fs::remove_file(filler).unwrap();
+    let store = Store::open(&dir).unwrap();
+    assert_eq!(store.mode(), &StoreMode::ReadWrite);
+    vault.seal(&store, "host", "key", &id(1), &big).unwrap();
+}
+
+#[test]
+fn a_new_store_on_a_full_disk_is_refused_and_leaves_nothing_half() {
+    let Some(disk) = Disk::new() else { return };
+    let filler = disk.fill();
+    let dir = disk.path().join("p");
+    assert!(matches!(Store::create(&dir), Err(StoreError::Full)));
+    assert!(!dir.join("proximity.db").exists());
+    fs::remove_file(filler).unwrap();
+    Store::create(&dir).unwrap();
+}
+
+#[test]
+fn a_read_only_disk_is_read() {
+    let Some(disk) = Disk::new() else { return };
+    let dir = disk.path().join("p");
+    let store = Store::create(&dir).unwrap();
+    let (vault, _) = make_vault(&store, &dir);
+    vault
+        .seal(&store, "host", "password", &id(1), &secret("the value"))
+        .unwrap();
+    drop(store);
+    disk.remount("ro");
+    let store = Store::open(&dir).unwrap();
+    assert!(matches!(store.mode(), StoreMode::ReadOnly(_)));
+    assert_eq!(
+        vault
+            .open(&store, "host", "password", &id(1))
+            .unwrap()
+            .expose(),
+        b"the value"
+    );
+    drop(store);
+    disk.remount("rw");
+    assert_eq!(Store::open(&dir).unwrap().mode(), &StoreMode::ReadWrite);
+}

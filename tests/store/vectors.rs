@@ -1,0 +1,209 @@
+//! A vault frozen as hex: whatever is changed in the code, it must open for ever. `tests/vectors/read_vault.py` opens
+//! the same file with an implementation that shares no code with this one.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use proximity::store::{RecordName, Store, StoreError, Vault, VaultError};
+use rusqlite::types::Value;
+use rusqlite::{Connection, params, params_from_iter};
+
+use super::{OPERATOR, PASSPHRASE, ROOMY, id, make_vault, new_store, raw, secret};
+
+const FROZEN: &str = include_str!("../vectors/vault-v1.txt");
+const SLOT: &str = "id kind operator header check_value nonce wrapped row_version mac sum";
+const RECORD: &str = "table_name column_name row_id scope_id epoch row_version nonce body";
+const META: &str = "only vault_id created_ms epoch mac";
+const PLAIN: &str = "the frozen value";
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut out, byte| {
+        write!(out, "{byte:02x}").unwrap();
+        out
+    })
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let pair = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+    (0..text.len()).step_by(2).map(pair).collect()
+}
+
+fn freeze_row(
+    out: &mut String,
+    conn: &Connection,
+    name: &str,
+    table: &str,
+    columns: &str,
+    filter: &str,
+) {
+    for column in columns.split(' ') {
+        let sql = format!("SELECT {column} FROM {table} WHERE {filter}");
+        let value = match conn.query_row(&sql, [], |row| row.get(0)).unwrap() {
+            Value::Integer(number) => format!("int {number}"),
+            Value::Text(text) => format!("text {text}"),
+            Value::Blob(bytes) => format!("hex {}", hex(&bytes)),
+            Value::Null | Value::Real(_) => "null".to_owned(),
+        };
+        writeln!(out, "{name}.{column} = {value}").unwrap();
+    }
+}
+
+/// Prints a new frozen vault, for a new version of the format. The old file stays and must open too.
+#[test]
+#[ignore = "writes a vector, checks nothing"]
+fn freeze() {
+    let (_outer, dir, store) = new_store();
+    let (vault, words) = make_vault(&store, &dir);
+    vault
+        .seal(
+            &store,
+            "host",
+            "password",
+            &id(7),
+            &secret("an earlier value"),
+        )
+        .unwrap();
+    vault
+        .seal(&store, "host", "password", &id(7), &secret(PLAIN))
+        .unwrap();
+    let conn = raw(&dir);
+    let mut out = String::new();
+    writeln!(
+        out,
+        "passphrase = text {PASSPHRASE}\nwords = text {}",
+        words.expose().join(" ")
+    )
+    .unwrap();
+    writeln!(
+        out,
+        "host_key = hex {}",
+        hex(&std::fs::read(dir.join("host.key")).unwrap())
+    )
+    .unwrap();
+    writeln!(out, "plain = text {PLAIN}").unwrap();
+    freeze_row(&mut out, &conn, "meta", "vault_meta", META, "only = 1");
+    freeze_row(
+        &mut out,
+        &conn,
+        "slot_operator",
+        "slot",
+        SLOT,
+        "kind = 'operator'",
+    );
+    freeze_row(
+        &mut out,
+        &conn,
+        "slot_recovery",
+        "slot",
+        SLOT,
+        "kind = 'recovery'",
+    );
+    freeze_row(&mut out, &conn, "record", "sealed", RECORD, "1");
+    println!("{out}");
+}
+
+fn frozen() -> BTreeMap<&'static str, Value> {
+    let line = |line: &'static str| {
+        let (name, value) = line.split_once(" = ")?;
+        let value = match value.split_once(' ').unwrap_or((value, "")) {
+            ("int", number) => Value::Integer(number.parse().unwrap()),
+            ("text", text) => Value::Text(text.to_owned()),
+            ("hex", digits) => Value::Blob(unhex(digits)),
+            ("null", _) => Value::Null,
+            other => panic!("{other:?}"),
+        };
+        Some((name, value))
+    };
+    FROZEN.lines().filter_map(line).collect()
+}
+
+fn text(values: &BTreeMap<&str, Value>, name: &str) -> String {
+    match &values[name] {
+        Value::Text(text) => text.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn thaw(values: &BTreeMap<&str, Value>) -> Store {
+    let store = Store::in_memory().unwrap();
+    store
+        .write_txn(|tx| {
+            let rows = [
+                ("meta", "vault_meta", META),
+                ("slot_operator", "slot", SLOT),
+                ("slot_recovery", "slot", SLOT),
+                ("record", "sealed", RECORD),
+            ];
+            for (name, table, columns) in rows {
+                let columns: Vec<&str> = columns.split(' ').collect();
+                let marks = vec!["?"; columns.len()].join(", ");
+                let sql = format!(
+                    "INSERT INTO {table} ({}) VALUES ({marks})",
+                    columns.join(", ")
+                );
+                let row = columns
+                    .iter()
+                    .map(|column| &values[format!("{name}.{column}").as_str()]);
+                tx.execute(&sql, params_from_iter(row))?;
+            }
+            Ok::<(), StoreError>(())
+        })
+        .unwrap();
+    store
+}
+
+#[test]
+fn the_frozen_vault_opens() {
+    let values = frozen();
+    let store = thaw(&values);
+    let dir = tempfile::tempdir().unwrap();
+    let key = dir.path().join("host.key");
+    let Value::Blob(bytes) = &values["host_key"] else {
+        panic!()
+    };
+    std::fs::write(&key, bytes).unwrap();
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o400)).unwrap();
+
+    Vault::check_slots(&store).unwrap();
+    let passphrase = secret(&text(&values, "passphrase"));
+    let by_passphrase = Vault::unlock(&store, &key, OPERATOR, &passphrase, ROOMY).unwrap();
+    let by_words = Vault::unlock_with_words(&store, &secret(&text(&values, "words"))).unwrap();
+    for vault in [by_passphrase, by_words] {
+        let opened = vault.open(&store, "host", "password", &id(7)).unwrap();
+        assert_eq!(opened.expose_text(), Some(text(&values, "plain").as_str()));
+        let found = vault.verify_all(&store).unwrap();
+        assert_eq!((found.opened, found.bad_slots.len()), (1, 0));
+    }
+}
+
+#[test]
+fn the_check_of_all_names_what_does_not_open() {
+    let values = frozen();
+    let store = thaw(&values);
+    let vault = Vault::unlock_with_words(&store, &secret(&text(&values, "words"))).unwrap();
+    store
+        .write_txn(|tx| {
+            tx.execute("UPDATE sealed SET body = zeroblob(40)", [])?;
+            tx.execute(
+                "UPDATE slot SET mac = zeroblob(32) WHERE kind = ?1",
+                params!["operator"],
+            )?;
+            Ok::<(), StoreError>(())
+        })
+        .unwrap();
+    let found = vault.verify_all(&store).unwrap();
+    assert_eq!(found.opened, 0);
+    let [(name, VaultError::Tampered { .. })] = found.failed.as_slice() else {
+        panic!("{found:?}")
+    };
+    let expected = RecordName {
+        table: "host".to_owned(),
+        column: "password".to_owned(),
+        row_id: id(7),
+    };
+    assert_eq!(name, &expected);
+    assert!(matches!(
+        found.bad_slots.as_slice(),
+        [VaultError::Tampered { .. }]
+    ));
+}
