@@ -83,9 +83,9 @@ impl App {
         self.top().context()
     }
 
-    /// Takes the size of the terminal.
+    /// Takes the size of the terminal. Whoever tells it has cleared the terminal, so everything is drawn anew.
     pub fn resize(&mut self, width: u16, height: u16) {
-        self.dirty |= self.known.size != (width, height);
+        self.dirty = true;
         self.known.size = (width, height);
     }
 
