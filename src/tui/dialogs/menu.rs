@@ -150,7 +150,7 @@ impl Pane for Sources {
     }
 
     fn window(&self, known: &Known) -> Window {
-        Window { title: "logs to follow".into(), width: text::text_width(known).min(50), height: self.entries.len() as u16 + 4 }
+        Window { title: "logs to follow".into(), width: text::text_width(known).min(56), height: self.entries.len() as u16 + 4 }
     }
 
     fn draw(&self, on: &mut Canvas<'_>, _known: &Known) {

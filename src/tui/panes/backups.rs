@@ -46,7 +46,8 @@ fn archives(known: &Known) -> &[Archive] {
 }
 
 fn rows(known: &Known) -> Vec<Row> {
-    let all = archives(known);
+    // Without the archives there is nothing on the screen to choose from.
+    let Some(all) = known.world.archives.get() else { return Vec::new() };
     let mut by_guest: std::collections::BTreeMap<Vmid, Vec<usize>> = std::collections::BTreeMap::new();
     let mut others = Vec::new();
     for g in known.world.guests.get().into_iter().flatten().filter(|g| g.kind == Kind::Lxc && !g.template) {
@@ -127,7 +128,8 @@ impl Backups {
                     (Some(a), 1) => (format!("1 archive, {} old", words::age(known.now, a.made)), Tone::Quiet),
                     (Some(a), n) => (format!("{n} archives, newest {} old", words::age(known.now, a.made)), Tone::Quiet),
                 };
-                on.put(used + 2, y, on.width().saturating_sub(used + 3), &text, tone);
+                let x = if on.width() >= 60 { (used + 2).max(28) } else { used + 2 };
+                on.put(x, y, on.width().saturating_sub(x + 1), &text, tone);
             }
             Some(Row::Others(count)) => {
                 on.put(2, y, on.width().saturating_sub(3), &format!("of guests that are not here: {}", words::many(*count, "archive")), Tone::Strong);
@@ -227,6 +229,10 @@ impl Pane for Backups {
             Action::Back => self.search.input.is_some(),
             _ => true,
         }
+    }
+
+    fn is_typing(&self) -> bool {
+        self.search.input.is_some()
     }
 
     fn input(&mut self) -> Option<&mut dyn Typed> {

@@ -14,18 +14,26 @@ use crate::tui::theme::Tone;
 use crate::tui::words;
 
 /// Columns of the guests table.
-pub const COLUMNS: [Column; 10] = [
-    column("id", 4, 9, 0, true),
+const COLUMNS: [Column; 10] = [
+    column("id", 4, 4, 0, true),
     column("name", 12, 30, 0, false),
     column("state", 9, 9, 0, false),
     column("lock", 8, 12, 2, false),
     column("memory", 9, 9, 3, true),
     column("of", 8, 8, 7, true),
-    column("up", 6, 6, 4, true),
+    column("up", 6, 6, 5, true),
     column("backup", 6, 6, 1, true),
-    column("address", 15, 40, 5, false),
-    column("bridge", 8, 16, 6, false),
+    column("address", 15, 18, 4, false),
+    column("bridge", 8, 15, 6, false),
 ];
+
+/// The columns for these guests: an id takes as many columns as the longest has.
+pub fn columns(guests: &[Guest]) -> [Column; 10] {
+    let digits = guests.iter().map(|g| u32::from(g.id)).max().map_or(4, |id| id.ilog10() as u16 + 1).max(4);
+    let [_, rest @ ..] = COLUMNS;
+    let [name, state, lock, memory, of, up, backup, address, bridge] = rest;
+    [column("id", digits, digits, 0, true), name, state, lock, memory, of, up, backup, address, bridge]
+}
 
 /// The texts of one guest's row.
 pub fn cells(g: &Guest, known: &Known) -> [(String, Tone); 10] {
@@ -55,6 +63,8 @@ pub fn cells(g: &Guest, known: &Known) -> [(String, Tone); 10] {
         (None, _) => unknown(),
         (Some(_), Some(a)) => plain(words::age(known.now, a.made)),
         (Some(_), None) if g.template || g.kind == Kind::Qemu => quiet(),
+        // A storage that did not answer may hold one.
+        (Some(_), None) if !known.world.archives.gaps.is_empty() => unknown(),
         (Some(_), None) => ("never".to_owned(), Tone::Warn),
     };
     let (address, bridge) = match g.nics.first() {
