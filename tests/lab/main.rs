@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod harness;
+mod story;
 
 use harness::{Lab, Said, lab_script, skip, wait_for};
 use std::path::Path;
