@@ -48,6 +48,6 @@ pub mod host;
 pub mod jobs;
 pub mod ops;
 pub mod problem;
-
+mod run;
 pub mod store;
 pub mod tui;

@@ -336,7 +336,7 @@ impl Hands {
                 *locked(&self.open) = Some((operator.clone(), Some(vault)));
                 Fact::Gate(Gate::Open(operator))
             }
-            Err(e) => Fact::UnlockFailed(Problem::from(e).text()),
+            Err(e) => Fact::UnlockFailed(Problem::from(e).why),
         });
     }
 

@@ -1,44 +1,38 @@
 //! `manual`, `print-keys`, `print-config`: what the program says of itself, from the tables it runs by.
 
-use include_dir::{Dir, include_dir};
 use serde_json::json;
 
 use super::{Ctx, Done, Form, output};
 use crate::config::DEFINITIONS;
 use crate::problem::{Kind, Problem};
+use crate::tui::action::{key_table, keys_text};
 
-static PAGES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/assets/help");
-
-fn pages() -> Vec<(String, &'static str)> {
-    let name = |f: &include_dir::File<'static>| f.path().file_stem().map(|s| s.to_string_lossy().into_owned());
-    let mut pages: Vec<_> = PAGES.files().filter_map(|f| Some((name(f)?, f.contents_utf8()?))).collect();
-    pages.sort();
-    pages
+macro_rules! pages {
+    ($($name:literal),*) => { [$(($name, include_str!(concat!("../../assets/help/", $name, ".md")))),*] };
 }
 
-/// A page of the manual by its name.
+/// Name and text of every page, in reading order.
+const PAGES: [(&str, &str); 8] = pages!["start", "overview", "logs", "backups", "jobs", "vault", "trouble", "exit-status"];
+
+/// A page of the manual by its name, or the list of pages.
 pub(super) fn page(topic: Option<&str>) -> Done {
-    let pages = pages();
-    match topic {
-        None => {
-            for (name, text) in &pages {
-                output::say(&format!("{name:<14} {}", text.lines().next().unwrap_or("").trim_start_matches("# ")));
-            }
+    let Some(topic) = topic else {
+        PAGES.iter().for_each(|(name, text)| output::say(&format!("{name:<14} {}", text.lines().next().unwrap_or("").trim_start_matches("# "))));
+        return Ok(0);
+    };
+    match PAGES.iter().find(|(name, _)| *name == topic) {
+        Some((_, text)) => {
+            output::say(text.trim_end());
             Ok(0)
         }
-        Some(topic) => match pages.iter().find(|(name, _)| name == topic) {
-            Some((_, text)) => {
-                output::say(text.trim_end());
-                Ok(0)
-            }
-            None => {
-                let names: Vec<_> = pages.iter().map(|(n, _)| n.as_str()).collect();
-                Err(Problem::new(Kind::NotFound, "manual", format!("there is no page '{}'", crate::domain::clean::clean(topic)), format!("pages: {}", names.join(", "))))
-            }
-        },
+        None => {
+            let hint = format!("pages: {}", PAGES.map(|(name, _)| name).join(", "));
+            Err(Problem::new(Kind::NotFound, "manual", format!("there is no page '{}'", crate::domain::clean::clean(topic)), hint))
+        }
     }
 }
 
+/// The configuration that holds, with sources.
 pub(super) fn config(ctx: &Ctx) -> Done {
     let help = |key: &str| DEFINITIONS.iter().find(|d| d.key == key).map_or("", |d| d.help);
     if ctx.form == Form::Json {
@@ -51,3 +45,31 @@ pub(super) fn config(ctx: &Ctx) -> Done {
     Ok(0)
 }
 
+/// All keys of the console, from the one table.
+pub(super) fn keys(ctx: &Ctx) -> Done {
+    if ctx.form == Form::Json {
+        let items: Vec<_> = key_table().iter().map(|b| json!({"keys": b.key_names(), "action": format!("{:?}", b.action), "help": b.sentence})).collect();
+        output::object(&json!({ "items": items }));
+    } else {
+        output::say(keys_text().trim_end());
+    }
+    Ok(0)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::PAGES;
+
+    #[test]
+    fn every_page_on_disk_can_be_read_and_fits_eighty_columns() {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/help");
+        let mut on_disk: Vec<String> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        let mut known: Vec<String> = PAGES.iter().map(|(n, _)| format!("{n}.md")).collect();
+        (on_disk.sort(), known.sort());
+        assert_eq!(on_disk, known);
+        for (name, text) in PAGES {
+            assert!(text.starts_with("# ") && text.lines().all(|l| l.chars().count() <= 100), "{name}");
+        }
+    }
+}

@@ -187,13 +187,24 @@ fn go(cli: Cli) -> Done {
     flags.extend(g.mono.then(|| ("mono", "true".to_owned())));
     let config = Config::load(&flags, |name| std::env::var(name).ok())?;
     let host = host(&config)?;
+    if cli.command.is_some() {
+        trace();
+    }
     let ctx = Ctx { config, host, form: g.output, dry_run: g.dry_run, yes: g.yes, name: g.name, no_wait: g.no_wait, read_only: g.read_only };
-    let Some(command) = cli.command else { return Ok(2) };
+    let Some(command) = cli.command else { return crate::run::console(ctx) };
     let runtime = runtime()?;
     let done = runtime.block_on(command_of(ctx, command));
     // A look that hangs must not keep the program alive.
     runtime.shutdown_background();
     done
+}
+
+/// What goes wrong aside goes to standard error as JSON lines: at a worker that is the journal of its unit.
+/// The console has no place for it but the screen.
+fn trace() {
+    let built = tracing_subscriber::fmt().json().with_max_level(tracing::Level::WARN).with_writer(std::io::stderr).with_ansi(false).try_init();
+    // Only fails where somebody traces already.
+    drop(built);
 }
 
 /// The runtime of host, ops and jobs.
@@ -223,7 +234,7 @@ async fn command_of(ctx: Ctx, command: Command) -> Done {
         Command::Job(job) => job::run(&ctx, job).await,
         Command::Vault(init::Vault::Status(open)) => init::vault_status(&ctx, &open),
         Command::Doctor => doctor::run(&ctx).await,
-        Command::PrintKeys => Ok(0),
+        Command::PrintKeys => manual::keys(&ctx),
         Command::PrintConfig => manual::config(&ctx),
         Command::Manual { topic } => manual::page(topic.as_deref()),
         Command::JobWorker { unit, id } => match crate::jobs::work(&ctx.config.state, id, unit).await {

@@ -22,6 +22,10 @@ pub struct LogBuffer {
     filter: Filter,
     /// Running numbers of lines that pass the filter; unused while it is empty.
     hits: VecDeque<u64>,
+    /// Lines before this running number have not been looked at yet by the filter.
+    looked_from: u64,
+    /// All lines are shown although there is a filter.
+    all: bool,
 }
 
 impl LogBuffer {
@@ -48,12 +52,54 @@ impl LogBuffer {
 
     /// Sets the filter and looks at every line kept.
     pub fn set_filter(&mut self, filter: Filter) {
-        self.filter = filter;
+        self.begin_filter(filter);
+        self.look_back(usize::MAX);
+    }
+
+    /// Sets the filter and looks at no line yet: new ones are looked at as they come, old ones by [`LogBuffer::look_back`].
+    pub fn begin_filter(&mut self, filter: Filter) {
         self.hits.clear();
-        if !self.filter.is_empty() {
-            let hits = self.lines.iter().enumerate().filter(|(_, l)| self.filter.passes(&l.text));
-            self.hits = hits.map(|(i, _)| self.first + i as u64).collect();
+        self.looked_from = if filter.is_empty() { 0 } else { self.total() };
+        self.filter = filter;
+    }
+
+    /// Looks at so many more of the old lines, newest first, so that a key need not wait for a hundred thousand.
+    /// `true` while some are left.
+    pub fn look_back(&mut self, mut lines: usize) -> bool {
+        while self.looked_from > self.first && lines > 0 {
+            self.looked_from -= 1;
+            lines -= 1;
+            let line = usize::try_from(self.looked_from - self.first).ok().and_then(|at| self.lines.get(at));
+            if line.is_some_and(|l| self.filter.passes(&l.text)) {
+                self.hits.push_front(self.looked_from);
+            }
         }
+        self.looked_from > self.first
+    }
+
+    /// Whether the filter has still to look at old lines.
+    pub fn is_looking(&self) -> bool {
+        self.looked_from > self.first
+    }
+
+    /// Shows all lines although there is a filter, or only those that pass.
+    pub fn show_all(&mut self, all: bool) {
+        self.all = all;
+    }
+
+    /// How many lines kept pass the filter, as far as it has looked.
+    pub fn hit_count(&self) -> usize {
+        self.hits.len()
+    }
+
+    /// The running number of the next line behind `number` that passes the filter, or of the one before it.
+    pub fn hit_from(&self, number: u64, forward: bool) -> Option<u64> {
+        let at = self.hits.partition_point(|n| if forward { *n <= number } else { *n < number });
+        if forward { self.hits.get(at).copied() } else { at.checked_sub(1).and_then(|at| self.hits.get(at).copied()) }
+    }
+
+    fn unfiltered(&self) -> bool {
+        self.all || self.filter.is_empty()
     }
 
     /// The filter that is set.
@@ -63,7 +109,7 @@ impl LogBuffer {
 
     /// How many lines can be shown under the filter.
     pub fn len(&self) -> usize {
-        if self.filter.is_empty() { self.lines.len() } else { self.hits.len() }
+        if self.unfiltered() { self.lines.len() } else { self.hits.len() }
     }
 
     /// Whether nothing can be shown.
@@ -73,14 +119,14 @@ impl LogBuffer {
 
     /// The `at`-th line that can be shown, from 0, with its running number.
     pub fn line(&self, at: usize) -> Option<(u64, &LogLine)> {
-        let number = if self.filter.is_empty() { self.first + at as u64 } else { *self.hits.get(at)? };
+        let number = if self.unfiltered() { self.first + at as u64 } else { *self.hits.get(at)? };
         let line = self.lines.get(usize::try_from(number.checked_sub(self.first)?).ok()?)?;
         Some((number, line))
     }
 
     /// Position among the lines that can be shown of the first one whose running number is at least `number`.
     pub fn position(&self, number: u64) -> usize {
-        if self.filter.is_empty() {
+        if self.unfiltered() {
             usize::try_from(number.saturating_sub(self.first)).unwrap_or(usize::MAX).min(self.lines.len())
         } else {
             self.hits.partition_point(|n| *n < number)
@@ -133,6 +179,21 @@ mod tests {
         assert_eq!((b.position(8), b.position(99)), (1, 4));
         b.set_filter(Filter::default());
         assert_eq!(b.len(), 40);
+    }
+
+    #[test]
+    fn looking_back_in_slices_finds_the_same() {
+        let mut b = LogBuffer::default();
+        b.push(lines(0..100), 0);
+        b.begin_filter(Filter::parse("5$").unwrap());
+        assert!(b.look_back(30) && b.is_looking());
+        b.push(lines(100..110), 0);
+        assert_eq!(b.hit_count(), 4);
+        assert!(!b.look_back(100));
+        assert_eq!((b.len(), b.line(0).unwrap().0, b.line(10).unwrap().0), (11, 5, 105));
+        assert_eq!((b.hit_from(5, true), b.hit_from(5, false), b.hit_from(105, true), b.hit_from(50, false)), (Some(15), None, None, Some(45)));
+        b.show_all(true);
+        assert_eq!((b.len(), b.hit_count()), (110, 11));
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod guest;
 pub mod health;
 pub mod job;
 pub mod log_buffer;
+pub mod log_format;
 pub mod plan;
 pub mod power;
 pub mod pve;

@@ -6,7 +6,7 @@ use crate::fail::{Outcome, die, die_rc, say};
 use crate::guest::{self, id_map};
 use crate::storage::{self, Storage, Volume};
 use crate::{knobs, run, task};
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 
 const NOT_STORED: &[&str] =
@@ -335,13 +335,24 @@ pub fn read_config(archive: &str, vmid: u32) -> Outcome<Section> {
     }
 }
 
+/// Like the real one: list until the name comes by, then extract that name.
 pub fn extract_config(archive: &str, loud: bool) -> Option<String> {
-    let input = std::fs::File::open(archive).ok()?;
-    let mut tar = Command::new("tar");
-    tar.args(["-xOf", "-"]).args(decompressor(archive)).args(["--occurrence=1", "./etc/vzdump/pct.conf"]);
-    tar.stdin(Stdio::from(input)).stderr(if loud { Stdio::inherit() } else { Stdio::null() });
-    let out = tar.output().ok()?;
-    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    const NAME: &str = "./etc/vzdump/pct.conf";
+    let errors = || if loud { Stdio::inherit() } else { Stdio::null() };
+    let mut listing = Command::new("tar");
+    listing.args(["tf", archive]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors());
+    let mut listing = listing.spawn().ok()?;
+    let lines = BufReader::new(listing.stdout.take()?).lines();
+    let found = lines.map_while(Result::ok).any(|l| l == NAME);
+    if found {
+        let _ = listing.kill(); // the rest does not matter
+    }
+    let _ = listing.wait();
+    if !found {
+        return None;
+    }
+    let out = Command::new("tar").args(["-xpOf", archive, NAME, "--occurrence"]).stdin(Stdio::null()).stderr(errors()).output();
+    let text = String::from_utf8_lossy(&out.ok()?.stdout).into_owned();
     (!text.is_empty()).then_some(text)
 }
 

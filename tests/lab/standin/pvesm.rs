@@ -69,7 +69,7 @@ fn status(verb: &Verb, given: &Given) -> Outcome<()> {
         return verb.refuse_one("storage", "No such storage.");
     }
     rows.sort_by(|a, b| a.id.cmp(&b.id));
-    let width = rows.iter().map(|s| s.id.len()).max().unwrap_or(0).max(10);
+    let width = rows.iter().map(|s| s.id.len()).max().unwrap_or(0) + 3;
     let unit = if knobs::is_nine() { " (KiB)" } else { "" };
     let heads = ["Total", "Used", "Available"].map(|h| format!("{h}{unit}"));
     say(&format!("{:<width$} {:>8} {:>10} {:>15} {:>15} {:>15} {:>8}", "Name", "Type", "Status", heads[0], heads[1], heads[2], "%"));

@@ -1,0 +1,291 @@
+//! The one key table. The footer, the help, the palette and `print-keys` are all made from it.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+/// One intent of the operator, without data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "the sentence of each stands in the table below")]
+pub enum Action {
+    ShowOverview,
+    ShowLogs,
+    ShowBackups,
+    Backup,
+    Restore,
+    Menu,
+    LogsOf,
+    Sources,
+    Around,
+    Wrap,
+    Left,
+    Right,
+    Search,
+    NextHit,
+    PrevHit,
+    Copy,
+    NextPart,
+    PrevPart,
+    Down,
+    Up,
+    PageDown,
+    PageUp,
+    HalfDown,
+    HalfUp,
+    Top,
+    Bottom,
+    Open,
+    Details,
+    Toggle,
+    Pick(u8),
+    Yes,
+    No,
+    Cancel,
+    Back,
+    Grow,
+    Shrink,
+    Jobs,
+    Refresh,
+    Lock,
+    Palette,
+    Help,
+    Quit,
+    Repaint,
+    QuitNow,
+}
+
+/// Where a key is pressed: a pane or a kind of dialog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Context {
+    /// Pane 1.
+    Overview,
+    /// Pane 4.
+    Logs,
+    /// Pane 6.
+    Backups,
+    /// Something to read: help, details, a refusal.
+    Text,
+    /// A list to choose from: actions, sources, the palette.
+    Choice,
+    /// The list of jobs.
+    Jobs,
+    /// One job.
+    Job,
+    /// A plan before it is carried out.
+    Plan,
+    /// A few fields to fill in.
+    Form,
+    /// A question to be answered with yes or no.
+    Confirm,
+    /// The lock screen.
+    Unlock,
+}
+
+impl Context {
+    /// All of them.
+    pub const ALL: &[Context] = &[Overview, Logs, Backups, Text, Choice, Jobs, Job, Plan, Form, Confirm, Unlock];
+
+    /// Its name in the list of keys.
+    pub fn word(self) -> &'static str {
+        match self {
+            Overview => "overview",
+            Logs => "logs",
+            Backups => "backups",
+            Text => "reading",
+            Choice => "choosing",
+            Jobs => "jobs",
+            Job => "one job",
+            Plan => "plan",
+            Form => "fields",
+            Confirm => "question",
+            Unlock => "locked",
+        }
+    }
+}
+
+use Context::{Backups, Choice, Confirm, Form, Job, Jobs, Logs, Overview, Plan, Text, Unlock};
+
+/// A key with or without Ctrl.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// Which.
+    pub code: KeyCode,
+    /// With Ctrl.
+    pub ctrl: bool,
+}
+
+impl Key {
+    /// The key of an event. Shift is part of the letter; Alt makes it another key that nobody bound.
+    fn of(event: &KeyEvent) -> Option<Key> {
+        if event.modifiers.intersects(KeyModifiers::ALT | KeyModifiers::SUPER | KeyModifiers::META) {
+            return None;
+        }
+        Some(Key { code: event.code, ctrl: event.modifiers.contains(KeyModifiers::CONTROL) })
+    }
+
+    /// Its name on the screen.
+    pub fn name(self) -> String {
+        let name = match self.code {
+            KeyCode::Char(' ') => "Space".into(),
+            KeyCode::Char(c) if self.ctrl => return format!("Ctrl-{c}"),
+            KeyCode::Char(c) => c.to_string(),
+            KeyCode::BackTab => "Shift-Tab".into(),
+            KeyCode::PageDown => "PgDn".into(),
+            KeyCode::PageUp => "PgUp".into(),
+            KeyCode::Up => "↑".into(),
+            KeyCode::Down => "↓".into(),
+            KeyCode::Left => "←".into(),
+            KeyCode::Right => "→".into(),
+            KeyCode::F(n) => format!("F{n}"),
+            other => format!("{other:?}"),
+        };
+        if self.ctrl { format!("Ctrl-{name}") } else { name }
+    }
+}
+
+/// One row of the key table.
+#[derive(Debug)]
+pub struct Binding {
+    /// Keys that mean the same.
+    pub keys: &'static [Key],
+    /// What they mean.
+    pub action: Action,
+    /// Where they mean it.
+    pub contexts: &'static [Context],
+    /// The word in the footer; empty where the footer does not show it.
+    pub word: &'static str,
+    /// What it does, for help, palette and manual.
+    pub sentence: &'static str,
+}
+
+impl Binding {
+    /// The names of its keys, parted by blanks.
+    pub fn key_names(&self) -> String {
+        self.keys.iter().map(|k| k.name()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+const fn c(c: char) -> Key {
+    Key { code: KeyCode::Char(c), ctrl: false }
+}
+const fn ctrl(c: char) -> Key {
+    Key { code: KeyCode::Char(c), ctrl: true }
+}
+const fn k(code: KeyCode) -> Key {
+    Key { code, ctrl: false }
+}
+const fn row(keys: &'static [Key], action: Action, contexts: &'static [Context], word: &'static str, sentence: &'static str) -> Binding {
+    Binding { keys, action, contexts, word, sentence }
+}
+
+const PANES: &[Context] = &[Overview, Logs, Backups];
+const GUESTS: &[Context] = &[Overview, Backups];
+const MOVING: &[Context] = &[Overview, Logs, Backups, Text, Choice, Jobs, Job, Plan];
+const WITHOUT_UNLOCK: &[Context] = &[Overview, Logs, Backups, Choice, Jobs, Job, Plan, Form, Confirm];
+
+/// Rows stand in the order of the footer: what is special to a place comes first.
+static TABLE: &[Binding] = &[
+    row(&[c('y')], Action::Yes, &[Plan, Confirm], "yes", "say yes"),
+    row(&[c('n')], Action::No, &[Plan, Confirm], "no", "say no"),
+    row(&[c('b')], Action::Backup, GUESTS, "back up", "back up the selected guest"),
+    row(&[c('r')], Action::Restore, GUESTS, "restore", "restore the selected archive, or the newest of the guest, beside the original"),
+    row(&[c('x')], Action::Menu, GUESTS, "actions", "what can be done with the selected guest: start, stop, shut down, reboot, back up"),
+    row(&[k(KeyCode::Enter)], Action::Open, &[Overview, Logs, Backups, Choice, Jobs, Form, Unlock], "open", "open what is selected, or go on"),
+    row(&[k(KeyCode::Enter)], Action::Open, &[Plan, Confirm, Text], "", "go on, where nothing is interrupted or lost by it"),
+    row(&[c('s'), c(' ')], Action::Sources, &[Logs], "sources", "choose the logs that are followed"),
+    row(&[c('l')], Action::LogsOf, GUESTS, "its logs", "show the log lines that name the selected guest"),
+    row(&[c('/')], Action::Search, GUESTS, "search", "search by id, name or address"),
+    row(&[c('/')], Action::Search, &[Logs], "filter", "keep lines in which all words match; !word drops lines; words are regular expressions"),
+    row(&[c('n')], Action::NextHit, PANES, "", "next hit"),
+    row(&[c('N')], Action::PrevHit, PANES, "", "previous hit"),
+    row(&[c('a')], Action::Around, &[Logs], "all/matching", "show all lines with hits marked, or only the lines that match"),
+    row(&[c('w')], Action::Wrap, &[Logs], "wrap", "wrap long lines, or not"),
+    row(&[k(KeyCode::Left)], Action::Left, &[Logs], "", "scroll to the left"),
+    row(&[k(KeyCode::Right)], Action::Right, &[Logs], "", "scroll to the right"),
+    row(&[k(KeyCode::Tab)], Action::Details, &[Plan], "details", "show or hide checks, time limits and the host"),
+    row(&[c('c')], Action::Cancel, &[Jobs, Job], "cancel", "ask the job to end, after a question"),
+    row(&[c(' ')], Action::Toggle, &[Choice, Form], "mark", "switch on or off"),
+    row(&[c('1')], Action::Pick(0), &[Choice], "", "take the first entry"),
+    row(&[c('2')], Action::Pick(1), &[Choice], "", "take the second entry"),
+    row(&[c('3')], Action::Pick(2), &[Choice], "", "take the third entry"),
+    row(&[k(KeyCode::Tab)], Action::NextPart, &[Overview, Form, Unlock], "next part", "go to the next part or field"),
+    row(&[k(KeyCode::BackTab)], Action::PrevPart, &[Overview, Form, Unlock], "", "go to the previous part or field"),
+    row(&[c('j'), k(KeyCode::Down)], Action::Down, MOVING, "", "down"),
+    row(&[c('k'), k(KeyCode::Up)], Action::Up, MOVING, "", "up"),
+    row(&[k(KeyCode::Down)], Action::Down, &[Form, Unlock], "", "next field or operator"),
+    row(&[k(KeyCode::Up)], Action::Up, &[Form, Unlock], "", "previous field or operator"),
+    row(&[c('g'), k(KeyCode::Home)], Action::Top, MOVING, "", "to the beginning"),
+    row(&[c('G'), k(KeyCode::End)], Action::Bottom, MOVING, "", "to the end; in logs go on following"),
+    row(&[k(KeyCode::PageDown)], Action::PageDown, MOVING, "", "a page down"),
+    row(&[k(KeyCode::PageUp)], Action::PageUp, MOVING, "", "a page up"),
+    row(&[ctrl('d')], Action::HalfDown, MOVING, "", "half a page down"),
+    row(&[ctrl('u')], Action::HalfUp, MOVING, "", "half a page up"),
+    row(&[c('y')], Action::Copy, PANES, "copy", "copy what is selected to the clipboard of your terminal"),
+    row(&[c('J')], Action::Jobs, PANES, "jobs", "list the jobs: what runs, how it goes, how it ended"),
+    row(&[c('R')], Action::Refresh, PANES, "", "ask the host everything again, now"),
+    row(&[c('+')], Action::Grow, &[Overview], "", "give the part you are in the whole pane"),
+    row(&[c('-')], Action::Shrink, &[Overview], "", "show all parts again"),
+    row(&[c('1')], Action::ShowOverview, PANES, "", "pane 1, Overview: what is wrong first"),
+    row(&[c('4')], Action::ShowLogs, PANES, "", "pane 4, Logs"),
+    row(&[c('6')], Action::ShowBackups, PANES, "", "pane 6, Backups"),
+    row(&[k(KeyCode::Esc)], Action::Back, Context::ALL, "back", "back: close, say no, end a search"),
+    row(&[c('q')], Action::Back, &[Text, Choice, Jobs, Job], "", "close"),
+    row(&[c('z')], Action::Lock, PANES, "", "lock the screen"),
+    row(&[c('q')], Action::Quit, PANES, "quit", "leave; says which jobs go on without you"),
+    row(&[c('?'), k(KeyCode::F(1))], Action::Help, WITHOUT_UNLOCK, "help", "all keys that work here"),
+    row(&[c(':')], Action::Palette, PANES, "commands", "find a command by typing parts of it"),
+    row(&[ctrl('l')], Action::Repaint, Context::ALL, "", "paint the screen anew"),
+    row(&[ctrl('c')], Action::QuitNow, Context::ALL, "", "leave at once, everywhere"),
+];
+
+/// The one key table.
+pub fn key_table() -> &'static [Binding] {
+    TABLE
+}
+
+/// What a key means in a place.
+pub fn find(context: Context, event: &KeyEvent) -> Option<Action> {
+    let key = Key::of(event)?;
+    TABLE.iter().find(|b| b.contexts.contains(&context) && b.keys.contains(&key)).map(|b| b.action)
+}
+
+/// The rows that hold in a place, in the table's order.
+pub fn here(context: Context) -> impl Iterator<Item = &'static Binding> {
+    TABLE.iter().filter(move |b| b.contexts.contains(&context))
+}
+
+/// The whole table as text, by place: what `print-keys` prints.
+pub fn keys_text() -> String {
+    let mut out = String::new();
+    for context in Context::ALL {
+        out.push_str(&format!("{}\n", context.word()));
+        for b in here(*context) {
+            out.push_str(&format!("  {:<12} {}\n", b.key_names(), b.sentence));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_means_two_things_in_one_place() {
+        for context in Context::ALL {
+            let mut seen = std::collections::HashMap::new();
+            for b in here(*context) {
+                for key in b.keys {
+                    let other = seen.insert(*key, b.action);
+                    assert_eq!(other, None, "{} in {}", key.name(), context.word());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_row_says_what_it_does() {
+        for b in key_table() {
+            assert!(!b.keys.is_empty() && !b.contexts.is_empty() && !b.sentence.is_empty(), "{b:?}");
+        }
+        assert!(keys_text().contains("Shift-Tab"));
+    }
+}

@@ -1,0 +1,469 @@
+//! The whole screen: what is known, the panes, the stack of dialogs, the lock. Keys and facts in, effects out.
+
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crossterm::event::{KeyEvent, KeyEventKind, MouseEvent, MouseEventKind};
+use ratatui::Frame;
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect};
+
+use super::action::{self, Action, Context};
+use super::canvas::Canvas;
+use super::dialogs::{help, jobs, palette, plan, question, text, unlock::Unlock};
+use super::effect::Effect;
+use super::frame::{self, Rows, SMALLEST, Said};
+use super::pane::{Known, Pane, Then};
+use super::panes::{backups::Backups, logs::Logs, overview::Overview};
+use super::theme::{Theme, Tone};
+use crate::domain::fact::{Fact, Gate, LogSource};
+use crate::domain::stamp::Stamp;
+use crate::domain::world::{Place, World};
+
+/// How many dialogs may lie on each other; a flood of problems must not fill the memory.
+const DEEPEST: usize = 8;
+
+/// The screen of the console.
+pub struct App {
+    known: Known,
+    theme: Theme,
+    overview: Overview,
+    logs: Logs,
+    backups: Backups,
+    /// The pane that is shown, by the action that shows it.
+    here: Action,
+    stack: Vec<Box<dyn Pane>>,
+    lock: Option<Unlock>,
+    note: Option<String>,
+    last: Option<String>,
+    /// A refresh that the operator asked for is under way.
+    asking: bool,
+    dirty: bool,
+    /// Fingerprint of the screen as it was drawn last.
+    drawn: u64,
+    scratch: Buffer,
+}
+
+impl App {
+    /// A console of this host that knows nothing yet.
+    pub fn new(place: Place) -> App {
+        let world = World { place, ..World::default() };
+        App {
+            known: Known { world, now: Stamp::default(), offset_s: 0, gate: None, size: (80, 24) },
+            theme: Theme::default(),
+            overview: Overview::default(),
+            logs: Logs::default(),
+            backups: Backups::default(),
+            here: Action::ShowOverview,
+            stack: Vec::new(),
+            lock: None,
+            note: None,
+            last: None,
+            asking: false,
+            dirty: true,
+            drawn: 0,
+            scratch: Buffer::default(),
+        }
+    }
+
+    /// The same with other looks.
+    pub fn with_theme(mut self, theme: Theme) -> App {
+        self.theme = theme;
+        self
+    }
+
+    /// What is wanted before any key: everything about the host.
+    pub fn start(&mut self) -> Vec<Effect> {
+        vec![Effect::Refresh]
+    }
+
+    /// Takes the size of the terminal.
+    pub fn resize(&mut self, width: u16, height: u16) {
+        self.dirty |= self.known.size != (width, height);
+        self.known.size = (width, height);
+    }
+
+    /// Whether the screen would look different from what was drawn last.
+    pub fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    /// The screen was drawn.
+    pub fn drawn(&mut self) {
+        self.dirty = false;
+        self.drawn = self.fingerprint();
+    }
+
+    /// Does a slice of work that was put off so that a key need not wait, such as looking at old log lines
+    /// with a new filter; some milliseconds at most. `true` while some is left: call again when nothing waits.
+    pub fn work(&mut self) -> bool {
+        let began = self.logs.is_looking();
+        let more = self.logs.work();
+        self.dirty |= began && self.here == Action::ShowLogs && self.lock.is_none();
+        more
+    }
+
+    /// Takes a key.
+    pub fn key(&mut self, key: KeyEvent) -> Vec<Effect> {
+        if key.kind == KeyEventKind::Release {
+            return Vec::new();
+        }
+        let action = action::find(self.top().context(), &key);
+        if let Some(action @ (Action::QuitNow | Action::Repaint)) = action {
+            return self.act(action);
+        }
+        let known = &self.known;
+        let top = top_mut(&mut self.lock, &mut self.stack, self.here, &mut self.overview, &mut self.logs, &mut self.backups);
+        if top.input().is_some_and(|input| input.key(&key)) {
+            let then = top.typed(known);
+            self.dirty = true;
+            return self.run(then);
+        }
+        action.map(|a| self.act(a)).unwrap_or_default()
+    }
+
+    /// Takes pasted text: into the line that is typed in, and nowhere else. Pasted text is never keys.
+    pub fn paste(&mut self, text: &str) -> Vec<Effect> {
+        let known = &self.known;
+        let top = top_mut(&mut self.lock, &mut self.stack, self.here, &mut self.overview, &mut self.logs, &mut self.backups);
+        let Some(input) = top.input() else { return Vec::new() };
+        input.paste(text);
+        let then = top.typed(known);
+        self.dirty = true;
+        self.run(then)
+    }
+
+    /// Takes the wheel of a mouse.
+    pub fn mouse(&mut self, event: MouseEvent) -> Vec<Effect> {
+        let action = match event.kind {
+            MouseEventKind::ScrollDown => Action::Down,
+            MouseEventKind::ScrollUp => Action::Up,
+            _ => return Vec::new(),
+        };
+        (0..3).flat_map(|_| self.act(action)).collect()
+    }
+
+    /// Takes news in.
+    pub fn learn(&mut self, fact: Fact) -> Vec<Effect> {
+        match fact {
+            Fact::Clock { now, offset_s } => {
+                self.work();
+                let before = std::mem::replace(&mut self.known.now, now);
+                let zone = std::mem::replace(&mut self.known.offset_s, offset_s);
+                // Nothing on the screen is finer than this.
+                if before.secs().div_euclid(5) != now.secs().div_euclid(5) || zone != offset_s {
+                    self.look_again();
+                }
+            }
+            Fact::News(news) => {
+                let ours = news.jobs.is_some();
+                self.known.world.learn(*news);
+                let known = &self.known;
+                self.overview.news(known);
+                self.backups.news(known);
+                self.stack.iter_mut().for_each(|d| d.news(known));
+                if ours {
+                    self.last = None;
+                }
+                self.look_again();
+            }
+            Fact::Refreshing(on) => {
+                if !on && std::mem::take(&mut self.asking) {
+                    self.dirty = true;
+                }
+            }
+            Fact::Gate(gate) => return self.gate(gate),
+            Fact::UnlockFailed(why) => {
+                if let Some(lock) = &mut self.lock {
+                    lock.failed(why);
+                    self.dirty = true;
+                }
+            }
+            Fact::Log { source, lines, dropped } => self.log(&source, lines, dropped),
+            Fact::LogState { source, state } => {
+                self.logs.log_state(&source, &state);
+                self.stack.iter_mut().for_each(|d| d.log_state(&source, &state));
+                self.look_again();
+            }
+            Fact::Planned(Ok(plan)) if self.lock.is_none() => {
+                self.note = None;
+                self.push(Box::new(plan::Confirm::new(*plan)));
+            }
+            Fact::Planned(Err(r)) if self.lock.is_none() => {
+                self.note = None;
+                self.push(Box::new(text::refusal(&r)));
+            }
+            // A plan that nobody asked for any more: the screen was locked meanwhile.
+            Fact::Planned(_) => {}
+            Fact::Started(id) => self.say(format!("job {id} started; J lists the jobs")),
+            Fact::Problem { what, hint } => self.push(Box::new(text::problem(&what, &hint))),
+            Fact::Done(what) => {
+                self.note = None;
+                self.last = Some(what);
+                self.dirty = true;
+            }
+            Fact::Ended(why) => self.push(Box::new(text::problem(&why, "proximity ends; jobs go on without it"))),
+        }
+        Vec::new()
+    }
+
+    /// Draws the screen. Changes nothing.
+    pub fn draw(&self, frame: &mut Frame<'_>) {
+        if let Some(at) = self.paint(frame.buffer_mut()) {
+            frame.set_cursor_position(at);
+        }
+    }
+
+    fn paint(&self, buf: &mut Buffer) -> Option<Position> {
+        let mut cursor = None;
+        let mut on = Canvas::new(buf, self.theme, &mut cursor);
+        let (wide, high) = (on.width(), on.height());
+        if wide < SMALLEST.0 || high < SMALLEST.1 {
+            on.put(0, 0, wide, &format!("too small: {}x{} needed", SMALLEST.0, SMALLEST.1), Tone::Plain);
+            return None;
+        }
+        let rows = Rows::of(high);
+        if let Some(lock) = &self.lock {
+            // Nothing of the host is shown while the screen is locked.
+            frame::header(&mut on.rows(rows.header, 1), &self.known);
+            lock.draw(&mut on.rows(1, high - 2), &self.known);
+            frame::footer(&mut on.rows(rows.footer, 1), lock, &self.known);
+            return cursor;
+        }
+        frame::header(&mut on.rows(rows.header, 1), &self.known);
+        if let Some(bar) = rows.bar {
+            frame::bar(&mut on.rows(bar, 1), self.here, &self.known);
+        }
+        if let Some((above, below)) = rows.rules {
+            on.rule(above);
+            on.rule(below);
+        }
+        self.pane().draw(&mut on.rows(rows.pane.0, rows.pane.1), &self.known);
+        if let Some(job) = rows.job {
+            let said = Said { note: self.note.as_deref(), last: self.last.as_deref(), asking: self.asking };
+            frame::job_line(&mut on.rows(job, 1), &self.known, &said);
+        }
+        if let Some(dialog) = self.stack.last() {
+            let room = if rows.bar.is_some() { 1 } else { 0 };
+            let window = dialog.window(&self.known);
+            let mut part = on.rows(room, high - room - 1);
+            dialog.draw(&mut part.window(window.width, window.height, &window.title), &self.known);
+        }
+        frame::footer(&mut on.rows(rows.footer, 1), self.top(), &self.known);
+        cursor
+    }
+
+    fn pane(&self) -> &dyn Pane {
+        match self.here {
+            Action::ShowLogs => &self.logs,
+            Action::ShowBackups => &self.backups,
+            _ => &self.overview,
+        }
+    }
+
+    fn top(&self) -> &dyn Pane {
+        match (&self.lock, self.stack.last()) {
+            (Some(lock), _) => lock,
+            (None, Some(dialog)) => dialog.as_ref(),
+            (None, None) => self.pane(),
+        }
+    }
+
+    fn fingerprint(&mut self) -> u64 {
+        let mut buf = std::mem::take(&mut self.scratch);
+        // More than the largest terminal anybody has would only cost memory.
+        let (w, h) = self.known.size;
+        buf.resize(Rect::new(0, 0, w.min(1000), h.min(1000)));
+        buf.reset();
+        let cursor = self.paint(&mut buf);
+        let mut hasher = DefaultHasher::new();
+        for cell in &buf.content {
+            cell.hash(&mut hasher);
+        }
+        cursor.map(|c| (c.x, c.y)).hash(&mut hasher);
+        self.scratch = buf;
+        hasher.finish()
+    }
+
+    /// Finds out whether the screen looks different now: news often tell what is known.
+    fn look_again(&mut self) {
+        if !self.dirty {
+            self.dirty = self.fingerprint() != self.drawn;
+        }
+    }
+
+    fn gate(&mut self, gate: Gate) -> Vec<Effect> {
+        self.dirty = true;
+        if self.known.gate.as_ref() == Some(&gate) && !matches!(gate, Gate::Locked(_)) {
+            return Vec::new();
+        }
+        let mut effects = Vec::new();
+        match &gate {
+            Gate::Locked(names) => {
+                // What lay open is closed: a dialog may hold names and commands.
+                while self.stack.last().is_some() {
+                    effects.extend(self.run(vec![Then::Close]));
+                }
+                self.note = None;
+                self.lock = Some(Unlock::new(names.clone()));
+            }
+            Gate::Open(_) => self.lock = None,
+            Gate::NoStore(hint) => {
+                self.lock = None;
+                self.push(Box::new(text::no_store(hint)));
+            }
+            Gate::Broken { what, hint } => {
+                self.lock = None;
+                self.push(Box::new(text::problem(what, hint)));
+            }
+        }
+        self.known.gate = Some(gate);
+        effects
+    }
+
+    fn log(&mut self, source: &LogSource, lines: Vec<crate::domain::fact::LogLine>, dropped: u64) {
+        let known = &self.known;
+        if let Some(dialog) = self.stack.iter_mut().rev().find(|d| d.wants(source)) {
+            dialog.log(source, lines, dropped, known);
+            self.dirty |= self.lock.is_none();
+        } else if self.logs.wants(source) {
+            self.logs.log(source, lines, dropped, known);
+            self.dirty |= self.lock.is_none() && self.here == Action::ShowLogs;
+        }
+    }
+
+    fn say(&mut self, what: String) {
+        self.note = Some(what);
+        self.dirty = true;
+    }
+
+    fn push(&mut self, dialog: Box<dyn Pane>) {
+        self.dirty = true;
+        if self.lock.is_none() && self.stack.len() < DEEPEST {
+            self.stack.push(dialog);
+        }
+    }
+
+    fn act(&mut self, action: Action) -> Vec<Effect> {
+        self.does(action).unwrap_or_default()
+    }
+
+    /// Carries an action out; `None` where nobody knows it.
+    fn does(&mut self, action: Action) -> Option<Vec<Effect>> {
+        self.dirty = true;
+        self.note = None;
+        let known = &self.known;
+        let top = top_mut(&mut self.lock, &mut self.stack, self.here, &mut self.overview, &mut self.logs, &mut self.backups);
+        if let Some(then) = top.act(action, known) {
+            return Some(self.run(then));
+        }
+        if self.lock.is_some() {
+            return match action {
+                Action::QuitNow => Some(vec![Effect::Quit]),
+                Action::Repaint => Some(vec![Effect::Repaint]),
+                _ => None,
+            };
+        }
+        let mut effects = Vec::new();
+        match action {
+            Action::ShowOverview | Action::ShowBackups => self.here = action,
+            Action::ShowLogs => {
+                self.here = action;
+                let then = self.logs.opened();
+                effects = self.run(then);
+            }
+            Action::Jobs => self.push(Box::new(jobs::Drawer::default())),
+            Action::Palette => self.push(Box::new(palette::Palette::new(self.top().context(), &self.known))),
+            Action::Help => self.push(Box::new(help::help(self.top().context()))),
+            Action::Refresh => {
+                self.asking = true;
+                effects.push(Effect::Refresh);
+            }
+            Action::Lock => match &self.known.gate {
+                Some(Gate::Open(_)) => effects.push(Effect::Lock),
+                _ => self.say("there is nothing to lock: no vault is open".into()),
+            },
+            Action::Back => {
+                let then = vec![Then::Close];
+                effects = self.run(then);
+            }
+            Action::Quit => match question::quit(&self.known) {
+                Some(question) => self.push(Box::new(question)),
+                None => effects.push(Effect::Quit),
+            },
+            Action::QuitNow => effects.push(Effect::Quit),
+            Action::Repaint => effects.push(Effect::Repaint),
+            _ => return None,
+        }
+        Some(effects)
+    }
+
+    fn run(&mut self, then: Vec<Then>) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let mut queue = VecDeque::from(then);
+        while let Some(next) = queue.pop_front() {
+            match next {
+                Then::Do(effect) => {
+                    if let Effect::Follow { source, on } = &effect {
+                        self.logs.switched(source, *on);
+                    }
+                    self.asking |= matches!(effect, Effect::Refresh);
+                    effects.push(effect);
+                }
+                Then::Open(dialog) => self.push(dialog),
+                Then::Close => {
+                    if let Some(mut gone) = self.stack.pop() {
+                        for more in gone.closed().into_iter().rev() {
+                            queue.push_front(more);
+                        }
+                    }
+                }
+                Then::Act(action) => effects.extend(self.act(action)),
+                Then::Wish(wish) => match self.known.operator() {
+                    Ok(_) => {
+                        self.say("making the plan …".into());
+                        effects.push(Effect::Plan(wish));
+                    }
+                    Err((why, hint)) => self.push(Box::new(text::problem(&format!("nothing can be changed now: {why}"), &hint))),
+                },
+                Then::Say(what) => self.say(what),
+                Then::LogsOf(words) => {
+                    self.here = Action::ShowLogs;
+                    let mut then = self.logs.opened();
+                    then.extend(self.logs.only(&words));
+                    queue.extend(then);
+                }
+            }
+        }
+        effects
+    }
+}
+
+/// What is on top, with only the fields borrowed that it may be.
+fn top_mut<'a>(lock: &'a mut Option<Unlock>, stack: &'a mut [Box<dyn Pane>], here: Action, overview: &'a mut Overview, logs: &'a mut Logs, backups: &'a mut Backups) -> &'a mut dyn Pane {
+    match (lock, stack.last_mut()) {
+        (Some(lock), _) => lock,
+        (None, Some(dialog)) => dialog.as_mut(),
+        (None, None) => match here {
+            Action::ShowLogs => logs,
+            Action::ShowBackups => backups,
+            _ => overview,
+        },
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        // Dialogs hold typed text; they go before anything that may still draw.
+        self.stack.clear();
+        self.lock = None;
+    }
+}
+
+/// Where keys are pressed now; for tests.
+impl App {
+    /// The context of what is on top.
+    pub fn context(&self) -> Context {
+        self.top().context()
+    }
+}

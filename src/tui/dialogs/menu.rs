@@ -1,0 +1,191 @@
+//! What can be done with a guest, and why something cannot be done now; and the list of logs to follow.
+
+use super::restore::Restore;
+use super::text;
+use crate::domain::backup::{self, BackupWish, Mode};
+use crate::domain::fact::{LogSource, Wish};
+use crate::domain::guest::Guest;
+use crate::domain::power::{self, PowerWish, Turn};
+use crate::tui::action::{Action, Context};
+use crate::tui::canvas::Canvas;
+use crate::tui::effect::Effect;
+use crate::tui::list::{List, marker};
+use crate::tui::pane::{Known, Pane, Then, Window};
+use crate::tui::theme::Tone;
+
+enum What {
+    Wish(Wish),
+    Restore,
+    Logs,
+}
+
+/// The action menu of a guest.
+pub struct Menu {
+    guest: Guest,
+    entries: Vec<(&'static str, What)>,
+    list: List,
+}
+
+/// The turns of power, as an operator says them.
+pub const TURNS: [(&str, Turn); 4] = [("start", Turn::Start), ("shut down", Turn::Shutdown), ("reboot", Turn::Reboot), ("stop, pulling its plug", Turn::Stop)];
+
+impl Menu {
+    /// For this guest.
+    pub fn new(guest: Guest) -> Menu {
+        let id = guest.id;
+        let mut entries: Vec<_> = TURNS.iter().map(|(word, turn)| (*word, What::Wish(Wish::Power(PowerWish { guest: id, turn: *turn })))).collect();
+        entries.push(("back up", What::Wish(Wish::Backup(BackupWish { guest: id, storage: None, mode: Mode::default() }))));
+        entries.push(("restore its newest archive beside it", What::Restore));
+        entries.push(("show its log lines", What::Logs));
+        Menu { guest, entries, list: List::default() }
+    }
+
+    /// Why an entry is not possible now.
+    fn against(&self, what: &What, known: &Known) -> Option<String> {
+        match what {
+            What::Wish(Wish::Power(wish)) => power::plan(&known.world, wish).err().map(|r| r.why),
+            What::Wish(Wish::Backup(wish)) => backup::plan(&known.world, wish).err().map(|r| r.why),
+            What::Wish(Wish::Restore(_)) | What::Logs => None,
+            What::Restore => match known.world.archives.get() {
+                None => Some("the backups are unknown".into()),
+                Some(_) => known.world.last_archive(self.guest.id).is_none().then(|| "it was never backed up".into()),
+            },
+        }
+    }
+
+    fn choose(&self, at: usize, known: &Known) -> Vec<Then> {
+        let Some((_, what)) = self.entries.get(at) else { return Vec::new() };
+        if let Some(why) = self.against(what, known) {
+            return vec![Then::Say(format!("not now: {why}"))];
+        }
+        let next = match what {
+            What::Wish(wish) => Some(Then::Wish(wish.clone())),
+            What::Restore => known.world.last_archive(self.guest.id).map(|a| Then::Open(Box::new(Restore::new(a.clone(), known)))),
+            What::Logs => Some(Then::LogsOf(log_words(&self.guest))),
+        };
+        std::iter::once(Then::Close).chain(next).collect()
+    }
+}
+
+/// The filter that finds a guest in logs: its address where it is fixed, or its name. One expression,
+/// because words of a filter must all match.
+pub fn log_words(guest: &Guest) -> String {
+    let fixed = guest.nics.iter().filter_map(|n| n.ip.as_deref()).filter_map(|ip| ip.split('/').next()).find(|ip| ip.parse::<std::net::IpAddr>().is_ok());
+    let escape = |w: &str| w.chars().filter(|c| !c.is_whitespace()).flat_map(|c| ["\\".repeat(usize::from(c.is_ascii_punctuation() && c != '-')), c.to_string()]).collect::<String>();
+    let mut words: Vec<String> = Vec::new();
+    words.extend(guest.name.as_deref().map(&escape).filter(|w| !w.is_empty()));
+    words.extend(fixed.map(|ip| format!("\\b{}\\b", escape(ip))));
+    if words.is_empty() { format!("\\b{}\\b", guest.id) } else { words.join("|") }
+}
+
+impl Pane for Menu {
+    fn context(&self) -> Context {
+        Context::Choice
+    }
+
+    fn act(&mut self, action: Action, known: &Known) -> Option<Vec<Then>> {
+        let (len, rows) = (self.entries.len(), usize::from(self.window(known).height.saturating_sub(2)));
+        match action {
+            Action::Open | Action::Toggle => Some(self.choose(self.list.at, known)),
+            Action::Pick(n) => Some(self.choose(n.into(), known)),
+            _ => self.list.act(action, len, rows).then(Vec::new),
+        }
+    }
+
+    fn can(&self, action: Action, _known: &Known) -> bool {
+        action != Action::Toggle
+    }
+
+    fn window(&self, known: &Known) -> Window {
+        Window { title: self.guest.title(), width: text::text_width(known).min(76), height: (self.entries.len() as u16 + 2).min(text::most_rows(known)) }
+    }
+
+    fn draw(&self, on: &mut Canvas<'_>, known: &Known) {
+        let rows = usize::from(on.height());
+        let top = self.list.top(self.entries.len(), rows);
+        for (y, (nth, (word, what))) in self.entries.iter().enumerate().skip(top).take(rows).enumerate() {
+            let y = y as u16;
+            marker(on, y, nth == self.list.at);
+            let against = self.against(what, known);
+            let tone = if against.is_some() { Tone::Quiet } else { Tone::Plain };
+            let used = 2 + on.put(2, y, on.width().saturating_sub(3), word, tone);
+            if let Some(why) = against {
+                on.put(used, y, on.width().saturating_sub(used + 1), &format!("  not now: {why}"), Tone::Quiet);
+            }
+        }
+    }
+}
+
+/// Which logs are followed.
+pub struct Sources {
+    entries: Vec<(LogSource, bool)>,
+    list: List,
+}
+
+impl Sources {
+    /// From what is followed now.
+    pub fn new(entries: Vec<(LogSource, bool)>) -> Sources {
+        Sources { entries, list: List::default() }
+    }
+
+    fn toggle(&mut self, at: usize) -> Vec<Then> {
+        let Some((source, on)) = self.entries.get_mut(at) else { return Vec::new() };
+        *on = !*on;
+        vec![Then::Do(Effect::Follow { source: source.clone(), on: *on })]
+    }
+}
+
+impl Pane for Sources {
+    fn context(&self) -> Context {
+        Context::Choice
+    }
+
+    fn act(&mut self, action: Action, _known: &Known) -> Option<Vec<Then>> {
+        match action {
+            Action::Toggle => Some(self.toggle(self.list.at)),
+            Action::Pick(n) => Some(self.toggle(n.into())),
+            Action::Open => Some(vec![Then::Close]),
+            _ => self.list.act(action, self.entries.len(), self.entries.len()).then(Vec::new),
+        }
+    }
+
+    fn window(&self, known: &Known) -> Window {
+        Window { title: "logs to follow".into(), width: text::text_width(known).min(50), height: self.entries.len() as u16 + 4 }
+    }
+
+    fn draw(&self, on: &mut Canvas<'_>, _known: &Known) {
+        for (y, (source, follow)) in self.entries.iter().enumerate() {
+            marker(on, y as u16, y == self.list.at);
+            on.put(2, y as u16, on.width().saturating_sub(3), &format!("[{}] {} {}", if *follow { 'x' } else { ' ' }, y + 1, source_words(source)), Tone::Plain);
+        }
+        let y = self.entries.len() as u16 + 1;
+        on.line(2, y, &[("Space", Tone::Key), (" or a number: on or off   ", Tone::Quiet), ("Enter", Tone::Key), (" done", Tone::Quiet)]);
+    }
+}
+
+fn source_words(source: &LogSource) -> String {
+    match source {
+        LogSource::Dnsmasq => "dnsmasq: names and addresses of the apps".into(),
+        LogSource::Caddy => "caddy: requests to the apps".into(),
+        LogSource::Journal => "journal of this host".into(),
+        other => other.name(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::domain::filter::Filter;
+    use crate::domain::guest::{Kind, Nic};
+
+    #[test]
+    fn log_words_find_the_guest_and_are_one_expression() {
+        let mut g = Guest::bare("101".parse().unwrap(), Kind::Lxc);
+        assert!(Filter::parse(&log_words(&g)).unwrap().passes(b"ct 101 x"));
+        g.name = Some("we.b (x".into());
+        g.nics.push(Nic { ip: Some("10.0.0.5/24".into()), ..Nic::default() });
+        let f = Filter::parse(&log_words(&g)).unwrap();
+        assert!(f.passes(b"from 10.0.0.5 ok") && !f.passes(b"from 10.0.0.55 ok") && f.passes(b"we.b(x") && !f.passes(b"weab(x"));
+    }
+}

@@ -1,0 +1,11 @@
+//! Dialogs: panes on a stack above the pane that is shown.
+
+pub mod help;
+pub mod jobs;
+pub mod menu;
+pub mod palette;
+pub mod plan;
+pub mod question;
+pub mod restore;
+pub mod text;
+pub mod unlock;

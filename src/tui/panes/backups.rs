@@ -1,0 +1,308 @@
+//! Pane 6: the archives by guest, what was never backed up, and what is not in a backup.
+
+use super::guest::{self, Search};
+use crate::domain::backup::Archive;
+use crate::domain::guest::{Guest, Kind, Vmid};
+use crate::domain::stamp;
+use crate::tui::action::{Action, Context};
+use crate::tui::canvas::Canvas;
+use crate::tui::dialogs::restore::Restore;
+use crate::tui::dialogs::text::{Text, field};
+use crate::tui::effect::Effect;
+use crate::tui::input::Input;
+use crate::tui::list::{Column, List, cell, column, fit, heads, marker};
+use crate::tui::pane::{Known, Pane, Then, Typed};
+use crate::tui::theme::Tone;
+use crate::tui::words;
+
+/// Pane 6.
+#[derive(Default)]
+pub struct Backups {
+    rows: Vec<Row>,
+    list: List,
+    search: Search,
+}
+
+/// One row: a guest, or one of its archives by place in the World's list.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Row {
+    Guest(Vmid, usize),
+    /// Archives of guests that are not here, or that tell no guest.
+    Others(usize),
+    Archive(usize),
+}
+
+const COLUMNS: [Column; 6] = [
+    column("made", 16, 16, 0, false),
+    column("age", 6, 6, 0, true),
+    column("size", 8, 8, 0, true),
+    column("storage", 8, 20, 1, false),
+    column("", 9, 9, 3, false),
+    column("notes", 10, 80, 2, false),
+];
+
+fn archives(known: &Known) -> &[Archive] {
+    known.world.archives.get().map_or(&[], Vec::as_slice)
+}
+
+fn rows(known: &Known) -> Vec<Row> {
+    let all = archives(known);
+    let mut by_guest: std::collections::BTreeMap<Vmid, Vec<usize>> = std::collections::BTreeMap::new();
+    let mut others = Vec::new();
+    for g in known.world.guests.get().into_iter().flatten().filter(|g| g.kind == Kind::Lxc && !g.template) {
+        by_guest.insert(g.id, Vec::new());
+    }
+    for (at, a) in all.iter().enumerate() {
+        match a.vmid.and_then(|id| by_guest.get_mut(&id)) {
+            Some(list) => list.push(at),
+            None => others.push(at),
+        }
+    }
+    let mut out = Vec::new();
+    for (id, mut list) in by_guest {
+        list.sort_by_key(|at| std::cmp::Reverse(all.get(*at).map(|a| a.made)));
+        out.push(Row::Guest(id, list.len()));
+        out.extend(list.into_iter().map(Row::Archive));
+    }
+    if !others.is_empty() {
+        others.sort_by_key(|at| all.get(*at).map(|a| (a.vmid, std::cmp::Reverse(a.made))));
+        out.push(Row::Others(others.len()));
+        out.extend(others.into_iter().map(Row::Archive));
+    }
+    out
+}
+
+impl Backups {
+    /// The archive that is meant: the selected one, or the newest of the selected guest.
+    fn archive<'k>(&self, known: &'k Known) -> Option<&'k Archive> {
+        match self.rows.get(self.list.at)? {
+            Row::Archive(at) => archives(known).get(*at),
+            Row::Guest(id, _) => known.world.last_archive(*id),
+            Row::Others(_) => None,
+        }
+    }
+
+    fn guest<'k>(&self, known: &'k Known) -> Option<&'k Guest> {
+        match self.rows.get(self.list.at)? {
+            Row::Archive(at) => archives(known).get(*at).and_then(|a| a.vmid).and_then(|id| known.world.guest(id)),
+            Row::Guest(id, _) => known.world.guest(*id),
+            Row::Others(_) => None,
+        }
+    }
+
+    fn visible(&self, known: &Known) -> usize {
+        known.pane_size().1.saturating_sub(2).into()
+    }
+
+    fn matches(&self, at: usize, known: &Known) -> bool {
+        match self.rows.get(at) {
+            Some(Row::Guest(id, _)) => known.world.guest(*id).is_some_and(|g| guest::matches(g, &self.search.needle)),
+            Some(Row::Archive(at)) => archives(known).get(*at).is_some_and(|a| a.volid.to_lowercase().contains(&self.search.needle)),
+            _ => false,
+        }
+    }
+
+    fn seek(&mut self, known: &Known, forward: bool, here_too: bool) -> bool {
+        let found = self.search.next(self.list.at, self.rows.len(), forward, here_too, |i| self.matches(i, known));
+        if let Some(at) = found {
+            let rows = self.visible(known);
+            self.list.go(at, self.rows.len(), rows);
+        }
+        found.is_some()
+    }
+
+    fn draw_row(&self, on: &mut Canvas<'_>, y: u16, nth: usize, places: &[Option<(u16, u16)>], known: &Known) {
+        let chosen = nth == self.list.at;
+        marker(on, y, chosen);
+        let hit = !self.search.needle.is_empty() && self.matches(nth, known);
+        let strong = |chosen| if hit { Tone::Mark } else if chosen { Tone::Strong } else { Tone::Plain };
+        match self.rows.get(nth) {
+            Some(Row::Guest(id, count)) => {
+                let title = known.world.guest(*id).map_or(id.to_string(), Guest::title);
+                let wide = on.width().saturating_sub(22);
+                let used = 2 + on.put(2, y, wide, &title, if hit { Tone::Mark } else { Tone::Strong });
+                let (text, tone) = match (known.world.last_archive(*id), count) {
+                    (None, _) if known.world.archives.gaps.is_empty() => ("never backed up".to_owned(), Tone::Warn),
+                    (None, _) => ("? none found; a storage did not answer".to_owned(), Tone::Unknown),
+                    (Some(a), 1) => (format!("1 archive, {} old", words::age(known.now, a.made)), Tone::Quiet),
+                    (Some(a), n) => (format!("{n} archives, newest {} old", words::age(known.now, a.made)), Tone::Quiet),
+                };
+                on.put(used + 2, y, on.width().saturating_sub(used + 3), &text, tone);
+            }
+            Some(Row::Others(count)) => {
+                on.put(2, y, on.width().saturating_sub(3), &format!("of guests that are not here: {}", words::many(*count, "archive")), Tone::Strong);
+            }
+            Some(Row::Archive(at)) => {
+                let Some(a) = archives(known).get(*at) else { return };
+                let broken = a.size == 0;
+                let notes = match (&a.vmid, &a.notes) {
+                    (_, Some(notes)) => notes.clone(),
+                    (Some(id), None) if known.world.guest(*id).is_none() => format!("guest {id}"),
+                    _ => String::new(),
+                };
+                let texts = [
+                    a.made.minute(known.offset_s),
+                    words::age(known.now, a.made),
+                    if broken { "empty!".into() } else { stamp::bytes(a.size) },
+                    a.storage.to_string(),
+                    if a.protected { "protected".into() } else { String::new() },
+                    notes,
+                ];
+                for (i, text) in texts.iter().enumerate() {
+                    let tone = match i {
+                        0 => strong(chosen),
+                        2 if broken => Tone::Bad,
+                        5 => Tone::Quiet,
+                        _ => Tone::Plain,
+                    };
+                    if let Some(place) = places[i] {
+                        cell(on, y, place, text, tone, COLUMNS[i].right);
+                    }
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn heading(&self, known: &Known) -> String {
+        let never = self.rows.iter().filter(|r| matches!(r, Row::Guest(_, 0))).count();
+        let mut out = words::many(archives(known).len(), "archive");
+        if never > 0 {
+            out.push_str(&format!(" · {} never backed up", words::many(never, "guest")));
+        }
+        out
+    }
+}
+
+impl Pane for Backups {
+    fn context(&self) -> Context {
+        Context::Backups
+    }
+
+    fn act(&mut self, action: Action, known: &Known) -> Option<Vec<Then>> {
+        match action {
+            Action::Restore => {
+                return Some(vec![match (self.archive(known), self.guest(known)) {
+                    (Some(a), _) => Then::Open(Box::new(Restore::new(a.clone(), known))),
+                    (None, Some(g)) => Then::Say(format!("{} was never backed up; b backs it up", g.title())),
+                    (None, None) => Then::Say("no archive is selected".into()),
+                }]);
+            }
+            Action::Open if self.search.input.is_some() => self.search.input = None,
+            Action::Open => {
+                let open = match (self.archive(known), self.guest(known)) {
+                    (Some(a), g) => Some(details(a, g, known)),
+                    (None, Some(g)) => Some(guest::details(g, known)),
+                    (None, None) => known.world.archives.known.as_ref().err().map(|why| Text::new("backups", vec![field("backups", Err(why))])),
+                };
+                return Some(open.map(|t| Then::Open(Box::new(t))).into_iter().collect());
+            }
+            Action::Copy => {
+                let Some(volid) = self.archive(known).map(|a| a.volid.clone()) else { return Some(vec![Then::Say("no archive is selected".into())]) };
+                let said = format!("copied: {volid}");
+                return Some(vec![Then::Do(Effect::Copy(volid)), Then::Say(said)]);
+            }
+            Action::Search => self.search.input = Some(Input::default()),
+            Action::NextHit | Action::PrevHit => {
+                if !self.seek(known, action == Action::NextHit, false) {
+                    return Some(vec![Then::Say("nothing found; / searches".into())]);
+                }
+            }
+            Action::Back => self.search = Search::default(),
+            _ => {
+                if let Some(then) = guest::act(action, self.guest(known), known) {
+                    return Some(then);
+                }
+                let rows = self.visible(known);
+                return self.list.act(action, self.rows.len(), rows).then(Vec::new);
+            }
+        }
+        Some(Vec::new())
+    }
+
+    fn can(&self, action: Action, known: &Known) -> bool {
+        match action {
+            Action::Backup | Action::Menu | Action::LogsOf => self.guest(known).is_some(),
+            Action::Restore | Action::Copy => self.archive(known).is_some(),
+            Action::Back => self.search.input.is_some(),
+            _ => true,
+        }
+    }
+
+    fn input(&mut self) -> Option<&mut dyn Typed> {
+        self.search.input.as_mut().map(|i| i as &mut dyn Typed)
+    }
+
+    fn typed(&mut self, known: &Known) -> Vec<Then> {
+        self.search.needle = self.search.input.as_ref().map(|i| i.text().trim().to_lowercase()).unwrap_or_default();
+        self.seek(known, true, true);
+        Vec::new()
+    }
+
+    fn news(&mut self, known: &Known) {
+        // The selection stays at its guest, or at the same place where an archive went.
+        let before = self.rows.get(self.list.at).copied();
+        self.rows = rows(known);
+        let at = match before {
+            Some(Row::Guest(id, _)) => self.rows.iter().position(|r| matches!(r, Row::Guest(other, _) if *other == id)),
+            _ => None,
+        };
+        let (len, rows) = (self.rows.len(), self.visible(known));
+        self.list.go(at.unwrap_or(self.list.at).min(len.saturating_sub(1)), len, rows);
+    }
+
+    fn draw(&self, on: &mut Canvas<'_>, known: &Known) {
+        let part = &known.world.archives;
+        let room = on.width().saturating_sub(2);
+        let heading = if part.get().is_some() { self.heading(known) } else { "backups".into() };
+        on.title(0, &heading, Tone::Strong, &words::source(part, known.now));
+        if let Some(input) = &self.search.input {
+            on.put(0, 0, on.width(), &" ".repeat(on.width().into()), Tone::Plain);
+            on.put(1, 0, 1, "/", Tone::Key);
+            input.draw(on, 3, 0, room.saturating_sub(3), true);
+        }
+        if let Err(why) = &part.known {
+            on.put(1, 1, room, &format!("? backups: {why}"), Tone::Unknown);
+            return;
+        }
+        if self.rows.is_empty() {
+            on.put(1, 1, room, "There is no container and no archive here.", Tone::Plain);
+            on.put(1, 2, room, "Archives appear once a storage with content 'backup' holds some.", Tone::Quiet);
+            return;
+        }
+        let places = fit(&COLUMNS, 4, on.width().saturating_sub(1));
+        heads(on, 1, &COLUMNS, &places);
+        let visible = usize::from(on.height().saturating_sub(2));
+        let top = self.list.top(self.rows.len(), visible);
+        for (y, nth) in (top..self.rows.len()).take(visible).enumerate() {
+            self.draw_row(on, y as u16 + 2, nth, &places, known);
+        }
+    }
+}
+
+/// Everything known of an archive, and what is not in it.
+fn details(a: &Archive, g: Option<&Guest>, known: &Known) -> Text {
+    let mut lines = vec![
+        field("guest", a.vmid.map(|id| g.map_or(format!("{id}, not here any more"), Guest::title)).ok_or("its name tells no guest")),
+        field("made", Ok(format!("{}, {} old", a.made.minute(known.offset_s), words::age(known.now, a.made)))),
+        field("size", if a.size == 0 { Err("0 bytes: this archive is broken") } else { Ok(stamp::bytes(a.size)) }),
+        field("storage", Ok(a.storage.to_string())),
+        field("protected", Ok(if a.protected { "yes" } else { "no" }.into())),
+        field("notes", Ok(a.notes.clone().unwrap_or_else(|| "none".into()))),
+        field("volume", Ok(a.volid.clone())),
+        (Tone::Plain, String::new()),
+    ];
+    match g {
+        Some(g) if g.conf_read => {
+            let missing = g.not_in_backup();
+            if missing.is_empty() {
+                lines.push((Tone::Plain, "All volumes of the guest, as it is configured now, are in a backup.".into()));
+            }
+            lines.extend(missing.into_iter().map(|m| (Tone::Warn, format!("not in it, as the guest is configured now: {m}"))));
+        }
+        _ => lines.push((Tone::Unknown, "? what is not in it: the guest's configuration is not known".into())),
+    }
+    lines.push((Tone::Plain, "Whether it can be restored is only known after a restore: r restores it beside.".into()));
+    lines.push((Tone::Quiet, words::source(&known.world.archives, known.now)));
+    Text::new("archive", lines)
+}
