@@ -4,6 +4,7 @@
 
 mod console;
 mod harness;
+mod story;
 
 use harness::{Lab, Said, lab_script, skip, wait_for};
 use std::path::Path;
