@@ -99,6 +99,11 @@ pub fn parse_line(line: &str) -> Option<VzdumpLine> {
     phases.iter().any(|p| text.starts_with(p)).then(|| VzdumpLine::Phase(text.into()))
 }
 
+/// Whether a line tells of a full disk or a used-up quota (ENOSPC, EDQUOT), whichever program says it.
+pub fn no_room(line: &str) -> bool {
+    line.contains("No space left on device") || line.contains("Disk quota exceeded")
+}
+
 /// The file that grows while the archive is made: its last extension replaced by `.dat`.
 pub fn partial_of(archive: &str) -> Option<String> {
     let (stem, ext) = archive.rsplit_once('.')?;
