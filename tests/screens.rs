@@ -1,1 +1,537 @@
+//! Every pane and dialog as text at three sizes, and what must hold on any screen: nothing steers the
+//! terminal, nothing panics, Enter destroys nothing, idle draws nothing, a passphrase leaves no trace.
+//!
+//! Changed on purpose? Run with `INSTA_UPDATE=always` and read the difference before you commit it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "screens/world.rs"]
+mod world;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use proximity::domain::fact::{Fact, Gate, LogLine, LogSource, LogState};
+use proximity::domain::plan::{Refusal, Risk};
+use proximity::domain::stamp::Stamp;
+use proximity::domain::world::{News, Part, Place};
+use proximity::tui::action::Context;
+use proximity::tui::app::App;
+use proximity::tui::effect::Effect;
+use proximity::tui::theme::Theme;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
+use world::{NOW, jobs, news, plan, test_app};
+
+const SIZES: [(u16, u16); 3] = [(120, 40), (80, 24), (40, 15)];
+
+fn draw(app: &mut App, width: u16, height: u16) -> Buffer {
+    app.resize(width, height);
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    terminal.draw(|frame| app.draw(frame)).unwrap();
+    app.drawn();
+    terminal.backend().buffer().clone()
+}
+
+fn text(buf: &Buffer) -> String {
+    let mut out = String::new();
+    for row in buf.content.chunks(buf.area.width.max(1).into()) {
+        let mut line = String::new();
+        let mut skip = 0;
+        for cell in row {
+            if skip == 0 {
+                line.push_str(cell.symbol());
+                skip = unicode_width::UnicodeWidthStr::width(cell.symbol()).max(1);
+            }
+            skip -= 1;
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+fn shot(name: &str, app: &mut App) {
+    for (width, height) in SIZES {
+        let screen = text(&draw(app, width, height));
+        insta::with_settings!({ snapshot_path => "screens/snapshots", prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(format!("{name}@{width}x{height}"), screen);
+        });
+    }
+}
+
+/// Types keys: letters, or a name in angle brackets such as `<Enter>`, `<C-c>`.
+fn keys(app: &mut App, typed: &str) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    let mut rest = typed;
+    while let Some(c) = rest.chars().next() {
+        let (code, modifiers, used) = match rest.find('>') {
+            Some(end) if c == '<' => {
+                let (code, modifiers) = match &rest[1..end] {
+                    "Enter" => (KeyCode::Enter, KeyModifiers::NONE),
+                    "Esc" => (KeyCode::Esc, KeyModifiers::NONE),
+                    "Tab" => (KeyCode::Tab, KeyModifiers::NONE),
+                    "Down" => (KeyCode::Down, KeyModifiers::NONE),
+                    "Up" => (KeyCode::Up, KeyModifiers::NONE),
+                    "PgUp" => (KeyCode::PageUp, KeyModifiers::NONE),
+                    "Right" => (KeyCode::Right, KeyModifiers::NONE),
+                    "BS" => (KeyCode::Backspace, KeyModifiers::NONE),
+                    "C-c" => (KeyCode::Char('c'), KeyModifiers::CONTROL),
+                    other => panic!("no key {other}"),
+                };
+                (code, modifiers, end + 1)
+            }
+            _ => (KeyCode::Char(c), KeyModifiers::NONE, c.len_utf8()),
+        };
+        effects.extend(app.key(KeyEvent::new(code, modifiers)));
+        rest = &rest[used..];
+    }
+    effects
+}
+
+fn log(app: &mut App, source: LogSource, lines: &[&str]) {
+    let lines = lines.iter().map(|l| LogLine { text: l.as_bytes().into() }).collect();
+    app.learn(Fact::Log { source, lines, dropped: 0 });
+}
+
+fn with_logs(app: &mut App) {
+    keys(app, "4");
+    for source in [LogSource::Dnsmasq, LogSource::Caddy] {
+        app.learn(Fact::LogState { source, state: LogState::Following });
+    }
+    log(app, LogSource::Dnsmasq, &["Nov 21 14:31:57 dnsmasq[88]: query[A] nextcloud.prox.local from 10.20.0.104", "Nov 21 14:31:57 dnsmasq[88]: config nextcloud.prox.local is 10.20.0.104", "Nov 21 14:31:58 dnsmasq-dhcp[88]: DHCPACK(eth1) 10.20.0.117 bc:24:11:aa:bb:cc wiki"]);
+    log(
+        app,
+        LogSource::Caddy,
+        &[
+            r#"{"level":"info","ts":1795271518.9,"logger":"http.log.access.log0","msg":"handled request","request":{"remote_ip":"10.1.2.3","proto":"HTTP/2.0","method":"GET","host":"gitea.prox.local","uri":"/explore/repos?sort=recentupdate&language=rust","headers":{}},"duration":0.0031,"size":18230,"status":200}"#,
+            r#"{"level":"error","ts":1795271519.2,"logger":"http.log.access.log0","msg":"handled request","request":{"remote_ip":"10.1.2.3","proto":"HTTP/2.0","method":"GET","host":"nextcloud.prox.local","uri":"/apps/dashboard","headers":{}},"duration":0.0123,"size":0,"status":502}"#,
+            r#"{"level":"warn","ts":1795271520.0,"logger":"tls.cache","msg":"stapling OCSP","error":"no OCSP server specified in certificate"}"#,
+        ],
+    );
+}
+
+#[test]
+fn overview() {
+    shot("overview", &mut test_app());
+    let mut app = test_app();
+    app.learn(Fact::News(Box::new(News { jobs: Some(Part::new(jobs(), Stamp::from_secs(NOW), proximity::domain::world::From::Files)), ..News::default() })));
+    keys(&mut app, "jj/gite");
+    shot("overview-search-and-job", &mut app);
+}
+
+#[test]
+fn overview_before_anything_is_known() {
+    let mut app = App::new(Place { host: "10.1.2.30".into(), demo: false });
+    shot("overview-nothing-asked", &mut app);
+    app.learn(Fact::Clock { now: Stamp::from_secs(NOW), offset_s: 0 });
+    app.learn(Fact::News(Box::new(world::unknown())));
+    app.learn(Fact::Gate(Gate::NoStore("proximity setup".into())));
+    shot("no-store", &mut app);
+    keys(&mut app, "<Esc>");
+    shot("overview-unknown", &mut app);
+    assert!(keys(&mut app, "z").is_empty());
+}
+
+#[test]
+fn overview_well() {
+    let mut app = App::new(Place { host: "demo".into(), demo: true });
+    app.learn(Fact::Clock { now: Stamp::from_secs(NOW), offset_s: 0 });
+    app.learn(Fact::News(Box::new(world::well())));
+    app.learn(Fact::Gate(Gate::Open("ada".into())));
+    shot("overview-well", &mut app);
+    let mut ascii = App::new(Place { host: "demo".into(), demo: true }).with_theme(Theme::new(true, true));
+    ascii.learn(Fact::News(Box::new(world::well())));
+    keys(&mut ascii, "?");
+    let screen = draw(&mut ascii, 100, 30);
+    assert!(screen.content.iter().all(|c| c.symbol().is_ascii()), "{}", text(&screen));
+    assert!(screen.content.iter().all(|c| c.fg == ratatui::style::Color::Reset && c.bg == ratatui::style::Color::Reset));
+}
+
+#[test]
+fn details_of_a_guest_and_a_finding() {
+    let mut app = test_app();
+    keys(&mut app, "j<Enter>");
+    shot("guest-details", &mut app);
+    keys(&mut app, "<Esc><Tab><Enter>");
+    shot("finding-details", &mut app);
+}
+
+#[test]
+fn logs() {
+    let mut app = test_app();
+    let effects = keys(&mut app, "4");
+    assert_eq!(effects.iter().filter(|e| matches!(e, Effect::Follow { on: true, .. })).count(), 2);
+    assert!(keys(&mut app, "14").is_empty(), "followed once");
+    shot("logs-empty", &mut app);
+    with_logs(&mut app);
+    app.learn(Fact::LogState { source: LogSource::Dnsmasq, state: LogState::Broken { why: "the appliance does not run".into(), again: true } });
+    shot("logs", &mut app);
+    keys(&mut app, "/nextcl");
+    shot("logs-filter", &mut app);
+    keys(&mut app, " (");
+    assert!(text(&draw(&mut app, 80, 24)).contains("not a regular expression"));
+    keys(&mut app, "<BS><BS><Enter>a<Up>");
+    shot("logs-all-marked", &mut app);
+    keys(&mut app, "<Enter>");
+    shot("log-record", &mut app);
+    keys(&mut app, "<Esc>s");
+    shot("log-sources", &mut app);
+    assert!(matches!(&keys(&mut app, "3")[..], [Effect::Follow { source: LogSource::Journal, on: true }]));
+    assert!(matches!(&keys(&mut app, " ")[..], [Effect::Follow { source: LogSource::Dnsmasq, on: false }]));
+}
+
+#[test]
+fn scrolling_up_pauses_and_stays_paused() {
+    let mut app = test_app();
+    keys(&mut app, "4");
+    let many: Vec<String> = (0..200).map(|n| format!("line {n}")).collect();
+    log(&mut app, LogSource::Dnsmasq, &many.iter().map(String::as_str).collect::<Vec<_>>());
+    keys(&mut app, "<Down>");
+    assert!(text(&draw(&mut app, 80, 24)).contains("following"), "down at the end does not pause");
+    keys(&mut app, "<Up>");
+    let before = text(&draw(&mut app, 80, 24));
+    assert!(before.contains("paused, 0 new below"));
+    log(&mut app, LogSource::Dnsmasq, &["newest"; 37]);
+    let after = text(&draw(&mut app, 80, 24));
+    assert!(after.contains("paused, 37 new below") && !after.contains("newest"), "{after}");
+    let body = |s: &str| s.lines().skip(5).take(14).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(body(&before), body(&after));
+    keys(&mut app, "G");
+    assert!(text(&draw(&mut app, 80, 24)).contains("newest"));
+}
+
+#[test]
+fn long_lines_scroll_and_wrap() {
+    let mut app = test_app();
+    keys(&mut app, "4");
+    let long: String = (0..40).map(|n| format!("word{n:02} ")).collect();
+    log(&mut app, LogSource::Caddy, &[&long, "short", &long]);
+    keys(&mut app, "<Right>");
+    let screen = text(&draw(&mut app, 80, 24));
+    assert!(screen.contains("from column 17") && !screen.contains("word01"), "{screen}");
+    keys(&mut app, "w");
+    let screen = text(&draw(&mut app, 80, 24));
+    assert!(screen.contains("word00") && screen.contains("word39"), "{screen}");
+    keys(&mut app, "<Up><Up>");
+    assert!(text(&draw(&mut app, 40, 15)).contains("▸"));
+}
+
+#[test]
+fn a_filter_on_many_lines_is_finished_by_work() {
+    let mut app = test_app();
+    keys(&mut app, "4");
+    let lines: Vec<LogLine> = (0..60_000).map(|n| LogLine { text: format!("line {n}").into_bytes().into() }).collect();
+    app.learn(Fact::Log { source: LogSource::Dnsmasq, lines, dropped: 5 });
+    keys(&mut app, "/00$");
+    assert!(text(&draw(&mut app, 80, 24)).contains("looking"));
+    while app.work() {}
+    assert!(app.is_dirty());
+    let screen = text(&draw(&mut app, 80, 24));
+    assert!(screen.contains("599 match") && screen.contains("5 dropped"), "{screen}");
+}
+
+#[test]
+fn backups() {
+    let mut app = test_app();
+    keys(&mut app, "6");
+    shot("backups", &mut app);
+    keys(&mut app, "j<Enter>");
+    shot("archive-details", &mut app);
+    keys(&mut app, "<Esc>r");
+    shot("restore", &mut app);
+    assert!(keys(&mut app, "<BS><BS><BS>101<Enter>").is_empty());
+    assert!(text(&draw(&mut app, 80, 24)).contains("101 web is there already"));
+    let effects = keys(&mut app, "<BS>7<Tab> <Enter>");
+    let [Effect::Plan(proximity::domain::fact::Wish::Restore(wish))] = &effects[..] else { panic!("no wish") };
+    assert_eq!((wish.to, wish.start), ("107".parse().ok(), false));
+}
+
+#[test]
+fn backups_empty_and_unknown() {
+    let mut app = test_app();
+    keys(&mut app, "6");
+    app.learn(Fact::News(Box::new(News { archives: Some(Part::new(vec![], Stamp::from_secs(NOW), proximity::domain::world::From::Files)), ..News::default() })));
+    shot("backups-none", &mut app);
+    app.learn(Fact::News(Box::new(News { archives: Some(Part::unknown("storage nas does not answer", Stamp::from_secs(NOW))), ..News::default() })));
+    shot("backups-unknown", &mut app);
+}
+
+#[test]
+fn plan_dialogs() {
+    let mut app = test_app();
+    app.learn(Fact::Planned(Ok(Box::new(plan(Risk::Low)))));
+    shot("plan-low", &mut app);
+    keys(&mut app, "<Tab>");
+    shot("plan-low-details", &mut app);
+    let effects = keys(&mut app, "<Enter>");
+    let [Effect::Start(approved)] = &effects[..] else { panic!("not started") };
+    assert_eq!((approved.by.as_str(), approved.plan()), ("ada", &plan(Risk::Low)));
+}
+
+#[test]
+fn enter_alone_never_interrupts_or_destroys() {
+    let mut app = test_app();
+    app.learn(Fact::Planned(Ok(Box::new(plan(Risk::Interrupts)))));
+    assert!(keys(&mut app, "<Enter><Enter> ").is_empty());
+    shot("plan-interrupts", &mut app);
+    assert!(matches!(&keys(&mut app, "y")[..], [Effect::Start(_)]));
+
+    app.learn(Fact::Planned(Ok(Box::new(plan(Risk::Destroys { name: "web".into() })))));
+    assert!(keys(&mut app, "<Enter>y<Enter>").is_empty());
+    shot("plan-destroys", &mut app);
+    assert!(app.paste("web\r").is_empty());
+    assert!(keys(&mut app, "<Enter>").is_empty(), "yweb is not web");
+    assert!(matches!(&keys(&mut app, "<BS><BS><BS><BS>web<Enter>")[..], [Effect::Start(_)]));
+
+    app.learn(Fact::Planned(Ok(Box::new(plan(Risk::Destroys { name: String::new() })))));
+    assert!(keys(&mut app, "<Esc><Enter>").is_empty());
+}
+
+#[test]
+fn nothing_changes_without_a_store() {
+    let mut app = test_app();
+    app.learn(Fact::Gate(Gate::NoStore("proximity setup".into())));
+    keys(&mut app, "<Esc>");
+    assert!(!keys(&mut app, "b").iter().any(|e| matches!(e, Effect::Plan(_))));
+    assert!(text(&draw(&mut app, 80, 24)).contains("proximity setup"));
+    app.learn(Fact::Planned(Ok(Box::new(plan(Risk::Low)))));
+    assert!(!keys(&mut app, "y").iter().any(|e| matches!(e, Effect::Start(_))));
+}
+
+#[test]
+fn refusals_and_problems() {
+    let mut app = test_app();
+    app.learn(Fact::Planned(Err(Refusal::new("back up 103", "103 db is locked (backup)", "wait for what holds it; if nothing does, pct unlock after a look"))));
+    shot("refusal", &mut app);
+    keys(&mut app, "<Enter>");
+    app.learn(Fact::Problem { what: "the job could not be started: systemd-run is not there".into(), hint: "see doctor".into() });
+    shot("problem", &mut app);
+}
+
+#[test]
+fn help_palette_menu() {
+    let mut app = test_app();
+    keys(&mut app, "?");
+    shot("help", &mut app);
+    keys(&mut app, "<Esc>:");
+    shot("palette", &mut app);
+    keys(&mut app, "bkweb");
+    shot("palette-found", &mut app);
+    assert!(matches!(&keys(&mut app, "<Enter>")[..], [Effect::Plan(_)]));
+    keys(&mut app, "x");
+    shot("menu", &mut app);
+    assert!(keys(&mut app, "<Enter>").is_empty(), "it runs already");
+    assert!(matches!(&keys(&mut app, "2")[..], [Effect::Plan(_)]));
+}
+
+#[test]
+fn lock_screen() {
+    let mut app = test_app();
+    keys(&mut app, "x");
+    assert!(matches!(&keys(&mut app, "<Esc>z")[..], [Effect::Lock]));
+    app.learn(Fact::Gate(Gate::Locked(vec!["ada".into(), "grace".into()])));
+    shot("locked", &mut app);
+    keys(&mut app, "wrong<Enter>");
+    app.learn(Fact::UnlockFailed("that is not the passphrase".into()));
+    shot("locked-wrong", &mut app);
+    let effects = keys(&mut app, "<Down>q1:?<Enter>");
+    let [Effect::Unlock { operator, passphrase }] = &effects[..] else { panic!("not tried") };
+    assert_eq!((operator.as_str(), passphrase.expose()), ("grace", &b"q1:?"[..]));
+    assert!(!text(&draw(&mut app, 80, 24)).contains("nextcloud"), "nothing of the host is behind it");
+    app.learn(Fact::Planned(Ok(Box::new(plan(Risk::Low)))));
+    app.learn(Fact::Gate(Gate::Open("grace".into())));
+    assert_eq!(app.context(), Context::Overview);
+    assert!(text(&draw(&mut app, 80, 24)).contains("grace"));
+    assert!(matches!(&keys(&mut app, "<C-c>")[..], [Effect::Quit]));
+}
+
+#[test]
+fn a_passphrase_leaves_no_trace_on_the_screen() {
+    let mut first: Option<Buffer> = None;
+    for len in [1, 8, 9, 100, 4096] {
+        let mut app = test_app();
+        app.learn(Fact::Gate(Gate::Locked(vec!["ada".into()])));
+        app.paste(&"Ω".repeat(len / 2));
+        keys(&mut app, if len < 100 { "MARKER" } else { "" });
+        let screen = draw(&mut app, 80, 24);
+        assert!(!text(&screen).contains("MARK") && text(&screen).contains("••••••••"));
+        assert_eq!(first.get_or_insert_with(|| screen.clone()), &screen, "length {len}");
+    }
+}
+
+#[test]
+fn jobs_and_leaving() {
+    let mut app = test_app();
+    assert!(matches!(&keys(&mut app, "q")[..], [Effect::Quit]), "no job runs");
+    app.learn(Fact::News(Box::new(News { jobs: Some(Part::new(jobs(), Stamp::from_secs(NOW), proximity::domain::world::From::Files)), ..News::default() })));
+    keys(&mut app, "J");
+    shot("jobs", &mut app);
+    assert!(matches!(&keys(&mut app, "<Enter>")[..], [Effect::Follow { source: LogSource::Job(17), on: true }]));
+    app.learn(Fact::LogState { source: LogSource::Job(17), state: LogState::Following });
+    log(&mut app, LogSource::Job(17), &["INFO: starting new backup job: vzdump 105", "INFO: creating vzdump archive '/var/lib/vz/dump/vzdump-lxc-105-2026_11_21-14_30_00.tar.zst'"]);
+    shot("job", &mut app);
+    keys(&mut app, "c");
+    shot("job-cancel", &mut app);
+    assert!(keys(&mut app, "<Enter>").is_empty());
+    assert!(matches!(&keys(&mut app, "y")[..], [Effect::Cancel(17)]));
+    assert!(matches!(&keys(&mut app, "<Esc>")[..], [Effect::Follow { source: LogSource::Job(17), on: false }]));
+    keys(&mut app, "j<Enter>");
+    shot("job-failed", &mut app);
+    keys(&mut app, "<Esc><Esc>q");
+    shot("leave", &mut app);
+    assert!(matches!(&keys(&mut app, "<Enter>")[..], [Effect::Quit]));
+}
+
+#[test]
+fn idle_draws_nothing() {
+    let mut app = test_app();
+    draw(&mut app, 80, 24);
+    assert!(!app.is_dirty());
+    let clock = |app: &mut App, secs| {
+        app.learn(Fact::Clock { now: Stamp::from_secs(NOW + secs), offset_s: 0 });
+        app.is_dirty()
+    };
+    // NOW is 14:32:08; nothing on the screen is finer than a minute.
+    assert!((1..50).all(|s| !clock(&mut app, s)));
+    assert!(clock(&mut app, 52), "the minute changed");
+    draw(&mut app, 80, 24);
+    log(&mut app, LogSource::Dnsmasq, &["x"]);
+    assert!(!app.is_dirty(), "another pane is shown");
+    app.learn(Fact::News(Box::new(news())));
+    draw(&mut app, 80, 24);
+    app.learn(Fact::News(Box::new(news())));
+    assert!(!app.is_dirty(), "the same news change nothing");
+    app.key(KeyEvent::new(KeyCode::F(9), KeyModifiers::NONE));
+    assert!(!app.is_dirty(), "a key that means nothing");
+    app.learn(Fact::Gate(Gate::Locked(vec!["ada".into()])));
+    draw(&mut app, 80, 24);
+    app.learn(Fact::Problem { what: "x".into(), hint: "y".into() });
+    app.learn(Fact::Done("x".into()));
+}
+
+#[test]
+fn pasted_text_is_never_keys() {
+    let mut app = test_app();
+    assert!(app.paste("q\nb\n\x03:quit\r").is_empty());
+    assert_eq!(app.context(), Context::Overview);
+}
+
+/// Names a guest could be given by somebody who wants to fool a terminal or an eye.
+fn hostile() -> Vec<String> {
+    vec![
+        "a\x1b[2J\x1b]52;c;ZXZpbA==\x07b".into(),
+        "\u{9b}31mred\u{85}\r\n\0\x7f".into(),
+        "gpj\u{202e}exe.\u{2066}x\u{2069}".into(),
+        "漢".repeat(255),
+        format!("e{}", "\u{301}".repeat(200)),
+        "\u{e0041}\u{e0042}tag\u{200d}\u{fe0f}".into(),
+        "👨\u{200d}👩\u{200d}👧🇩🇪".into(),
+        "confirm? y │ ┘".into(),
+        "x".repeat(100_000),
+        "\t\ttabs\u{3000}".into(),
+    ]
+}
+
+fn is_harmless(buf: &Buffer) {
+    for (i, cell) in buf.content.iter().enumerate() {
+        let bad = |c: char| c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}');
+        assert!(!cell.symbol().chars().any(bad), "cell {i}: {:?}", cell.symbol());
+        assert!(cell.symbol().chars().count() <= 5, "{:?}", cell.symbol());
+    }
+}
+
+#[test]
+fn hostile_names_stay_in_their_cells() {
+    for (n, name) in hostile().into_iter().enumerate() {
+        let mut app = test_app();
+        app.learn(Fact::News(Box::new(world::named(&name))));
+        for (go, inside) in [("1", false), ("6", false), ("1x", true), ("<Esc>1<Enter>", true), ("<Esc>:", true), ("<Esc>6r", true), ("<Esc>J", true)] {
+            keys(&mut app, go);
+            for (w, h) in SIZES {
+                let buf = draw(&mut app, w, h);
+                is_harmless(&buf);
+                let screen = text(&buf);
+                for line in screen.lines() {
+                    assert!(unicode_width::UnicodeWidthStr::width(line) <= w.into(), "{n} {go}: {line}");
+                }
+                if inside {
+                    // Both borders of a dialog stand in one column from top to bottom.
+                    let rows: Vec<&[ratatui::buffer::Cell]> = buf.content.chunks(w.into()).collect();
+                    let top = rows.iter().position(|r| r.iter().any(|c| c.symbol() == "┌")).expect("a dialog");
+                    let left = rows[top].iter().position(|c| c.symbol() == "┌").unwrap();
+                    let right = rows[top].iter().rposition(|c| c.symbol() == "┐").unwrap();
+                    let bottom = rows.iter().rposition(|r| r[left].symbol() == "└").unwrap();
+                    assert!(rows[top + 1..bottom].iter().all(|r| r[left].symbol() == "│" && r[right].symbol() == "│"), "{n} {go}\n{screen}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn hostile_log_lines_stay_in_their_cells() {
+    let mut app = test_app();
+    keys(&mut app, "4");
+    for line in hostile() {
+        log(&mut app, LogSource::Caddy, &[&line]);
+    }
+    app.learn(Fact::Log { source: LogSource::Caddy, lines: vec![LogLine { text: (0..=255).collect::<Vec<u8>>().into() }], dropped: 0 });
+    for go in ["", "w", "<Up><Up>", "w<Right><Right>", "<Enter>", "<Esc>/x"] {
+        keys(&mut app, go);
+        for (w, h) in SIZES {
+            is_harmless(&draw(&mut app, w, h));
+        }
+    }
+}
+
+#[test]
+fn odd_sizes() {
+    for (w, h) in [(1, 1), (1, 50), (50, 1), (20, 5), (19, 5), (21, 8), (40, 10), (132, 43), (500, 200)] {
+        for go in ["", "4", "6", "x", ":", "?", "J", "r"] {
+            let mut app = test_app();
+            with_logs(&mut app);
+            keys(&mut app, &format!("1{go}"));
+            let screen = text(&draw(&mut app, w, h));
+            let one_line = screen.lines().skip(1).all(str::is_empty);
+            assert_eq!(w < 20 || h < 5, one_line, "{w}x{h}\n{screen}");
+        }
+        let mut app = test_app();
+        app.learn(Fact::Planned(Ok(Box::new(plan(Risk::Destroys { name: "web".into() })))));
+        draw(&mut app, w, h);
+        app.learn(Fact::Gate(Gate::Locked(vec!["ada".into()])));
+        draw(&mut app, w, h);
+    }
+}
+
+#[test]
+fn two_thousand_random_keys_and_sizes() {
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = |n: u64| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed % n
+    };
+    let codes = [KeyCode::Enter, KeyCode::Esc, KeyCode::Tab, KeyCode::BackTab, KeyCode::Up, KeyCode::Down, KeyCode::Left, KeyCode::Right, KeyCode::PageDown, KeyCode::PageUp, KeyCode::Home, KeyCode::End, KeyCode::Backspace, KeyCode::Delete];
+    let letters: Vec<char> = "14623bxrlsaw/nNyJRz+-:?jkgGcqd \u{6f22}e\u{301}0(".chars().collect();
+    let mut app = test_app();
+    with_logs(&mut app);
+    for round in 0..2_000 {
+        let code = if random(3) == 0 { codes[random(14) as usize] } else { KeyCode::Char(letters[random(letters.len() as u64) as usize]) };
+        let modifiers = if random(12) == 0 { KeyModifiers::CONTROL } else { KeyModifiers::NONE };
+        for effect in app.key(KeyEvent::new(code, modifiers)) {
+            match effect {
+                Effect::Lock => drop(app.learn(Fact::Gate(Gate::Locked(vec!["ada".into()])))),
+                Effect::Unlock { .. } => drop(app.learn(Fact::Gate(Gate::Open("ada".into())))),
+                Effect::Plan(_) => drop(app.learn(Fact::Planned(Ok(Box::new(plan(Risk::Interrupts)))))),
+                _ => {}
+            }
+        }
+        match random(9) {
+            0 => drop(app.learn(Fact::News(Box::new(world::unknown())))),
+            1 => drop(app.learn(Fact::News(Box::new(news())))),
+            2 => log(&mut app, LogSource::Dnsmasq, &["漢字 line", ""]),
+            _ => {}
+        }
+        is_harmless(&draw(&mut app, 1 + random(if round % 7 == 0 { 300 } else { 90 }) as u16, 1 + random(60) as u16));
+    }
+}

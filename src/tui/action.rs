@@ -121,6 +121,11 @@ impl Key {
         Some(Key { code: event.code, ctrl: event.modifiers.contains(KeyModifiers::CONTROL) })
     }
 
+    /// Whether it writes a letter where one types.
+    pub fn is_letter(self) -> bool {
+        matches!(self.code, KeyCode::Char(_)) && !self.ctrl
+    }
+
     /// Its name on the screen.
     pub fn name(self) -> String {
         let name = match self.code {

@@ -16,6 +16,7 @@ use super::frame::{self, Rows, SMALLEST, Said};
 use super::pane::{Known, Pane, Then};
 use super::panes::{backups::Backups, logs::Logs, overview::Overview};
 use super::theme::{Theme, Tone};
+use crate::domain::clean::clean;
 use crate::domain::fact::{Fact, Gate, LogSource};
 use crate::domain::stamp::Stamp;
 use crate::domain::world::{Place, World};
@@ -39,8 +40,8 @@ pub struct App {
     /// A refresh that the operator asked for is under way.
     asking: bool,
     dirty: bool,
-    /// Fingerprint of the screen as it was drawn last.
-    drawn: u64,
+    /// Fingerprint of the screen as it was drawn last; only made once news come in, so that keys do not pay for it.
+    drawn: Option<u64>,
     scratch: Buffer,
 }
 
@@ -61,7 +62,7 @@ impl App {
             last: None,
             asking: false,
             dirty: true,
-            drawn: 0,
+            drawn: None,
             scratch: Buffer::default(),
         }
     }
@@ -77,9 +78,14 @@ impl App {
         vec![Effect::Refresh]
     }
 
-    /// Takes the size of the terminal.
+    /// Where keys are pressed now.
+    pub fn context(&self) -> Context {
+        self.top().context()
+    }
+
+    /// Takes the size of the terminal. Whoever tells it has cleared the terminal, so everything is drawn anew.
     pub fn resize(&mut self, width: u16, height: u16) {
-        self.dirty |= self.known.size != (width, height);
+        self.dirty = true;
         self.known.size = (width, height);
     }
 
@@ -91,7 +97,7 @@ impl App {
     /// The screen was drawn.
     pub fn drawn(&mut self) {
         self.dirty = false;
-        self.drawn = self.fingerprint();
+        self.drawn = None;
     }
 
     /// Does a slice of work that was put off so that a key need not wait, such as looking at old log lines
@@ -148,14 +154,17 @@ impl App {
         match fact {
             Fact::Clock { now, offset_s } => {
                 self.work();
-                let before = std::mem::replace(&mut self.known.now, now);
-                let zone = std::mem::replace(&mut self.known.offset_s, offset_s);
                 // Nothing on the screen is finer than this.
-                if before.secs().div_euclid(5) != now.secs().div_euclid(5) || zone != offset_s {
-                    self.look_again();
+                if self.known.now.secs().div_euclid(5) == now.secs().div_euclid(5) && self.known.offset_s == offset_s {
+                    return Vec::new();
                 }
+                self.look();
+                self.known.now = now;
+                self.known.offset_s = offset_s;
+                self.look_again();
             }
             Fact::News(news) => {
+                self.look();
                 let ours = news.jobs.is_some();
                 self.known.world.learn(*news);
                 let known = &self.known;
@@ -181,6 +190,7 @@ impl App {
             }
             Fact::Log { source, lines, dropped } => self.log(&source, lines, dropped),
             Fact::LogState { source, state } => {
+                self.look();
                 self.logs.log_state(&source, &state);
                 self.stack.iter_mut().for_each(|d| d.log_state(&source, &state));
                 self.look_again();
@@ -285,10 +295,18 @@ impl App {
         hasher.finish()
     }
 
-    /// Finds out whether the screen looks different now: news often tell what is known.
+    /// Remembers how the screen looks before news are taken in.
+    fn look(&mut self) {
+        if !self.dirty && self.drawn.is_none() {
+            self.drawn = Some(self.fingerprint());
+        }
+    }
+
+    /// Finds out whether the screen looks different now: news often tell what is known already.
     fn look_again(&mut self) {
         if !self.dirty {
-            self.dirty = self.fingerprint() != self.drawn;
+            let now = self.fingerprint();
+            self.dirty = self.drawn != Some(now);
         }
     }
 
@@ -305,7 +323,9 @@ impl App {
                     effects.extend(self.run(vec![Then::Close]));
                 }
                 self.note = None;
-                self.lock = Some(Unlock::new(names.clone()));
+                if !self.lock.as_ref().is_some_and(|l| l.is_for(names)) {
+                    self.lock = Some(Unlock::new(names.clone()));
+                }
             }
             Gate::Open(_) => self.lock = None,
             Gate::NoStore(hint) => {
@@ -408,7 +428,11 @@ impl App {
                         self.logs.switched(source, *on);
                     }
                     self.asking |= matches!(effect, Effect::Refresh);
-                    effects.push(effect);
+                    effects.push(match effect {
+                        // What goes to a clipboard comes out in some shell.
+                        Effect::Copy(text) => Effect::Copy(clean(&text)),
+                        other => other,
+                    });
                 }
                 Then::Open(dialog) => self.push(dialog),
                 Then::Close => {
@@ -460,10 +484,69 @@ impl Drop for App {
     }
 }
 
-/// Where keys are pressed now; for tests.
-impl App {
-    /// The context of what is on top.
-    pub fn context(&self) -> Context {
-        self.top().context()
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::domain::backup::Archive;
+    use crate::domain::guest::{Guest, Kind};
+    use crate::domain::job::{Job, Life, State};
+    use crate::domain::plan::{Approved, Plan, Purpose, Risk};
+    use crate::domain::world::{From, News, Part};
+
+    fn plan() -> Plan {
+        Plan { purpose: Purpose::Power, title: "t".into(), guest: "101".parse().unwrap(), host: "local".into(), notes: vec![], risk: Risk::Low, steps: vec![] }
+    }
+
+    /// Apps on whose top something of this context lies: one for each kind of dialog that has it.
+    fn of(context: Context) -> Vec<App> {
+        let start = || {
+            let mut app = App::new(Place { host: "local".into(), demo: false });
+            let at = Stamp(1);
+            let job = Job { id: 1, state: State::Running, created: at, order: Approved::new(plan(), "ada", None).unwrap(), life: Life::default() };
+            let archive = Archive { volid: "local:backup/x".into(), storage: "local".parse().unwrap(), vmid: "101".parse().ok(), kind: Some(Kind::Lxc), made: at, size: 1, notes: None, protected: false };
+            app.learn(Fact::News(Box::new(News {
+                guests: Some(Part::new(vec![Guest::bare("101".parse().unwrap(), Kind::Lxc)], at, From::Files)),
+                archives: Some(Part::new(vec![archive], at, From::Files)),
+                jobs: Some(Part::new(vec![job], at, From::Files)),
+                ..News::default()
+            })));
+            app.learn(Fact::Gate(Gate::Open("ada".into())));
+            app
+        };
+        let ways: &[&[Action]] = match context {
+            Context::Overview | Context::Plan | Context::Unlock => &[&[]],
+            Context::Logs => &[&[Action::ShowLogs]],
+            Context::Backups => &[&[Action::ShowBackups]],
+            Context::Text => &[&[Action::Help]],
+            Context::Choice => &[&[Action::Palette], &[Action::Menu], &[Action::ShowLogs, Action::Sources]],
+            Context::Jobs => &[&[Action::Jobs]],
+            Context::Job => &[&[Action::Jobs, Action::Open]],
+            Context::Form => &[&[Action::Restore]],
+            Context::Confirm => &[&[Action::Quit], &[Action::Jobs, Action::Cancel]],
+        };
+        ways.iter()
+            .map(|way| {
+                let mut app = start();
+                way.iter().for_each(|a| drop(app.act(*a)));
+                match context {
+                    Context::Plan => drop(app.learn(Fact::Planned(Ok(Box::new(plan()))))),
+                    Context::Unlock => drop(app.learn(Fact::Gate(Gate::Locked(vec!["ada".into()])))),
+                    _ => {}
+                }
+                assert_eq!(app.context(), context);
+                app
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_row_of_the_key_table_does_something() {
+        for context in Context::ALL {
+            for row in action::here(*context) {
+                assert!(of(*context).iter_mut().any(|app| app.does(row.action).is_some()), "{:?} in {context:?}", row.action);
+            }
+        }
     }
 }

@@ -98,7 +98,11 @@ impl<'a> Canvas<'a> {
     /// A title with a rule behind it and something quiet at its right end.
     pub fn title(&mut self, y: u16, title: &str, tone: Tone, right: &str) {
         let wide = self.area.width;
-        let end = if right.is_empty() || wide < 30 { wide.saturating_sub(1) } else { self.put_right(wide.saturating_sub(1), y, wide / 2, right, Tone::Quiet).saturating_sub(1) };
+        let mut end = wide.saturating_sub(1);
+        let room = end.saturating_sub(words::width(title) + 6);
+        if !right.is_empty() && room >= words::width(right).min(12) {
+            end = self.put_right(end, y, room, right, Tone::Quiet).saturating_sub(1);
+        }
         let used = 1 + self.put(1, y, end.saturating_sub(2), title, tone);
         self.fill(used + 1, y, end.saturating_sub(used + 1), "─", Tone::Quiet);
     }

@@ -137,7 +137,10 @@ pub fn bar(on: &mut Canvas<'_>, here: Action, known: &Known) {
         },
         None => ("jobs ?".to_owned(), Tone::Unknown),
     };
-    on.put_right(end, 0, room, &text, tone);
+    // Nothing runs: that is not worth half a word.
+    if words::width(&text) <= room || tone != Tone::Quiet {
+        on.put_right(end, 0, room, &text, tone);
+    }
 }
 
 /// What is said on the right of the job line.
@@ -221,10 +224,11 @@ pub fn leaves(job: &Job) -> String {
 pub fn footer(on: &mut Canvas<'_>, pane: &dyn Pane, known: &Known) {
     let context = pane.context();
     let end = on.width();
-    let words_of = |b: &action::Binding| (b.keys.first().map(|k| k.name()).unwrap_or_default(), b.word);
-    let shown = action::here(context).filter(|b| !b.word.is_empty() && pane.can(b.action, known));
+    let typing = pane.is_typing();
+    let words_of = |b: &'static action::Binding| b.keys.iter().find(|k| !typing || !k.is_letter()).map(|k| (k.name(), b.word));
+    let shown = action::here(context).filter(|b| !b.word.is_empty() && pane.can(b.action, known)).filter_map(|b| Some((b.action, words_of(b)?)));
     // Help and commands are always there; the rest fills what is left.
-    let (fixed, rest): (Vec<_>, Vec<_>) = shown.map(|b| (b.action, words_of(b))).partition(|(a, _)| matches!(a, Action::Help | Action::Palette));
+    let (fixed, rest): (Vec<_>, Vec<_>) = shown.partition(|(a, _)| matches!(a, Action::Help | Action::Palette));
     let size = |(key, word): &(String, &str)| words::width(key) + 1 + words::width(word) + 2;
     let reserved: u16 = fixed.iter().map(|(_, w)| size(w)).sum();
     let mut x = 1;

@@ -91,7 +91,12 @@ pub trait Pane {
         true
     }
 
-    /// Where typed letters go now.
+    /// Whether letters are typed now, so that only other keys mean something.
+    fn is_typing(&self) -> bool {
+        false
+    }
+
+    /// Where typed letters go now; something exactly while [`Pane::is_typing`], unless it waits for an answer.
     fn input(&mut self) -> Option<&mut dyn Typed> {
         None
     }

@@ -45,7 +45,8 @@ impl Theme {
 
     /// The style of a tone.
     pub fn style(self, tone: Tone) -> Style {
-        let plain = Style::new();
+        // Written over a rule, a title must not stay dim: a style replaces what was there.
+        let plain = Style::reset();
         let colour = |c: Color, otherwise: Style| if self.mono { otherwise } else { plain.fg(c) };
         match tone {
             Tone::Plain => plain,

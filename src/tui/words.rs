@@ -6,9 +6,13 @@ use unicode_width::UnicodeWidthStr;
 use crate::domain::stamp::{self, Stamp};
 use crate::domain::world::{From, Part};
 
-/// Columns of a text.
+/// No screen is wider; a number above it would overflow where widths are added.
+const WIDEST: usize = 16_000;
+
+/// Columns of a text, at most 16,000.
 pub fn width(text: &str) -> u16 {
-    if text.is_ascii() { text.len().min(u16::MAX.into()) as u16 } else { text.width().min(u16::MAX.into()) as u16 }
+    let columns = if text.is_ascii() { text.len() } else { text.width() };
+    columns.min(WIDEST) as u16
 }
 
 /// The longest beginning of `text` of at most `room` columns: its bytes and its columns.
@@ -102,8 +106,9 @@ pub fn source<T>(part: &Part<T>, now: Stamp) -> String {
         From::Kernel => "kernel",
         From::Nowhere => "asked",
     };
-    let gaps = if part.gaps.is_empty() { String::new() } else { format!("{} unknown · ", part.gaps.len()) };
-    format!("{gaps}{from} · {}", fresh(now, part.as_of))
+    let gaps = if part.gaps.is_empty() { String::new() } else { format!(" · {} unknown", part.gaps.len()) };
+    // What matters most stands first, because the end is cut where room is short.
+    format!("{} · {from}{gaps}", fresh(now, part.as_of))
 }
 
 /// A coarse age without seconds: `now` up to a minute.
@@ -159,7 +164,7 @@ mod tests {
         assert_eq!(wrap("one two three", 7, 0), ["one two", "three"]);
         assert_eq!(wrap("abcdefgh", 3, 0), ["abc", "def", "gh"]);
         assert_eq!(wrap("漢字", 1, 0), ["漢", "字"]);
-        assert_eq!(wrap("  $ a bb ccc", 7, 4), ["  $ a", "    bb", "    ccc"]);
+        assert_eq!(wrap("  $ a bb ccc", 8, 4), ["  $ a bb", "    ccc"]);
         assert_eq!(wrap("", 5, 2), [""]);
     }
 

@@ -133,7 +133,7 @@ fn a_lost_line_leaves_the_backup_running_and_the_next_console_finds_it() {
     line.press("J");
     line.wait(10, "back up 101");
     // The first backup's line says so already.
-    line.wait_until(60, "the second job to succeed", |t| t.matches("succeeded").count() == 2);
+    line.wait_until(60, "the second job to succeed", |t| t.lines().any(|l| l.contains(" 2  succeeded")));
     let done = job(&lab, 2);
     assert_eq!(done["state"], "succeeded", "{done}");
     let volid = done["outcome"]["volid"].as_str().unwrap().to_owned();
@@ -142,7 +142,9 @@ fn a_lost_line_leaves_the_backup_running_and_the_next_console_finds_it() {
     assert_eq!(lab.sh("ls /var/lib/vz/dump | grep -c -e dat$ -e tmp$ || true"), "0");
     assert_eq!(lab.sh("grep -c ^lock: /etc/pve/lxc/101.conf || true"), "0");
 
+    // Apart: Esc and q in one go are Alt-q to every terminal.
     line.press("\u{1b}");
+    line.wait_until(10, "the drawer to close", |t| !t.contains("how it goes"));
     line.press("q");
     wait_for("the console to end", 10, || consoles(&lab) == 0);
     let config = lab.sh("cat /etc/pve/lxc/101.conf");

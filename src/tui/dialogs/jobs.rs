@@ -88,7 +88,7 @@ impl Pane for Drawer {
     fn window(&self, known: &Known) -> Window {
         let rows = all(known).len().clamp(3, 24) as u16;
         let title = format!("jobs · {}", words::source(&known.world.jobs, known.now));
-        Window { title, width: known.size.0.saturating_sub(2).min(120), height: (rows + 3).min(text::most_rows(known)) }
+        Window { title, width: text::wide(known, 120), height: (rows + 3).min(text::most_rows(known)) }
     }
 
     fn draw(&self, on: &mut Canvas<'_>, known: &Known) {
@@ -259,7 +259,7 @@ impl Pane for Detail {
 
     fn window(&self, known: &Known) -> Window {
         let title = self.job(known).map_or(format!("job {}", self.id), |j| format!("job {} {}", j.id, j.title()));
-        Window { title, width: known.size.0.saturating_sub(2).min(120), height: text::most_rows(known) }
+        Window { title, width: text::wide(known, 120), height: text::most_rows(known) }
     }
 
     fn draw(&self, on: &mut Canvas<'_>, known: &Known) {

@@ -88,8 +88,8 @@ impl Pane for Palette {
         }
     }
 
-    fn can(&self, action: Action, _known: &Known) -> bool {
-        action != Action::Toggle
+    fn is_typing(&self) -> bool {
+        true
     }
 
     fn input(&mut self) -> Option<&mut dyn Typed> {

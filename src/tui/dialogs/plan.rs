@@ -120,8 +120,8 @@ impl Pane for Confirm {
         }
     }
 
-    fn can(&self, action: Action, _known: &Known) -> bool {
-        !(matches!(action, Action::Yes | Action::No) && self.typed.is_some())
+    fn is_typing(&self) -> bool {
+        self.typed.is_some()
     }
 
     fn input(&mut self) -> Option<&mut dyn Typed> {
@@ -134,7 +134,7 @@ impl Pane for Confirm {
     }
 
     fn window(&self, known: &Known) -> Window {
-        let width = known.size.0.saturating_sub(2).min(110);
+        let width = text::wide(known, 110);
         let lines = text::wrapped(&self.lines(), width.saturating_sub(4)).len() as u16;
         Window { title: self.plan.title.clone(), width, height: (lines + 4).min(text::most_rows(known)) }
     }

@@ -61,7 +61,11 @@ impl Pane for Restore {
     }
 
     fn can(&self, action: Action, _known: &Known) -> bool {
-        action != Action::Toggle || self.on_start
+        !matches!(action, Action::Toggle) || self.on_start
+    }
+
+    fn is_typing(&self) -> bool {
+        !self.on_start
     }
 
     fn input(&mut self) -> Option<&mut dyn Typed> {

@@ -37,12 +37,27 @@ pub fn field(name: &str, value: Result<String, &str>) -> Line {
 
 /// Wraps lines for a width; a continued line stands under its value.
 pub fn wrapped(lines: &[Line], room: u16) -> Vec<Line> {
-    lines.iter().flat_map(|(tone, text)| words::wrap(&crate::domain::clean::clean(text), room, 4).into_iter().map(move |l| (*tone, l))).collect()
+    lines.iter().flat_map(|(tone, text)| words::wrap(&crate::domain::clean::clean(text), room, indent(text)).into_iter().map(move |l| (*tone, l))).collect()
+}
+
+/// Where a continued line begins: behind the name of a field, the sign of a note, the prompt of a command.
+fn indent(text: &str) -> u16 {
+    let own = text.len() - text.trim_start().len();
+    let body = &text[own..];
+    let extra = if body.starts_with("$ ") || body.starts_with("! ") || body.starts_with("? ") { 2 } else { 0 };
+    let is_field = own == 0 && text.as_bytes().get(12) == Some(&b' ') && text.get(..12).is_some_and(|name| !name.trim_end().contains("  ")) && text.as_bytes().get(11) == Some(&b' ');
+    if is_field { 13 } else { (own + extra).min(20) as u16 }
+}
+
+/// Columns of a window that wants `most`: on a narrow screen all there are, for slivers of the pane beside it
+/// only confuse.
+pub fn wide(known: &Known, most: u16) -> u16 {
+    if known.size.0 <= 84 { known.size.0 } else { most.min(known.size.0 - 4) }
 }
 
 /// Columns of a text window on this screen.
 pub fn text_width(known: &Known) -> u16 {
-    known.size.0.saturating_sub(4).min(WIDEST).max(known.size.0.min(40))
+    wide(known, WIDEST)
 }
 
 /// Rows a window may have.

@@ -22,6 +22,11 @@ impl Unlock {
         Unlock { names, at: 0, passphrase: Passphrase::default(), said: (Tone::Plain, String::new()), waiting: false }
     }
 
+    /// Whether it is for these operators.
+    pub fn is_for(&self, names: &[String]) -> bool {
+        self.names == names
+    }
+
     /// The passphrase did not open it.
     pub fn failed(&mut self, why: String) {
         self.waiting = false;
@@ -85,6 +90,10 @@ impl Pane for Unlock {
             Action::Back => !self.passphrase.is_empty(),
             _ => true,
         }
+    }
+
+    fn is_typing(&self) -> bool {
+        true
     }
 
     fn input(&mut self) -> Option<&mut dyn Typed> {

@@ -36,7 +36,7 @@ const COLUMNS: [Column; 6] = [
     column("made", 16, 16, 0, false),
     column("age", 6, 6, 0, true),
     column("size", 8, 8, 0, true),
-    column("storage", 8, 20, 1, false),
+    column("storage", 8, 12, 1, false),
     column("", 9, 9, 3, false),
     column("notes", 10, 80, 2, false),
 ];
@@ -46,7 +46,8 @@ fn archives(known: &Known) -> &[Archive] {
 }
 
 fn rows(known: &Known) -> Vec<Row> {
-    let all = archives(known);
+    // Without the archives there is nothing on the screen to choose from.
+    let Some(all) = known.world.archives.get() else { return Vec::new() };
     let mut by_guest: std::collections::BTreeMap<Vmid, Vec<usize>> = std::collections::BTreeMap::new();
     let mut others = Vec::new();
     for g in known.world.guests.get().into_iter().flatten().filter(|g| g.kind == Kind::Lxc && !g.template) {
@@ -77,7 +78,7 @@ impl Backups {
     fn archive<'k>(&self, known: &'k Known) -> Option<&'k Archive> {
         match self.rows.get(self.list.at)? {
             Row::Archive(at) => archives(known).get(*at),
-            Row::Guest(id, _) => known.world.last_archive(*id),
+            Row::Guest(id, _) => guest::last_good(known, *id),
             Row::Others(_) => None,
         }
     }
@@ -121,13 +122,15 @@ impl Backups {
                 let title = known.world.guest(*id).map_or(id.to_string(), Guest::title);
                 let wide = on.width().saturating_sub(22);
                 let used = 2 + on.put(2, y, wide, &title, if hit { Tone::Mark } else { Tone::Strong });
-                let (text, tone) = match (known.world.last_archive(*id), count) {
+                let (text, tone) = match (guest::last_good(known, *id), count) {
+                    (None, 1..) => ("only empty archives: none can be restored".to_owned(), Tone::Bad),
                     (None, _) if known.world.archives.gaps.is_empty() => ("never backed up".to_owned(), Tone::Warn),
                     (None, _) => ("? none found; a storage did not answer".to_owned(), Tone::Unknown),
                     (Some(a), 1) => (format!("1 archive, {} old", words::age(known.now, a.made)), Tone::Quiet),
                     (Some(a), n) => (format!("{n} archives, newest {} old", words::age(known.now, a.made)), Tone::Quiet),
                 };
-                on.put(used + 2, y, on.width().saturating_sub(used + 3), &text, tone);
+                let x = if on.width() >= 60 { (used + 2).max(28) } else { used + 2 };
+                on.put(x, y, on.width().saturating_sub(x + 1), &text, tone);
             }
             Some(Row::Others(count)) => {
                 on.put(2, y, on.width().saturating_sub(3), &format!("of guests that are not here: {}", words::many(*count, "archive")), Tone::Strong);
@@ -168,7 +171,8 @@ impl Backups {
         let never = self.rows.iter().filter(|r| matches!(r, Row::Guest(_, 0))).count();
         let mut out = words::many(archives(known).len(), "archive");
         if never > 0 {
-            out.push_str(&format!(" · {} never backed up", words::many(never, "guest")));
+            let word = if known.world.archives.gaps.is_empty() { "never backed up" } else { "without a known backup" };
+            out.push_str(&format!(" · {} {word}", words::many(never, "guest")));
         }
         out
     }
@@ -184,7 +188,7 @@ impl Pane for Backups {
             Action::Restore => {
                 return Some(vec![match (self.archive(known), self.guest(known)) {
                     (Some(a), _) => Then::Open(Box::new(Restore::new(a.clone(), known))),
-                    (None, Some(g)) => Then::Say(format!("{} was never backed up; b backs it up", g.title())),
+                    (None, Some(g)) => Then::Say(format!("{} has no backup; b makes one", g.title())),
                     (None, None) => Then::Say("no archive is selected".into()),
                 }]);
             }
@@ -227,6 +231,10 @@ impl Pane for Backups {
             Action::Back => self.search.input.is_some(),
             _ => true,
         }
+    }
+
+    fn is_typing(&self) -> bool {
+        self.search.input.is_some()
     }
 
     fn input(&mut self) -> Option<&mut dyn Typed> {

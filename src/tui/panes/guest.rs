@@ -1,8 +1,8 @@
 //! Guests as several panes show them: the table's cells, the details, what `b`, `r`, `x`, `l` mean on one.
 
-use crate::domain::backup::{BackupWish, Mode};
+use crate::domain::backup::{Archive, BackupWish, Mode};
 use crate::domain::fact::Wish;
-use crate::domain::guest::{Guest, Kind, Power};
+use crate::domain::guest::{Guest, Kind, Power, Vmid};
 use crate::domain::stamp;
 use crate::tui::action::Action;
 use crate::tui::dialogs::menu::{Menu, log_words};
@@ -14,18 +14,26 @@ use crate::tui::theme::Tone;
 use crate::tui::words;
 
 /// Columns of the guests table.
-pub const COLUMNS: [Column; 10] = [
-    column("id", 4, 9, 0, true),
+const COLUMNS: [Column; 10] = [
+    column("id", 4, 4, 0, true),
     column("name", 12, 30, 0, false),
     column("state", 9, 9, 0, false),
     column("lock", 8, 12, 2, false),
     column("memory", 9, 9, 3, true),
     column("of", 8, 8, 7, true),
-    column("up", 6, 6, 4, true),
+    column("up", 6, 6, 5, true),
     column("backup", 6, 6, 1, true),
-    column("address", 15, 40, 5, false),
-    column("bridge", 8, 16, 6, false),
+    column("address", 15, 18, 4, false),
+    column("bridge", 8, 15, 6, false),
 ];
+
+/// The columns for these guests: an id takes as many columns as the longest has.
+pub fn columns(guests: &[Guest]) -> [Column; 10] {
+    let digits = guests.iter().map(|g| u32::from(g.id)).max().map_or(4, |id| id.ilog10() as u16 + 1).max(4);
+    let [_, rest @ ..] = COLUMNS;
+    let [name, state, lock, memory, of, up, backup, address, bridge] = rest;
+    [column("id", digits, digits, 0, true), name, state, lock, memory, of, up, backup, address, bridge]
+}
 
 /// The texts of one guest's row.
 pub fn cells(g: &Guest, known: &Known) -> [(String, Tone); 10] {
@@ -51,10 +59,12 @@ pub fn cells(g: &Guest, known: &Known) -> [(String, Tone); 10] {
         None => quiet(),
     };
     let of = |value: Option<String>| value.map_or_else(|| if g.conf_read { quiet() } else { unknown() }, plain);
-    let backup = match (known.world.archives.get(), known.world.last_archive(g.id)) {
+    let backup = match (known.world.archives.get(), last_good(known, g.id)) {
         (None, _) => unknown(),
         (Some(_), Some(a)) => plain(words::age(known.now, a.made)),
         (Some(_), None) if g.template || g.kind == Kind::Qemu => quiet(),
+        // A storage that did not answer may hold one.
+        (Some(_), None) if !known.world.archives.gaps.is_empty() => unknown(),
         (Some(_), None) => ("never".to_owned(), Tone::Warn),
     };
     let (address, bridge) = match g.nics.first() {
@@ -73,6 +83,11 @@ pub fn cells(g: &Guest, known: &Known) -> [(String, Tone); 10] {
         address,
         bridge,
     ]
+}
+
+/// The newest archive of a guest that is not empty: an empty one is no backup, however new.
+pub fn last_good(known: &Known, id: Vmid) -> Option<&Archive> {
+    known.world.archives.get()?.iter().filter(|a| a.vmid == Some(id) && a.size > 0).max_by_key(|a| a.made)
 }
 
 /// How long a guest runs, without seconds.
@@ -137,9 +152,9 @@ pub fn act(action: Action, guest: Option<&Guest>, known: &Known) -> Option<Vec<T
         Action::Backup => Then::Wish(Wish::Backup(BackupWish { guest: g.id, storage: None, mode: Mode::default() })),
         Action::Menu => Then::Open(Box::new(Menu::new(g.clone()))),
         Action::LogsOf => Then::LogsOf(log_words(g)),
-        _ => match (known.world.archives.get(), known.world.last_archive(g.id)) {
+        _ => match (known.world.archives.get(), last_good(known, g.id)) {
             (None, _) => Then::Say("? the backups are unknown; pane 6 says why".into()),
-            (_, None) => Then::Say(format!("{} was never backed up; b backs it up", g.title())),
+            (_, None) => Then::Say(format!("{} has no backup; b makes one", g.title())),
             (_, Some(a)) => Then::Open(Box::new(Restore::new(a.clone(), known))),
         },
     }])

@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use crate::domain::clean::{clean, clean_bytes};
+use crate::domain::clean::clean;
 use crate::domain::fact::{LogLine, LogSource, LogState};
 use crate::domain::filter::Filter;
 use crate::domain::log_buffer::LogBuffer;
@@ -401,12 +401,11 @@ impl Pane for Logs {
                 self.column = 0;
             }
             Action::Left => self.column = self.column.saturating_sub(16),
-            Action::Right if !self.wrap => self.column = (self.column + 16).min(16_000),
+            Action::Right if !self.wrap => self.column = (self.column + 16).min(8_000),
             Action::Right => return Some(vec![Then::Say("lines are wrapped; w ends that".into())]),
             Action::Copy => {
                 let Some((_, line)) = self.buffer.line(self.position()) else { return Some(vec![Then::Say("no line is selected".into())]) };
-                // Cleaned: what goes to a clipboard comes out in some shell.
-                let text = clean_bytes(&line.text[..line.text.len().min(1 << 16)]);
+                let text = String::from_utf8_lossy(&line.text[..line.text.len().min(1 << 16)]).into_owned();
                 return Some(vec![Then::Do(Effect::Copy(text)), Then::Say("copied the line".into())]);
             }
             _ => return self.walk(action, known).then(Vec::new),
@@ -421,6 +420,10 @@ impl Pane for Logs {
             Action::Open | Action::Copy => !self.buffer.is_empty(),
             _ => true,
         }
+    }
+
+    fn is_typing(&self) -> bool {
+        self.input.is_some()
     }
 
     fn input(&mut self) -> Option<&mut dyn Typed> {

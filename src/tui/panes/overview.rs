@@ -213,6 +213,10 @@ impl Pane for Overview {
         }
     }
 
+    fn is_typing(&self) -> bool {
+        self.search.input.is_some()
+    }
+
     fn input(&mut self) -> Option<&mut dyn Typed> {
         self.search.input.as_mut().map(|i| i as &mut dyn Typed)
     }
@@ -296,7 +300,11 @@ impl Overview {
         };
         let rows = usize::from(on.height() - 1);
         let hidden = self.findings.len().saturating_sub(rows);
-        let more = if hidden > 0 { format!("{hidden} more, Tab and + show them") } else { String::new() };
+        let more = match hidden {
+            0 => String::new(),
+            n if on.width() < 60 => format!("+{n}"),
+            n => format!("{n} more, Tab and + show them"),
+        };
         on.title(0, &text, if all_known { Tone::Good } else { tone }, &more);
         let room = on.width().saturating_sub(4);
         if self.findings.is_empty() {
@@ -333,13 +341,17 @@ impl Overview {
         let bar = if on.width() >= 100 { 10 } else { 5 };
         let mut x = 1;
         let mut gauge = |x: &mut u16, name: &str, percent: Option<u8>, text: String, bad: u8| {
-            let tone = percent.map_or(Tone::Unknown, |p| if p >= bad { Tone::Bad } else { Tone::Plain });
-            let bar = percent.map(|p| words::bar(p, bar)).unwrap_or_default();
-            let wide = words::width(name) + words::width(&bar) + words::width(&text) + 2;
+            let tone = match percent {
+                Some(p) if p >= bad => Tone::Bad,
+                None if text.starts_with('?') => Tone::Unknown,
+                _ => Tone::Plain,
+            };
+            let bar = percent.map(|p| words::bar(p, bar) + " ").unwrap_or_default();
+            let wide = words::width(name) + words::width(&bar) + words::width(&text) + 1;
             if *x + wide > on.width() {
                 return;
             }
-            *x += on.line(*x, 0, &[(name, Tone::Quiet), (" ", Tone::Plain), (&bar, tone), (" ", Tone::Plain), (&text, tone)]) + 3;
+            *x += on.line(*x, 0, &[(name, Tone::Quiet), (" ", Tone::Plain), (&bar, tone), (&text, tone)]) + 3;
         };
         let cpus = node.cpus.map(|n| format!(" of {n}")).unwrap_or_default();
         // The first time there is nothing to compare with.
@@ -412,8 +424,9 @@ impl Overview {
             on.put(3, 1, on.width().saturating_sub(4), "This node has no guest. Create containers on the Proxmox page or with pct create.", Tone::Quiet);
             return;
         }
-        let places = fit(&guest::COLUMNS, 2, on.width().saturating_sub(1));
-        heads(on, 1, &guest::COLUMNS, &places);
+        let columns = guest::columns(all);
+        let places = fit(&columns, 2, on.width().saturating_sub(1));
+        heads(on, 1, &columns, &places);
         let rows = usize::from(on.height().saturating_sub(2));
         let top = self.guests.top(all.len(), rows);
         for (y, (nth, g)) in all.iter().enumerate().skip(top).take(rows).enumerate() {
@@ -424,7 +437,7 @@ impl Overview {
                 if let Some(place) = places[i] {
                     let hit = i < 2 && !self.search.needle.is_empty() && guest::matches(g, &self.search.needle);
                     let tone = if hit { Tone::Mark } else if i < 2 && chosen { Tone::Strong } else { *tone };
-                    cell(on, y, place, text, tone, guest::COLUMNS[i].right);
+                    cell(on, y, place, text, tone, columns[i].right);
                 }
             }
         }

@@ -255,7 +255,7 @@ pub fn checked(kind: Kind, value: &str) -> Result<String, String> {
             Err(format!("value '{value}' does not have a value in the enumeration '{}'", list.join(", ")))
         }
         Kind::Pairs(default) => {
-            let bare = value.split(',').enumerate().any(|(at, p)| !p.contains('=') && !(default && at == 0));
+            let bare = value.split(',').enumerate().any(|(at, p)| !(p.contains('=') || default && at == 0));
             if bare {
                 Err("invalid format - value without key, but schema does not define a default key\n".into())
             } else {

@@ -7,8 +7,7 @@ use crate::conf;
 use crate::fail::{Fail, OrDie, Outcome, die, say, warn};
 use crate::{knobs, signals};
 use std::io::{BufRead, BufReader, IsTerminal, Write};
-use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -90,8 +89,8 @@ pub fn run(kind: &str, id: &str, quiet: bool, body: impl FnOnce() -> Outcome<()>
     let (reader, writer) = std::io::pipe().or_die("unable to create pipe")?;
     let mut argv: Vec<_> = std::env::args_os().collect();
     let name = argv.remove(0);
-    let mut child = Command::new("/proc/self/exe")
-        .arg0(name)
+    // By its own name, so that it is found by that name.
+    let mut child = Command::new(Path::new("/usr/bin").join(Path::new(&name).file_name().unwrap_or_default()))
         .arg(format!("{MARKER}{start}"))
         .args(argv)
         .stdout(Stdio::from(writer.try_clone().or_die("pipe")?))

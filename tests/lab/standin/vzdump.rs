@@ -552,6 +552,9 @@ fn write_archive(job: &Job, conf: &Conf, included: &[&Volume], file: &str, temp:
     for line in words.lines().filter(|l| !l.trim().is_empty()) {
         log.info(line);
     }
+    if signals::interrupted() && code.is_some() {
+        return die("interrupted by signal"); // a reader that went away counts, too
+    }
     match code {
         None => die(format!("{name}: interrupted by signal")),
         Some(0) => {

@@ -1,0 +1,240 @@
+//! The worlds the screens are drawn of.
+
+use proximity::domain::backup::Archive;
+use proximity::domain::cmd::Cmd;
+use proximity::domain::conf::parse_lxc;
+use proximity::domain::fact::{Fact, Gate};
+use proximity::domain::guest::{Guest, Kind, Power};
+use proximity::domain::job::{Job, Life, Outcome, Progress, State};
+use proximity::domain::plan::{Act, Approved, Check, Plan, Purpose, Risk, Step, Watch};
+use proximity::domain::stamp::Stamp;
+use proximity::domain::storage::{Space, Storage, parse_cfg};
+use proximity::domain::world::{Bridge, From, Gap, News, Node, Part, Place, Quorum};
+use proximity::tui::app::App;
+
+/// 2026-11-21 14:32:08 UTC.
+pub const NOW: i64 = 1_795_271_528;
+
+fn ago(secs: i64) -> Stamp {
+    Stamp::from_secs(NOW - secs)
+}
+
+fn part<T>(value: T) -> Part<T> {
+    Part::new(value, ago(4), From::Files)
+}
+
+fn guest(id: u32, conf: &str, power: Power) -> Guest {
+    let mut g = parse_lxc(id.try_into().unwrap(), conf);
+    g.power = power;
+    g.node = Some("pve1".into());
+    if power == Power::Running {
+        g.mem = Some((u64::from(id) * 3) << 20);
+        g.uptime_s = Some(u64::from(id) * 4000);
+        g.disk = Some((1 << 30, 8 << 30));
+    }
+    g
+}
+
+fn guests() -> Vec<Guest> {
+    let net = |ip: &str| format!("net0: name=eth0,bridge=proximity-lan,ip={ip},hwaddr=bc:24:11:00:00:01\nmemory: 1024\nostype: debian\nunprivileged: 1\n");
+    let mut unread = Guest::bare(110.try_into().unwrap(), Kind::Lxc);
+    unread.node = Some("pve1".into());
+    let mut vm = Guest::bare(200.try_into().unwrap(), Kind::Qemu);
+    (vm.name, vm.power, vm.conf_read, vm.mem_max) = (Some("windows".into()), Power::Stopped, true, Some(8 << 30));
+    vec![
+        guest(101, &format!("hostname: web\nrootfs: local-lvm:vm-101-disk-0,size=4G\nmp0: /data,mp=/srv\nonboot: 1\ntags: prod;www\n{}", net("dhcp")), Power::Running),
+        guest(103, &format!("hostname: db\nlock: backup\nrootfs: local-lvm:vm-103-disk-0,size=8G\n{}", net("10.20.0.103/24")), Power::Running),
+        guest(105, &format!("hostname: nextcloud\nrootfs: local-lvm:vm-105-disk-0,size=32G\n{}", net("10.20.0.104/24")), Power::Running),
+        guest(106, &format!("hostname: gitea\nrootfs: local-lvm:vm-106-disk-0,size=8G\nonboot: 1\n{}", net("10.20.0.106/24")), Power::Stopped),
+        guest(109, &format!("hostname: wiki\nrootfs: local-lvm:vm-109-disk-0,size=8G\n{}", net("dhcp")), Power::Running),
+        unread,
+        vm,
+        guest(9999, &format!("hostname: edge\nrootfs: local-lvm:vm-9999-disk-0,size=2G\n{}", net("10.20.0.1/24")), Power::Running),
+    ]
+}
+
+fn storages() -> Vec<Storage> {
+    let (mut all, _) = parse_cfg("dir: local\n\tpath /var/lib/vz\n\tcontent backup,vztmpl\nlvmthin: local-lvm\n\tcontent rootdir,images\nnfs: nas\n\tserver x\n\tcontent backup\ndir: old\n\tpath /o\n\tcontent backup\n\tdisable\n");
+    let space = |total: u64, used: u64| Ok(Space { total: total << 30, used: used << 30, avail: (total - used) << 30 });
+    for (s, space) in all.iter_mut().zip([space(94, 86), space(400, 120), Err("/mnt/pve/nas is not mounted".into()), Err("not measured yet".into())]) {
+        s.space = space;
+    }
+    all
+}
+
+fn archive(id: u32, age: i64, size: u64, notes: Option<&str>) -> Archive {
+    let (y, mo, d, h, mi, s) = ago(age).civil(0);
+    Archive {
+        volid: format!("local:backup/vzdump-lxc-{id}-{y:04}_{mo:02}_{d:02}-{h:02}_{mi:02}_{s:02}.tar.zst"),
+        storage: "local".parse().unwrap(),
+        vmid: id.try_into().ok(),
+        kind: Some(Kind::Lxc),
+        made: ago(age),
+        size,
+        notes: notes.map(str::to_owned),
+        protected: notes.is_some_and(|n| n.contains("keep")),
+    }
+}
+
+fn node() -> Node {
+    Node {
+        name: "pve1".into(),
+        version: Some("9.1.8".into()),
+        load: Some([0.42, 0.5, 0.6]),
+        cpus: Some(8),
+        cpu_ticks: Some((100_000, 1_000_000)),
+        mem: Some((12 << 30, 31 << 30)),
+        swap: Some((200 << 20, 8 << 30)),
+        root: Some((18 << 30, 94 << 30)),
+        uptime_s: Some(1_050_000),
+        boot_id: Some("b".into()),
+    }
+}
+
+/// A node with some trouble.
+pub fn news() -> News {
+    let gap = Gap { what: "guest 110".into(), why: "/etc/pve/lxc/110.conf: permission denied".into() };
+    News {
+        node: Some(part(node())),
+        quorum: Some(part(Quorum::Quorate { nodes: 3 })),
+        guests: Some(part(guests()).with_gaps(vec![gap])),
+        storages: Some(part(storages())),
+        network: Some(part(vec![Bridge { name: "vmbr0".into(), operstate: "up".into() }])),
+        tasks: Some(part(vec![])),
+        archives: Some(part(vec![
+            archive(105, 3 * 3600, 2_252_341_248, Some("nextcloud")),
+            archive(101, 86_400, 412 << 20, Some("before the upgrade, keep")),
+            archive(105, 27 * 3600, 2_202_341_248, None),
+            archive(101, 9 * 86_400, 0, None),
+            archive(120, 30 * 86_400, 1 << 30, Some("gone long ago")),
+        ])),
+        jobs: Some(part(vec![])),
+    }
+}
+
+/// A node on which nothing is wrong.
+pub fn well() -> News {
+    let mut guests = guests();
+    guests.retain(|g| ![103, 106, 110].contains(&u32::from(g.id)));
+    let mut storages = storages();
+    storages.retain(|s| s.id.as_str() == "local-lvm");
+    News { guests: Some(part(guests)), storages: Some(part(storages)), quorum: Some(part(Quorum::Quorate { nodes: 1 })), ..news() }
+}
+
+/// A node that does not answer.
+pub fn unknown() -> News {
+    fn no<T>() -> Option<Part<T>> {
+        Some(Part::unknown("10.1.2.30 did not answer within 5 s", ago(200)))
+    }
+    News { node: no(), quorum: no(), guests: no(), storages: no(), network: no(), tasks: no(), archives: no(), jobs: no() }
+}
+
+/// The same node, with this name wherever a name from outside may stand.
+pub fn named(name: &str) -> News {
+    let mut news = news();
+    for g in news.guests.as_mut().unwrap().known.as_mut().unwrap() {
+        g.name = Some(name.into());
+        g.lock = Some(name.into());
+        g.node = Some(name.into());
+        g.tags = vec![name.into()];
+        g.odd_lines = vec![name.into()];
+        for n in &mut g.nics {
+            (n.ip, n.bridge) = (Some(name.into()), Some(name.into()));
+        }
+    }
+    for a in news.archives.as_mut().unwrap().known.as_mut().unwrap() {
+        (a.notes, a.volid) = (Some(name.into()), name.into());
+    }
+    for s in news.storages.as_mut().unwrap().known.as_mut().unwrap() {
+        (s.kind, s.content, s.space) = (name.into(), vec![name.into()], Err(name.into()));
+    }
+    news.node.as_mut().unwrap().known.as_mut().unwrap().name = name.into();
+    let mut jobs = jobs();
+    for j in &mut jobs {
+        let mut plan = j.order.plan().clone();
+        plan.title = name.into();
+        j.order = Approved::new(plan, name, None).unwrap();
+        j.life.progress.phase = name.into();
+    }
+    news.jobs = Some(part(jobs));
+    news
+}
+
+/// A plan with all there is in one.
+pub fn plan(risk: Risk) -> Plan {
+    let to = 107.try_into().unwrap();
+    Plan {
+        purpose: Purpose::RestoreBeside,
+        title: "restore 105 nextcloud beside as 107 on local-lvm".into(),
+        guest: to,
+        host: "local".into(),
+        notes: vec!["105 is not touched; the new guest gets new hardware addresses".into(), "not in it: /srv (mp0 bind mount)".into()],
+        risk,
+        steps: vec![
+            Step {
+                title: "restore 107 nextcloud-107".into(),
+                act: Act::Run {
+                    cmd: Cmd::new("pct", ["restore", "107", "local:backup/vzdump-lxc-105-2026_11_21-11_32_08.tar.zst", "--storage", "local-lvm", "--unprivileged", "1", "--unique", "1", "--hostname", "nextcloud-107"]).unlimited(),
+                    watch: Watch::Restore { vmid: to },
+                },
+                check: Check::Unlocked { vmid: to },
+                undo: Some(Cmd::new("pct", ["destroy", "107"])),
+                always: true,
+            },
+            Step { title: "start 107".into(), act: Act::Run { cmd: Cmd::new("pct", ["start", "107"]), watch: Watch::Exit }, check: Check::Running { vmid: to }, undo: Some(Cmd::new("pct", ["stop", "107"])), always: false },
+            Step { title: "wait until 107 answers".into(), act: Act::Wait { within_s: 90 }, check: Check::Answers { vmid: to }, undo: None, always: false },
+        ],
+    }
+}
+
+/// One job that runs and some that ended.
+pub fn jobs() -> Vec<Job> {
+    let backup = |id: u32, name: &str| Plan {
+        purpose: Purpose::Backup,
+        title: format!("back up {id} {name} to local"),
+        guest: id.try_into().unwrap(),
+        steps: vec![Step {
+            title: format!("vzdump {id} in snapshot mode"),
+            act: Act::Run { cmd: Cmd::new("vzdump", [&id.to_string(), "--storage", "local", "--mode", "snapshot"]), watch: Watch::Exit },
+            check: Check::Archived { vmid: id.try_into().unwrap(), storage: "local".parse().unwrap() },
+            undo: None,
+            always: true,
+        }],
+        ..plan(Risk::Low)
+    };
+    let job = |id, state, plan, age| Job {
+        id,
+        state,
+        created: ago(age),
+        order: Approved::new(plan, "ada", None).unwrap(),
+        life: Life { started: Some(ago(age)), ended: (state != State::Running).then(|| ago(age - 40)), ..Life::default() },
+    };
+    let mut running = job(17, State::Running, backup(105, "nextcloud"), 25);
+    running.life.progress = Progress { bytes: Some(900 << 20), expect: Some(2148 << 20), rate: Some(118 << 20), phase: "writing the archive".into() };
+    let mut failed = job(16, State::Failed, backup(103, "db"), 4000);
+    failed.life.outcome = Some(Outcome {
+        what: "vzdump ended with: CT is locked (backup)".into(),
+        hint: "see what holds the lock; if nothing does, pct unlock 103".into(),
+        left: vec!["lock 'backup' on 103".into()],
+        not_in_it: vec!["/srv (mp0 bind mount)".into()],
+        warnings: vec!["socket ignored".into()],
+        ..Outcome::default()
+    });
+    let mut done = job(15, State::Succeeded, backup(101, "web"), 86_400);
+    done.life.outcome = Some(Outcome { what: "archive stands whole on local, 412 MiB".into(), ..Outcome::default() });
+    let mut lost = job(14, State::Unknown, plan(Risk::Low), 172_800);
+    lost.life.outcome = Some(Outcome { what: "the host restarted while it ran; how it ended cannot be told".into(), hint: "look at guest 107".into(), ..Outcome::default() });
+    vec![running, failed, done, lost]
+}
+
+/// A console at work: everything was asked, and the operator ada is in.
+pub fn test_app() -> App {
+    let mut app = App::new(Place { host: "10.1.2.30".into(), demo: false });
+    app.learn(Fact::Clock { now: Stamp::from_secs(NOW), offset_s: 0 });
+    app.learn(Fact::News(Box::new(news())));
+    let mut later = news();
+    later.node.as_mut().unwrap().known.as_mut().unwrap().cpu_ticks = Some((102_300, 1_010_000));
+    app.learn(Fact::News(Box::new(later)));
+    app.learn(Fact::Gate(Gate::Open("ada".into())));
+    app
+}
