@@ -94,10 +94,10 @@ async fn attach(ctx: &Ctx, id: Vmid, cmd: Cmd) -> Done {
 
 async fn one(ctx: &Ctx, id: Vmid) -> Result<guest::Guest, Problem> {
     let world = ctx.world().await;
-    match &world.guests.known {
-        Err(why) => Err(Problem::new(Kind::Unreachable, format!("guest {id}"), format!("the guests of this host are unknown: {why}"), "see proximity doctor")),
-        Ok(guests) => guests.iter().find(|g| g.id == id).cloned().ok_or_else(|| Problem::new(Kind::NotFound, format!("guest {id}"), "there is no such guest", "see proximity guest list")),
-    }
+    world.the_guest(id).cloned().map_err(|(why, hint)| {
+        let kind = if why.starts_with("there is no ") { Kind::NotFound } else { Kind::Unreachable };
+        Problem::new(kind, format!("guest {id}"), why, hint.replace("see ", "see proximity "))
+    })
 }
 
 fn address(guest: &guest::Guest) -> String {

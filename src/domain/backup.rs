@@ -99,6 +99,11 @@ pub fn parse_line(line: &str) -> Option<VzdumpLine> {
     phases.iter().any(|p| text.starts_with(p)).then(|| VzdumpLine::Phase(text.into()))
 }
 
+/// Whether a line tells of a full disk or a used-up quota (ENOSPC, EDQUOT), whichever program says it.
+pub fn no_room(line: &str) -> bool {
+    line.contains("No space left on device") || line.contains("Disk quota exceeded")
+}
+
 /// The file that grows while the archive is made: its last extension replaced by `.dat`.
 pub fn partial_of(archive: &str) -> Option<String> {
     let (stem, ext) = archive.rsplit_once('.')?;
@@ -150,8 +155,7 @@ impl Mode {
 pub fn plan(world: &World, wish: &BackupWish) -> Result<Plan, Refusal> {
     let what = format!("back up {}", wish.guest);
     let refuse = |why: String, hint: &str| Refusal::new(what.clone(), why, hint);
-    let guests = world.guests.known.as_ref().map_err(|why| refuse(format!("the guests of this host are unknown: {why}"), "see doctor"))?;
-    let guest = guests.iter().find(|g| g.id == wish.guest).ok_or_else(|| refuse(format!("there is no guest {}", wish.guest), "see guest list"))?;
+    let guest = world.the_guest(wish.guest).map_err(|(why, hint)| refuse(why, hint))?;
     if let (Some(node), Some(me)) = (&guest.node, world.node_name()) {
         // vzdump of a guest of another node does nothing and exits 0 (facts §16, trap 3).
         if node != me {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::appliance;
 use super::guest::Power;
 use super::job::State;
-use super::world::{Part, Quorum, World};
+use super::world::{From, Part, Quorum, World};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -84,6 +84,9 @@ fn unknown_parts(world: &World, add: &mut impl FnMut(Level, String, String, &'st
 fn guests(world: &World, add: &mut impl FnMut(Level, String, String, &'static str)) {
     let Some(guests) = world.guests.get() else { return };
     match guests.iter().find(|g| appliance::is_appliance(g)) {
+        None if world.guests.from == From::Kernel => {
+            add(Level::Unknown, "appliance".into(), format!("container {} does not run, and whether it is there is unknown", appliance::VMID), "overview");
+        }
         None => add(Level::Bad, "appliance".into(), format!("container {} is not there: apps have no DHCP, DNS or way out", appliance::VMID), "overview"),
         Some(a) if a.power == Power::Stopped => {
             add(Level::Bad, "appliance".into(), format!("{} is stopped: apps have no DHCP, DNS or way out", a.title()), "overview");
@@ -140,7 +143,6 @@ fn node(world: &World, add: &mut impl FnMut(Level, String, String, &'static str)
 mod tests {
     use super::super::guest::{Guest, Kind};
     use super::super::stamp::Stamp;
-    use super::super::world::From;
     use super::*;
 
     fn world() -> World {
@@ -173,6 +175,8 @@ mod tests {
     fn the_appliance_is_missed() {
         let mut w = world();
         w.guests = Part::new(vec![], Stamp(1), From::Files);
-        assert_eq!(findings(&w)[0].what, "appliance");
+        assert_eq!((findings(&w)[0].what.as_str(), findings(&w)[0].level), ("appliance", Level::Bad));
+        w.guests.from = From::Kernel;
+        assert_eq!((findings(&w)[0].what.as_str(), findings(&w)[0].level), ("appliance", Level::Unknown));
     }
 }

@@ -43,8 +43,7 @@ pub struct PowerWish {
 pub fn plan(world: &World, wish: &PowerWish) -> Result<Plan, Refusal> {
     let verb = wish.turn.word();
     let refuse = |why: String, hint: &str| Refusal::new(format!("{verb} {}", wish.guest), why, hint);
-    let guests = world.guests.known.as_ref().map_err(|why| refuse(format!("the guests of this host are unknown: {why}"), "see doctor"))?;
-    let guest = guests.iter().find(|g| g.id == wish.guest).ok_or_else(|| refuse(format!("there is no guest {}", wish.guest), "see guest list"))?;
+    let guest = world.the_guest(wish.guest).map_err(|(why, hint)| refuse(why, hint))?;
     fit(guest, wish.turn).map_err(|(why, hint)| refuse(why, hint))?;
     let check = match wish.turn {
         Turn::Start => Check::Running { vmid: guest.id },

@@ -19,6 +19,8 @@ pub enum From {
     Pvesh,
     /// `pct`, `pvesm`.
     Pct,
+    /// The kernel's list of running containers and nothing else: what is not in it may be there all the same.
+    Kernel,
     /// Nothing was asked yet.
     Nowhere,
 }
@@ -200,6 +202,15 @@ impl World {
     /// The guest of this id, where guests are known and it is there.
     pub fn guest(&self, id: Vmid) -> Option<&Guest> {
         self.guests.get()?.iter().find(|g| g.id == id)
+    }
+
+    /// The guest of this id; else why there is none to work on, and what to do.
+    pub fn the_guest(&self, id: Vmid) -> Result<&Guest, (String, &'static str)> {
+        let guests = self.guests.known.as_ref().map_err(|why| (format!("the guests of this host are unknown: {why}"), "see doctor"))?;
+        guests.iter().find(|g| g.id == id).ok_or_else(|| match self.guests.from {
+            From::Kernel => (format!("{id} does not run, and whether it is there is unknown"), "see doctor"),
+            _ => (format!("there is no guest {id}"), "see guest list"),
+        })
     }
 
     /// The storage of this name.

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::check::{self, Held};
 use super::truth::{self, Truth};
-use crate::domain::backup::{VzdumpLine, parse_line, partial_of};
+use crate::domain::backup::{VzdumpLine, no_room, parse_line, partial_of};
 use crate::domain::cmd::Cmd;
 use crate::domain::guest::Vmid;
 use crate::domain::job::{Life, Outcome, State};
@@ -195,9 +195,12 @@ impl Run<'_> {
             Some(VzdumpLine::Waiting) => *phase = "waiting: another vzdump holds the node's lock".into(),
             Some(VzdumpLine::Excluded(what)) => self.out.not_in_it.push(crate::domain::clean::clean(&what)),
             Some(VzdumpLine::Warning(w)) => self.out.warnings.push(crate::domain::clean::clean(&w)),
+            // vzdump's own error only repeats its whole pipeline; the cause stands before it.
+            Some(VzdumpLine::Error(_)) if last_error.as_deref().is_some_and(no_room) => {}
             Some(VzdumpLine::Error(e)) => *last_error = Some(crate::domain::clean::clean(&e)),
             Some(VzdumpLine::Mode(mode)) => *phase = format!("{mode} mode"),
             Some(VzdumpLine::Percent(p)) => (self.life.progress.bytes, self.life.progress.expect) = (Some(p.into()), Some(100)),
+            None if no_room(&text) => *last_error = Some(crate::domain::clean::clean(text.trim().trim_start_matches("INFO: "))),
             // Precheck failures stand on standard error without a prefix (facts §16).
             None if !text.starts_with("INFO: ") && text.trim() != "job errors" && !text.starts_with("  ") && !text.trim().is_empty() => {
                 *last_error = Some(crate::domain::clean::clean(text.trim()));

@@ -9,12 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use super::archives;
+use super::truth::{self, Truth};
 use crate::domain::conf::parse_lxc;
 use crate::domain::guest::{Guest, Kind, Power, Vmid};
 use crate::domain::pve;
 use crate::domain::stamp::Stamp;
 use crate::domain::storage::{Storage, parse_cfg};
-use crate::domain::task::parse_active;
+use crate::domain::task::{TaskSeen, parse_active};
 use crate::domain::world::{Bridge, From, Gap, News, Node, Part, Quorum};
 use crate::host::{Found, Host, HostError, Look, bytes_of, text_of};
 
@@ -64,7 +65,8 @@ pub async fn refresh(host: &dyn Host) -> News {
     let me = news.node.as_ref().and_then(|n| n.get()).map(|n| n.name.clone());
     news.quorum = Some(quorum(&local, &members, now));
     news.network = Some(network(&bridges, &states, now));
-    news.tasks = Some(tasks(&active, now));
+    let boot = news.node.as_ref().and_then(|n| n.get()).and_then(|n| n.boot_id.clone());
+    news.tasks = Some(tasks(host, &active, boot.as_deref(), now).await);
     let files = Files { lxc: &lxc, qemu: &qemu, unix: &unix, memory: &memory, cpu: &cpu };
     news.guests = Some(match files.guests(me.as_deref(), now) {
         Ok(part) => part,
@@ -181,15 +183,22 @@ fn network(bridges: &Answer, states: &Answer, now: Stamp) -> Part<Vec<Bridge>> {
     Part::new(bridges, now, From::Files)
 }
 
-fn tasks(active: &Answer, now: Stamp) -> Part<Vec<crate::domain::task::TaskSeen>> {
-    match text_of(active) {
-        Ok(text) => {
-            let mut tasks = parse_active(&text);
-            tasks.sort_by_key(|t| std::cmp::Reverse(t.upid.started));
-            Part::new(tasks, now, From::Files)
+/// The list is only put right when the next task begins: one that was killed, or was cut off with the power, stands in
+/// it as if it ran.
+async fn tasks(host: &dyn Host, active: &Answer, boot: Option<&str>, now: Stamp) -> Part<Vec<TaskSeen>> {
+    let mut tasks = match text_of(active) {
+        Ok(text) => parse_active(&text),
+        Err(e) => return Part::unknown(e.to_string(), now),
+    };
+    if let Some(boot) = boot {
+        for task in tasks.iter_mut().filter(|t| t.end.is_none()) {
+            if let Truth::Ended(end) = truth::of_task(host, &task.upid, boot).await {
+                task.end = Some(end);
+            }
         }
-        Err(e) => Part::unknown(e.to_string(), now),
     }
+    tasks.sort_by_key(|t| std::cmp::Reverse(t.upid.started));
+    Part::new(tasks, now, From::Files)
 }
 
 /// Ids of running containers from `/proc/net/unix`; `None` where it cannot be read.
@@ -297,27 +306,33 @@ fn node_and_id(path: &str) -> Option<(&str, Vmid)> {
     Some((parts.next()?, id))
 }
 
-/// Guests from the tools when `/etc/pve` said nothing: first pvesh, then pct, then at least those that run.
+/// Guests from the tools when `/etc/pve` said nothing: first pvesh, then pct, then at least those that run. The tools
+/// read `/etc/pve` too, so a tool that lists no guest now has told nothing.
 async fn slow_guests(host: &dyn Host, me: Option<&str>, why: String, unix: &Answer, now: Stamp) -> Part<Vec<Guest>> {
     let gap = |what: &str, why: String| vec![Gap { what: what.into(), why }];
     if let Some(node) = me {
         let asked = host.run(pve::pvesh_get(&format!("/nodes/{node}/lxc"), &[]).limit(20)).await;
         let parsed = asked.and_then(|out| out.success().map(|t| t.out.to_vec())).map(|json| parse_pvesh(&json));
-        if let Ok(Ok(mut guests)) = parsed {
+        if let Ok(Ok(mut guests)) = parsed
+            && !guests.is_empty()
+        {
             guests.iter_mut().for_each(|g| g.node = Some(node.to_owned()));
             return Part::new(guests, now, From::Pvesh).with_gaps(gap("configurations of guests", why));
         }
     }
     let listed = host.run(crate::domain::cmd::Cmd::new("pct", ["list"]).limit(20)).await;
-    match listed.and_then(|out| out.success().map(|t| String::from_utf8_lossy(t.out).into_owned())) {
-        Ok(text) => Part::new(parse_pct_list(&text), now, From::Pct).with_gaps(gap("configurations of guests", why)),
-        Err(e) => match running(unix) {
-            Ok(ids) if !ids.is_empty() => {
-                let guests = ids.into_iter().map(|id| Guest { power: Power::Running, ..Guest::bare(id, Kind::Lxc) }).collect();
-                Part::new(guests, now, From::Files).with_gaps(gap("all guests that do not run, and all configurations", why))
-            }
-            _ => Part::unknown(format!("{why}; {e}"), now),
-        },
+    let listed = listed.and_then(|out| out.success().map(|t| parse_pct_list(&String::from_utf8_lossy(t.out))));
+    if let Ok(guests) = &listed
+        && !guests.is_empty()
+    {
+        return Part::new(guests.clone(), now, From::Pct).with_gaps(gap("configurations of guests", why));
+    }
+    match running(unix) {
+        Ok(ids) if !ids.is_empty() => {
+            let guests = ids.into_iter().map(|id| Guest { power: Power::Running, ..Guest::bare(id, Kind::Lxc) }).collect();
+            Part::new(guests, now, From::Kernel).with_gaps(gap("all guests that do not run, and all configurations", why))
+        }
+        _ => Part::unknown(listed.err().map_or_else(|| why.clone(), |e| format!("{why}; {e}")), now),
     }
 }
 

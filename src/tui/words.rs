@@ -103,6 +103,7 @@ pub fn source<T>(part: &Part<T>, now: Stamp) -> String {
         From::Files => "files",
         From::Pvesh => "pvesh",
         From::Pct => "pct",
+        From::Kernel => "kernel",
         From::Nowhere => "asked",
     };
     let gaps = if part.gaps.is_empty() { String::new() } else { format!(" · {} unknown", part.gaps.len()) };
