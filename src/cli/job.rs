@@ -1,6 +1,6 @@
 //! `job`: list, show, log, wait, cancel.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,14 @@ use crate::domain::job::{Job, JobId};
 use crate::domain::stamp::{age, bytes, span};
 use crate::jobs::{JobError, Jobs as Supervisor};
 use crate::problem::Problem;
+
+/// Standard error may be closed while a job is waited for: that must not end the waiting.
+macro_rules! murmur {
+    ($($text:tt)*) => { let _ = write!(std::io::stderr(), $($text)*); };
+}
+macro_rules! whisper {
+    ($($text:tt)*) => { let _ = writeln!(std::io::stderr(), $($text)*); };
+}
 
 /// `job`.
 #[derive(Subcommand)]
@@ -144,13 +152,17 @@ pub(super) async fn wait(ctx: &Ctx, jobs: &Arc<Supervisor>, id: JobId, within_s:
         let now = job(jobs, id)?;
         if now.state.is_final() {
             if live && !told.is_empty() {
-                eprint!("\r\x1b[K");
+                murmur!("\r\x1b[K");
             }
             return end(ctx, &now);
         }
         let line = progress(&now);
         if line != told && ctx.form != Form::Json {
-            if live { eprint!("\r\x1b[K{line}") } else { eprintln!("{line}") }
+            if live {
+                murmur!("\r\x1b[K{line}");
+            } else {
+                whisper!("{line}");
+            }
             told = line;
         }
         if within_s.is_some_and(|s| begun.elapsed() >= Duration::from_secs(s)) {
@@ -159,8 +171,10 @@ pub(super) async fn wait(ctx: &Ctx, jobs: &Arc<Supervisor>, id: JobId, within_s:
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(250)) => {}
             _ = tokio::signal::ctrl_c() => {
-                if live { eprintln!() }
-                eprintln!("job {id} goes on; proximity job wait {id} waits for it, proximity job cancel {id} ends it");
+                if live {
+                    whisper!();
+                }
+                whisper!("job {id} goes on; proximity job wait {id} waits for it, proximity job cancel {id} ends it");
                 return status_of(&now);
             }
         }

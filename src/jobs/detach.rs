@@ -15,8 +15,10 @@ pub(super) fn start(dir: &Path, id: JobId) -> Result<(), String> {
     let id_text = id.to_string();
     if has_systemd() {
         let unit = unit_name(dir, id);
+        // control-group: should the worker be killed, what it started gets TERM and can tidy up; vzdump then
+        // takes its lock and its partial archive away.
         let out = quiet(Command::new("/usr/bin/systemd-run"))
-            .args(["--quiet", "--collect", "--service-type=exec", "--property=KillMode=mixed", "--property=UMask=0077", "--property=StandardInput=null"])
+            .args(["--quiet", "--collect", "--service-type=exec", "--property=KillMode=control-group", "--property=UMask=0077", "--property=StandardInput=null"])
             .arg(format!("--unit={unit}"))
             .arg(format!("--description=Proximity job {id}"))
             .arg("--")
