@@ -36,7 +36,7 @@ const COLUMNS: [Column; 6] = [
     column("made", 16, 16, 0, false),
     column("age", 6, 6, 0, true),
     column("size", 8, 8, 0, true),
-    column("storage", 8, 20, 1, false),
+    column("storage", 8, 12, 1, false),
     column("", 9, 9, 3, false),
     column("notes", 10, 80, 2, false),
 ];
@@ -78,7 +78,7 @@ impl Backups {
     fn archive<'k>(&self, known: &'k Known) -> Option<&'k Archive> {
         match self.rows.get(self.list.at)? {
             Row::Archive(at) => archives(known).get(*at),
-            Row::Guest(id, _) => known.world.last_archive(*id),
+            Row::Guest(id, _) => guest::last_good(known, *id),
             Row::Others(_) => None,
         }
     }
@@ -122,7 +122,8 @@ impl Backups {
                 let title = known.world.guest(*id).map_or(id.to_string(), Guest::title);
                 let wide = on.width().saturating_sub(22);
                 let used = 2 + on.put(2, y, wide, &title, if hit { Tone::Mark } else { Tone::Strong });
-                let (text, tone) = match (known.world.last_archive(*id), count) {
+                let (text, tone) = match (guest::last_good(known, *id), count) {
+                    (None, 1..) => ("only empty archives: none can be restored".to_owned(), Tone::Bad),
                     (None, _) if known.world.archives.gaps.is_empty() => ("never backed up".to_owned(), Tone::Warn),
                     (None, _) => ("? none found; a storage did not answer".to_owned(), Tone::Unknown),
                     (Some(a), 1) => (format!("1 archive, {} old", words::age(known.now, a.made)), Tone::Quiet),
@@ -170,7 +171,8 @@ impl Backups {
         let never = self.rows.iter().filter(|r| matches!(r, Row::Guest(_, 0))).count();
         let mut out = words::many(archives(known).len(), "archive");
         if never > 0 {
-            out.push_str(&format!(" · {} never backed up", words::many(never, "guest")));
+            let word = if known.world.archives.gaps.is_empty() { "never backed up" } else { "without a known backup" };
+            out.push_str(&format!(" · {} {word}", words::many(never, "guest")));
         }
         out
     }
@@ -186,7 +188,7 @@ impl Pane for Backups {
             Action::Restore => {
                 return Some(vec![match (self.archive(known), self.guest(known)) {
                     (Some(a), _) => Then::Open(Box::new(Restore::new(a.clone(), known))),
-                    (None, Some(g)) => Then::Say(format!("{} was never backed up; b backs it up", g.title())),
+                    (None, Some(g)) => Then::Say(format!("{} has no backup; b makes one", g.title())),
                     (None, None) => Then::Say("no archive is selected".into()),
                 }]);
             }
