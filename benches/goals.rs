@@ -9,7 +9,7 @@
 //! Programs take turns (A B B A), so that a busy machine is busy for all of them. A goal is first of all a ratio to
 //! the named program; absolute figures move with the machine. Nothing here fails because of time, and nothing is
 //! installed: what is not there is said to be not there. htop, less, lnav and gitui are used where they are found.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code, clippy::type_complexity, clippy::manual_is_multiple_of)]
 
 #[path = "goals/console.rs"]
 mod console;
