@@ -3,7 +3,7 @@
 //! ```text
 //! keys ──> App ──> effects ──> Hands ──> tasks (refresh, follow, plan, jobs, vault)
 //!           ^                              │
-//!           └────────── facts <────────────┘        a key draws at once, news are gathered for 33 ms
+//!           └────────── facts <────────────┘        keys and news draw at once, log lines within 33 ms
 //! ```
 
 use std::collections::HashMap;
@@ -33,7 +33,7 @@ use crate::tui::effect::Effect;
 use crate::tui::terminal::{self, Screen};
 use crate::tui::theme::Theme;
 
-/// News are gathered for so long before they are drawn.
+/// Lines of logs are gathered for so long before they are drawn.
 const GATHER: Duration = Duration::from_millis(33);
 /// How often ages on the screen are looked at.
 const TICK: Duration = Duration::from_secs(5);
@@ -136,8 +136,11 @@ async fn looping(app: &mut App, screen: &mut Screen, hands: &Arc<Hands>, news: &
             () = sleep_until(last_draw + GATHER), if app.is_dirty() => at_once = true,
             fact = news.recv() => match fact {
                 Some(Fact::Ended(_)) | None => return Ok(()),
-                // The first after a silence is drawn at once.
-                Some(fact) => { effects = app.learn(fact); at_once = last_draw.elapsed() >= GATHER; }
+                // Lines of a log come in floods and are gathered, but for the first after a silence. The rest is seldom.
+                Some(fact) => {
+                    at_once = !matches!(fact, Fact::Log { .. }) || last_draw.elapsed() >= GATHER;
+                    effects = app.learn(fact);
+                }
             },
             _ = tick.tick() => effects = app.learn(hands.clock()),
             () = std::future::ready(()), if more => {}
@@ -266,7 +269,7 @@ impl Hands {
 
     /// Looks after the jobs: once a second whether a row changed, and every ten whether a worker is gone.
     async fn watching_jobs(&self) {
-        let mut last = None;
+        let (mut last, mut seen) = (None, None);
         for second in 0u64.. {
             if self.stop.is_cancelled() {
                 return;
@@ -277,9 +280,13 @@ impl Hands {
                 if writable && second % 10 == 0 && let Err(e) = jobs.reconcile(self.ctx.host.as_ref()).await {
                     tracing::warn!(%e, "jobs could not be looked after");
                 }
-                let now = self.ctx.host.clock().0;
-                let part = jobs.part(now);
-                if last.as_ref() != Some(&(part.known.clone(), part.gaps.clone())) {
+                let version = jobs.store().version().ok();
+                // Every row is read only when one was written; with a hundred old jobs that is most of an idle console's work.
+                let unchanged = version.is_some() && std::mem::replace(&mut seen, version) == version;
+                let part = if unchanged { None } else { Some(jobs.part(self.ctx.host.clock().0)) };
+                if let Some(part) = part
+                    && last.as_ref() != Some(&(part.known.clone(), part.gaps.clone()))
+                {
                     last = Some((part.known.clone(), part.gaps.clone()));
                     self.tell(Fact::News(Box::new(News { jobs: Some(part), ..News::default() }))).await;
                 }

@@ -81,7 +81,7 @@ fn idle(lab: &Lab, home: &Path, table: &mut Table) {
 /// and the console follows it. Told is the time from writing a key until what was typed stands in the filter row.
 /// Beside it lnav on a file of this machine that grows as fast, where it is installed.
 fn typing(lab: &Lab, home: &Path, table: &mut Table) {
-    lab.sh(&format!("ln -sf {SELF} /usr/local/sbin/journalctl"));
+    lab.sh(&format!("mkdir -p /usr/local/sbin && ln -sf {SELF} /usr/local/sbin/journalctl"));
     let mut term = Term::start(on_node(lab, home, &["env", "PROXIMITY_REFRESH_S=3600", "proximity"]));
     term.until_text(20, "wiki");
     term.settle(Duration::from_millis(300));
@@ -91,7 +91,7 @@ fn typing(lab: &Lab, home: &Path, table: &mut Table) {
     }
     let flooded = term.until_text(10, "flood line").is_some();
     term.listen(Duration::from_secs(3));
-    let ours = flooded.then(|| type_words(&mut term, 1));
+    let ours = flooded.then(|| type_words(&mut term, 3));
     let rate = |text: &str| text.lines().find(|l| l.contains(" lines")).map(|l| l.trim().to_owned()).unwrap_or_default();
     let seen = rate(&term.text());
     drop(term);
@@ -138,7 +138,7 @@ fn lnav_typing(home: &Path) -> Option<Times> {
     let mut term = Term::start(command(&["lnav", &path.display().to_string()], home));
     let up = term.until_text(10, "flood line").is_some();
     term.listen(Duration::from_secs(3));
-    let times = up.then(|| type_words(&mut term, 1));
+    let times = up.then(|| type_words(&mut term, 3));
     drop(term);
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     let _ = writer.join();

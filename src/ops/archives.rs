@@ -60,7 +60,7 @@ async fn in_dir(host: &dyn Host, storage: &Storage, dir: &str) -> Result<Vec<Arc
             Ok(_) => continue,
         };
         let path = format!("{dir}/{name}.notes");
-        let note = notes.iter().find(|(p, _)| *p == path).and_then(|(_, b)| b.as_ref().ok());
+        let note = notes.binary_search_by(|(p, _)| p.cmp(&path)).ok().and_then(|at| notes[at].1.as_ref().ok());
         out.push(Archive {
             volid: format!("{}:backup/{name}", storage.id),
             storage: storage.id.clone(),

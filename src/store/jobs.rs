@@ -66,9 +66,9 @@ impl Store {
         Ok((jobs, bad))
     }
 
-    /// A number that changes whenever another connection changed the store; asking costs microseconds.
-    pub fn data_version(&self) -> Result<i64, StoreError> {
-        self.read(|conn| conn.query_row("PRAGMA data_version", [], |row| row.get(0)))
+    /// Two numbers of which one changes whenever another connection or this one changed the store; asking costs microseconds.
+    pub fn version(&self) -> Result<(i64, u64), StoreError> {
+        self.read(|conn| Ok((conn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?, conn.total_changes())))
     }
 
     /// Names of the operators who may open the vault, in the order in which they were added.

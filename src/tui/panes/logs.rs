@@ -27,8 +27,8 @@ use crate::tui::theme::Tone;
 use crate::tui::words;
 
 /// Old lines looked at with a new filter before the key is answered, and in a slice of later work.
-const AT_ONCE: usize = 4_000;
-const SLICE: usize = 10_000;
+const AT_ONCE: usize = 2_000;
+const SLICE: usize = 4_000;
 
 /// Pane 4.
 #[derive(Default)]
