@@ -9,7 +9,15 @@
 //! Programs take turns (A B B A), so that a busy machine is busy for all of them. A goal is first of all a ratio to
 //! the named program; absolute figures move with the machine. Nothing here fails because of time, and nothing is
 //! installed: what is not there is said to be not there. htop, less, lnav and gitui are used where they are found.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code, clippy::type_complexity, clippy::manual_is_multiple_of)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    dead_code,
+    clippy::type_complexity,
+    clippy::manual_is_multiple_of
+)]
 
 #[path = "goals/console.rs"]
 mod console;
@@ -103,5 +111,11 @@ fn main() {
 /// S16: the size of the stripped program; the bench profile inherits the release profile.
 fn size(table: &mut Table) {
     let mib = std::fs::metadata(PROXIMITY).unwrap().len() as f64 / 1048576.0;
-    table.row("S16", "program, stripped", format!("{mib:.2} MiB"), "", vec![figures::check("<= 12 MiB", mib <= 12.0), ("cold build <= 6 min: not measured here".into(), None)]);
+    table.row(
+        "S16",
+        "program, stripped",
+        format!("{mib:.2} MiB"),
+        "",
+        vec![figures::check("<= 12 MiB", mib <= 12.0), ("cold build <= 6 min: not measured here".into(), None)],
+    );
 }

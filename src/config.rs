@@ -22,7 +22,11 @@ pub struct Definition {
 /// All choices.
 pub const DEFINITIONS: [Definition; 5] = [
     Definition { key: "host", default: "local", help: "the host to work on: local or demo" },
-    Definition { key: "state", default: "", help: "directory of store, jobs and keys; empty: /var/lib/proximity for root, else the user's state folder" },
+    Definition {
+        key: "state",
+        default: "",
+        help: "directory of store, jobs and keys; empty: /var/lib/proximity for root, else the user's state folder",
+    },
     Definition { key: "refresh_s", default: "10", help: "seconds between two looks at the host, 2 to 3600" },
     Definition { key: "ascii", default: "false", help: "draw with ASCII only" },
     Definition { key: "mono", default: "false", help: "draw without colours; NO_COLOR does the same" },
@@ -58,7 +62,8 @@ pub struct Config {
 impl Config {
     /// Reads all sources. `flags` are key and value pairs from the command line; `env` looks a variable up.
     pub fn load(flags: &[(&str, String)], env: impl Fn(&str) -> Option<String>) -> Result<Config, Problem> {
-        let mut values: Vec<Value> = DEFINITIONS.iter().map(|d| Value { key: d.key, text: d.default.into(), source: "default".into() }).collect();
+        let mut values: Vec<Value> =
+            DEFINITIONS.iter().map(|d| Value { key: d.key, text: d.default.into(), source: "default".into() }).collect();
         for path in files() {
             for (key, text) in read(&path)? {
                 put(&mut values, &key, text, &path.display().to_string())?;
@@ -85,7 +90,11 @@ impl Config {
             Problem::new(Kind::Configuration, format!("configuration '{key}' from {source}"), why, "see proximity print-config")
         };
         let truth = |key: &str| text(key).parse::<bool>().map_err(|_| wrong(key, "it must be true or false"));
-        let refresh_s = text("refresh_s").parse().ok().filter(|n| (2..=3600).contains(n)).ok_or_else(|| wrong("refresh_s", "it must be a number from 2 to 3600"))?;
+        let refresh_s = text("refresh_s")
+            .parse()
+            .ok()
+            .filter(|n| (2..=3600).contains(n))
+            .ok_or_else(|| wrong("refresh_s", "it must be a number from 2 to 3600"))?;
         let (ascii, mono, host) = (truth("ascii")?, truth("mono")?, text("host").to_owned());
         let state = if text("state").is_empty() { default_state() } else { PathBuf::from(text("state")) };
         let state = std::path::absolute(&state).map_err(|e| wrong("state", &e.to_string()))?;

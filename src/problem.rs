@@ -133,7 +133,9 @@ impl From<StoreError> for Problem {
             StoreError::Missing { .. } => (Kind::Configuration, "set it up once with: proximity init", false),
             StoreError::Exists { .. } => (Kind::Refused, "use the one that is there, or give another --state", false),
             StoreError::Unreadable { .. } => (Kind::Locked, "run it as the user who owns it, or as root", false),
-            StoreError::UnsafePlace { .. } => (Kind::Configuration, "take the rights of others away (chmod 700) after a look at what is in it", false),
+            StoreError::UnsafePlace { .. } => {
+                (Kind::Configuration, "take the rights of others away (chmod 700) after a look at what is in it", false)
+            }
             StoreError::Newer { .. } => (Kind::Configuration, "use the newer Proximity; nothing was changed", false),
             StoreError::Older { .. } => (Kind::Configuration, "make room and try again; the old store is as it was", true),
             StoreError::Foreign { .. } => (Kind::Configuration, "give another --state", false),
@@ -156,8 +158,12 @@ impl From<VaultError> for Problem {
             VaultError::WrongPassphrase => (Kind::Locked, "try again, or use the recovery words"),
             VaultError::WrongWords { .. } => (Kind::Locked, "compare them with the paper, word by word"),
             VaultError::UnknownOperator { .. } => (Kind::Locked, "give another --operator"),
-            VaultError::HostKeyMissing { .. } | VaultError::HostKeyOther { .. } => (Kind::Locked, "bring host.key back, or open with the recovery words"),
-            VaultError::Tampered { .. } => (Kind::Failed, "nothing was used; compare with a backup of this host and find out who wrote there"),
+            VaultError::HostKeyMissing { .. } | VaultError::HostKeyOther { .. } => {
+                (Kind::Locked, "bring host.key back, or open with the recovery words")
+            }
+            VaultError::Tampered { .. } => {
+                (Kind::Failed, "nothing was used; compare with a backup of this host and find out who wrote there")
+            }
             VaultError::Corrupt { .. } => (Kind::Failed, "keep the file, and restore it from a backup of this host"),
             VaultError::WeakPassphrase { .. } | VaultError::BadName => (Kind::Usage, "choose another one"),
             VaultError::WeakCost | VaultError::CostTooHigh { .. } => (Kind::Refused, "free memory, or open with the recovery words"),

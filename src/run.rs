@@ -97,8 +97,14 @@ fn is_gone(e: &std::io::Error) -> bool {
 }
 
 async fn asked_to_go() {
-    let mut signals: Vec<_> = [SignalKind::hangup(), SignalKind::terminate(), SignalKind::quit(), SignalKind::interrupt()].into_iter().filter_map(|k| signal(k).ok()).collect();
-    futures_util::future::poll_fn(|cx| if signals.iter_mut().any(|s| s.poll_recv(cx).is_ready()) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }).await;
+    let mut signals: Vec<_> = [SignalKind::hangup(), SignalKind::terminate(), SignalKind::quit(), SignalKind::interrupt()]
+        .into_iter()
+        .filter_map(|k| signal(k).ok())
+        .collect();
+    futures_util::future::poll_fn(|cx| {
+        if signals.iter_mut().any(|s| s.poll_recv(cx).is_ready()) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
 }
 
 /// A terminal that hangs up gives no event that can be relied on: its own thread waits for just that, and sleeps otherwise.
@@ -194,7 +200,15 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 impl Hands {
     fn new(ctx: Ctx, facts: mpsc::Sender<Fact>) -> Self {
-        Hands { ctx, facts, follows: Mutex::default(), refresh: Notify::new(), jobs: Mutex::default(), open: Mutex::default(), stop: CancellationToken::new() }
+        Hands {
+            ctx,
+            facts,
+            follows: Mutex::default(),
+            refresh: Notify::new(),
+            jobs: Mutex::default(),
+            open: Mutex::default(),
+            stop: CancellationToken::new(),
+        }
     }
 
     fn clock(&self) -> Fact {
@@ -232,7 +246,9 @@ impl Hands {
                 *locked(&self.jobs) = Some(jobs);
                 gate
             }
-            Err(problem) if problem.hint == Problem::from(StoreError::Missing { path: self.ctx.config.state.clone() }).hint => Gate::NoStore(problem.hint),
+            Err(problem) if problem.hint == Problem::from(StoreError::Missing { path: self.ctx.config.state.clone() }).hint => {
+                Gate::NoStore(problem.hint)
+            }
             Err(problem) => Gate::Broken { what: format!("{}: {}", problem.what, problem.why), hint: problem.hint },
         };
         self.tell_now(Fact::Gate(gate));
@@ -277,7 +293,10 @@ impl Hands {
             let jobs = locked(&self.jobs).clone();
             if let Some(jobs) = jobs {
                 let writable = *jobs.store().mode() == StoreMode::ReadWrite && !self.ctx.read_only;
-                if writable && second % 10 == 0 && let Err(e) = jobs.reconcile(self.ctx.host.as_ref()).await {
+                if writable
+                    && second % 10 == 0
+                    && let Err(e) = jobs.reconcile(self.ctx.host.as_ref()).await
+                {
                     tracing::warn!(%e, "jobs could not be looked after");
                 }
                 let version = jobs.store().version().ok();

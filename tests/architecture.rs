@@ -90,14 +90,19 @@ fn forbid(rooms: &[&str], words: &[&str], why: &str) {
 
 #[test]
 fn domain_and_screen_know_no_clock_no_files_no_async() {
-    let words = ["std::fs", "TcpStream", "UdpSocket", "std::process", "SystemTime", "Instant::now", "async fn", ".await", "tokio::", "std::env"];
+    let words =
+        ["std::fs", "TcpStream", "UdpSocket", "std::process", "SystemTime", "Instant::now", "async fn", ".await", "tokio::", "std::env"];
     forbid(&["domain", "tui"], &words, "times and news come in as facts");
 }
 
 #[test]
 fn nothing_is_text_for_a_shell() {
     let words = ["\"sh\"", "\"bash\"", "\"-c\"", "sh -c", "/bin/sh"];
-    forbid(&["domain", "tui", "host", "store", "ops", "jobs", "cli", "run", "problem", "config", "main"], &words, "commands are argument vectors");
+    forbid(
+        &["domain", "tui", "host", "store", "ops", "jobs", "cli", "run", "problem", "config", "main"],
+        &words,
+        "commands are argument vectors",
+    );
 }
 
 #[test]

@@ -192,7 +192,11 @@ async fn a_cancelled_backup_leaves_nothing_and_says_so() {
     stop.cancel();
     let heard = job.await.unwrap();
     assert_eq!(heard.status, Some(255));
-    assert!(heard.lines.iter().any(|l| l.starts_with("ERROR: Backup of VM 105 failed - ") && l.ends_with("interrupted by signal")), "{:#?}", heard.lines);
+    assert!(
+        heard.lines.iter().any(|l| l.starts_with("ERROR: Backup of VM 105 failed - ") && l.ends_with("interrupted by signal")),
+        "{:#?}",
+        heard.lines
+    );
     assert_eq!(heard.lines.last().unwrap(), "job errors");
     let left: Vec<String> = dump(&h).await.into_iter().filter(|n| !before.contains(n) && !n.ends_with(".log")).collect();
     assert!(left.is_empty(), "{left:?}");
@@ -221,7 +225,8 @@ async fn a_restore_makes_a_guest_that_starts() {
     let h = host();
     let archive = dump(&h).await.into_iter().find(|n| n.starts_with("vzdump-lxc-102-") && n.ends_with(".tar.zst")).unwrap();
     let volid = format!("local:backup/{archive}");
-    let options = pve::RestoreOptions { storage: "local-lvm".parse().unwrap(), unprivileged: true, hostname: "wiki-111".into(), nets: vec![] };
+    let options =
+        pve::RestoreOptions { storage: "local-lvm".parse().unwrap(), unprivileged: true, hostname: "wiki-111".into(), nets: vec![] };
     let (_, conf, _) = run(&h, pve::extract_config(&volid)).await;
     assert_eq!(parse_lxc(id(102), &conf).label(), "wiki");
     let (status, _, err) = run(&h, pve::restore(id(101), &volid, &options)).await;
@@ -229,7 +234,10 @@ async fn a_restore_makes_a_guest_that_starts() {
     let (job, _stop) = start(&h, pve::restore(id(111), &volid, &options));
     until("it is locked", || async { file(&h, "/etc/pve/lxc/111.conf").await.is_ok_and(|t| t.contains("lock: create")) }).await;
     assert_eq!(job.await.unwrap().status, Some(0));
-    let (old, new) = (parse_lxc(id(102), &file(&h, "/etc/pve/lxc/102.conf").await.unwrap()), parse_lxc(id(111), &file(&h, "/etc/pve/lxc/111.conf").await.unwrap()));
+    let (old, new) = (
+        parse_lxc(id(102), &file(&h, "/etc/pve/lxc/102.conf").await.unwrap()),
+        parse_lxc(id(111), &file(&h, "/etc/pve/lxc/111.conf").await.unwrap()),
+    );
     assert_eq!((new.name.as_deref(), new.lock.as_deref(), new.onboot), (Some("wiki-111"), None, false));
     assert!(new.nics[0].hwaddr != old.nics[0].hwaddr && new.mounts[0].source == "local-lvm:vm-111-disk-0");
     assert_eq!(run(&h, words("pct start 111")).await.0, 0);

@@ -97,7 +97,15 @@ fn with_logs(app: &mut App) {
     for source in [LogSource::Dnsmasq, LogSource::Caddy] {
         app.learn(Fact::LogState { source, state: LogState::Following });
     }
-    log(app, LogSource::Dnsmasq, &["Nov 21 14:31:57 dnsmasq[88]: query[A] nextcloud.prox.local from 10.20.0.104", "Nov 21 14:31:57 dnsmasq[88]: config nextcloud.prox.local is 10.20.0.104", "Nov 21 14:31:58 dnsmasq-dhcp[88]: DHCPACK(eth1) 10.20.0.117 bc:24:11:aa:bb:cc wiki"]);
+    log(
+        app,
+        LogSource::Dnsmasq,
+        &[
+            "Nov 21 14:31:57 dnsmasq[88]: query[A] nextcloud.prox.local from 10.20.0.104",
+            "Nov 21 14:31:57 dnsmasq[88]: config nextcloud.prox.local is 10.20.0.104",
+            "Nov 21 14:31:58 dnsmasq-dhcp[88]: DHCPACK(eth1) 10.20.0.117 bc:24:11:aa:bb:cc wiki",
+        ],
+    );
     log(
         app,
         LogSource::Caddy,
@@ -113,7 +121,10 @@ fn with_logs(app: &mut App) {
 fn overview() {
     shot("overview", &mut test_app());
     let mut app = test_app();
-    app.learn(Fact::News(Box::new(News { jobs: Some(Part::new(jobs(), Stamp::from_secs(NOW), proximity::domain::world::From::Files)), ..News::default() })));
+    app.learn(Fact::News(Box::new(News {
+        jobs: Some(Part::new(jobs(), Stamp::from_secs(NOW), proximity::domain::world::From::Files)),
+        ..News::default()
+    })));
     keys(&mut app, "jj/gite");
     shot("overview-search-and-job", &mut app);
 }
@@ -163,7 +174,10 @@ fn logs() {
     assert!(keys(&mut app, "14").is_empty(), "followed once");
     shot("logs-empty", &mut app);
     with_logs(&mut app);
-    app.learn(Fact::LogState { source: LogSource::Dnsmasq, state: LogState::Broken { why: "the appliance does not run".into(), again: true } });
+    app.learn(Fact::LogState {
+        source: LogSource::Dnsmasq,
+        state: LogState::Broken { why: "the appliance does not run".into(), again: true },
+    });
     shot("logs", &mut app);
     keys(&mut app, "/nextcl");
     shot("logs-filter", &mut app);
@@ -249,9 +263,15 @@ fn backups() {
 fn backups_empty_and_unknown() {
     let mut app = test_app();
     keys(&mut app, "6");
-    app.learn(Fact::News(Box::new(News { archives: Some(Part::new(vec![], Stamp::from_secs(NOW), proximity::domain::world::From::Files)), ..News::default() })));
+    app.learn(Fact::News(Box::new(News {
+        archives: Some(Part::new(vec![], Stamp::from_secs(NOW), proximity::domain::world::From::Files)),
+        ..News::default()
+    })));
     shot("backups-none", &mut app);
-    app.learn(Fact::News(Box::new(News { archives: Some(Part::unknown("storage nas does not answer", Stamp::from_secs(NOW))), ..News::default() })));
+    app.learn(Fact::News(Box::new(News {
+        archives: Some(Part::unknown("storage nas does not answer", Stamp::from_secs(NOW))),
+        ..News::default()
+    })));
     shot("backups-unknown", &mut app);
 }
 
@@ -300,7 +320,11 @@ fn nothing_changes_without_a_store() {
 #[test]
 fn refusals_and_problems() {
     let mut app = test_app();
-    app.learn(Fact::Planned(Err(Refusal::new("back up 103", "103 db is locked (backup)", "wait for what holds it; if nothing does, pct unlock after a look"))));
+    app.learn(Fact::Planned(Err(Refusal::new(
+        "back up 103",
+        "103 db is locked (backup)",
+        "wait for what holds it; if nothing does, pct unlock after a look",
+    ))));
     shot("refusal", &mut app);
     keys(&mut app, "<Enter>");
     app.learn(Fact::Problem { what: "the job could not be started: systemd-run is not there".into(), hint: "see doctor".into() });
@@ -362,12 +386,22 @@ fn a_passphrase_leaves_no_trace_on_the_screen() {
 fn jobs_and_leaving() {
     let mut app = test_app();
     assert!(matches!(&keys(&mut app, "q")[..], [Effect::Quit]), "no job runs");
-    app.learn(Fact::News(Box::new(News { jobs: Some(Part::new(jobs(), Stamp::from_secs(NOW), proximity::domain::world::From::Files)), ..News::default() })));
+    app.learn(Fact::News(Box::new(News {
+        jobs: Some(Part::new(jobs(), Stamp::from_secs(NOW), proximity::domain::world::From::Files)),
+        ..News::default()
+    })));
     keys(&mut app, "J");
     shot("jobs", &mut app);
     assert!(matches!(&keys(&mut app, "<Enter>")[..], [Effect::Follow { source: LogSource::Job(17), on: true }]));
     app.learn(Fact::LogState { source: LogSource::Job(17), state: LogState::Following });
-    log(&mut app, LogSource::Job(17), &["INFO: starting new backup job: vzdump 105", "INFO: creating vzdump archive '/var/lib/vz/dump/vzdump-lxc-105-2026_11_21-14_30_00.tar.zst'"]);
+    log(
+        &mut app,
+        LogSource::Job(17),
+        &[
+            "INFO: starting new backup job: vzdump 105",
+            "INFO: creating vzdump archive '/var/lib/vz/dump/vzdump-lxc-105-2026_11_21-14_30_00.tar.zst'",
+        ],
+    );
     shot("job", &mut app);
     keys(&mut app, "c");
     shot("job-cancel", &mut app);
@@ -433,7 +467,10 @@ fn hostile() -> Vec<String> {
 
 fn is_harmless(buf: &Buffer) {
     for (i, cell) in buf.content.iter().enumerate() {
-        let bad = |c: char| c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}');
+        let bad = |c: char| {
+            c.is_control()
+                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}')
+        };
         assert!(!cell.symbol().chars().any(bad), "cell {i}: {:?}", cell.symbol());
         assert!(cell.symbol().chars().count() <= 5, "{:?}", cell.symbol());
     }
@@ -444,7 +481,9 @@ fn hostile_names_stay_in_their_cells() {
     for (n, name) in hostile().into_iter().enumerate() {
         let mut app = test_app();
         app.learn(Fact::News(Box::new(world::named(&name))));
-        for (go, inside) in [("1", false), ("6", false), ("1x", true), ("<Esc>1<Enter>", true), ("<Esc>:", true), ("<Esc>6r", true), ("<Esc>J", true)] {
+        for (go, inside) in
+            [("1", false), ("6", false), ("1x", true), ("<Esc>1<Enter>", true), ("<Esc>:", true), ("<Esc>6r", true), ("<Esc>J", true)]
+        {
             keys(&mut app, go);
             for (w, h) in SIZES {
                 let buf = draw(&mut app, w, h);
@@ -460,7 +499,10 @@ fn hostile_names_stay_in_their_cells() {
                     let left = rows[top].iter().position(|c| c.symbol() == "┌").unwrap();
                     let right = rows[top].iter().rposition(|c| c.symbol() == "┐").unwrap();
                     let bottom = rows.iter().rposition(|r| r[left].symbol() == "└").unwrap();
-                    assert!(rows[top + 1..bottom].iter().all(|r| r[left].symbol() == "│" && r[right].symbol() == "│"), "{n} {go}\n{screen}");
+                    assert!(
+                        rows[top + 1..bottom].iter().all(|r| r[left].symbol() == "│" && r[right].symbol() == "│"),
+                        "{n} {go}\n{screen}"
+                    );
                 }
             }
         }
@@ -511,7 +553,22 @@ fn two_thousand_random_keys_and_sizes() {
         seed ^= seed << 17;
         seed % n
     };
-    let codes = [KeyCode::Enter, KeyCode::Esc, KeyCode::Tab, KeyCode::BackTab, KeyCode::Up, KeyCode::Down, KeyCode::Left, KeyCode::Right, KeyCode::PageDown, KeyCode::PageUp, KeyCode::Home, KeyCode::End, KeyCode::Backspace, KeyCode::Delete];
+    let codes = [
+        KeyCode::Enter,
+        KeyCode::Esc,
+        KeyCode::Tab,
+        KeyCode::BackTab,
+        KeyCode::Up,
+        KeyCode::Down,
+        KeyCode::Left,
+        KeyCode::Right,
+        KeyCode::PageDown,
+        KeyCode::PageUp,
+        KeyCode::Home,
+        KeyCode::End,
+        KeyCode::Backspace,
+        KeyCode::Delete,
+    ];
     let letters: Vec<char> = "14623bxrlsaw/nNyJRz+-:?jkgGcqd \u{6f22}e\u{301}0(".chars().collect();
     let mut app = test_app();
     with_logs(&mut app);

@@ -39,7 +39,8 @@ impl Bench {
         let log = home.join("some.log");
         let mut text = String::new();
         for n in 0..2000 {
-            text += &format!("Nov 21 14:{:02}:{:02} pve1 dnsmasq[88]: query[A] host-{n}.prox.local from 10.20.0.104\n", n / 60 % 60, n % 60);
+            text +=
+                &format!("Nov 21 14:{:02}:{:02} pve1 dnsmasq[88]: query[A] host-{n}.prox.local from 10.20.0.104\n", n / 60 % 60, n % 60);
         }
         std::fs::write(&log, text + "Nov 21 15:00:00 pve1 dnsmasq[88]: " + LAST + "\n").unwrap();
         let repo = home.join("repo");
@@ -49,7 +50,12 @@ impl Bench {
             Other { name: "htop", argv: vec!["htop".into()], ready: "F10", keys: [b"\x1b[B", b"\x1b[A"] },
             Other { name: "less", argv: vec!["less".into(), "+G".into(), log.clone()], ready: LAST, keys: [b"k", b"j"] },
             Other { name: "lnav", argv: vec!["lnav".into(), log], ready: LAST, keys: [b"k", b"j"] },
-            Other { name: "gitui", argv: vec!["gitui".into(), "-d".into(), repo.display().to_string()], ready: "Status", keys: [b"\x1b[B", b"\x1b[A"] },
+            Other {
+                name: "gitui",
+                argv: vec!["gitui".into(), "-d".into(), repo.display().to_string()],
+                ready: "Status",
+                keys: [b"\x1b[B", b"\x1b[A"],
+            },
         ];
         Bench { home: home.into(), others, state: locked_store(home) }
     }
@@ -108,9 +114,16 @@ impl Bench {
             }
         }
         let of = |name: &str| programs.iter().position(|p| p.0 == name).map(|at| &times[at]).filter(|t| t.len() >= 5).map(Times::p50);
-        let anchors: Vec<String> = ["cat", "htop", "less", "lnav", "gitui"].iter().map(|n| format!("{n} {}", of(n).map_or("not installed".into(), ms))).collect();
-        let goal = |ours: f64| vec![check("<= 15 ms", ours <= 15.0), ratio(ours, of("htop"), 0.15, "htop"), ratio(ours, of("gitui"), 0.6, "gitui")];
-        for (name, what) in [("demo", "start to all guests of the demo"), ("first frame", "start to first frame of the demo"), ("locked", "start to the locked console of a real store")] {
+        let anchors: Vec<String> =
+            ["cat", "htop", "less", "lnav", "gitui"].iter().map(|n| format!("{n} {}", of(n).map_or("not installed".into(), ms))).collect();
+        let goal = |ours: f64| {
+            vec![check("<= 15 ms", ours <= 15.0), ratio(ours, of("htop"), 0.15, "htop"), ratio(ours, of("gitui"), 0.6, "gitui")]
+        };
+        for (name, what) in [
+            ("demo", "start to all guests of the demo"),
+            ("first frame", "start to first frame of the demo"),
+            ("locked", "start to the locked console of a real store"),
+        ] {
             match of(name) {
                 Some(ours) => table.row("S1", what, ms(ours), anchors.join(", "), goal(ours)),
                 None => table.row("S1", what, "not measured: it did not come up", anchors.join(", "), vec![]),
@@ -153,9 +166,18 @@ impl Bench {
             }
         }
         let of = |name: &str| programs.iter().find(|p| p.0 == name).map(|p| &p.3);
-        let anchors: Vec<String> = ["cat", "less", "lnav", "htop", "gitui"].iter().map(|n| format!("{n} {}", of(n).map_or("not installed".into(), p50_p99))).collect();
-        let Some(ours) = of("demo") else { return table.row("S3", "key to screen on a terminal", "not measured: it did not come up", "", vec![]) };
-        let goal = vec![check("p50 <= 1 ms", ours.p50() <= 1.0), check("p99 <= 4 ms", ours.p99() <= 4.0), ratio(ours.p50(), of("lnav").map(Times::p50), 1.2, "lnav")];
+        let anchors: Vec<String> = ["cat", "less", "lnav", "htop", "gitui"]
+            .iter()
+            .map(|n| format!("{n} {}", of(n).map_or("not installed".into(), p50_p99)))
+            .collect();
+        let Some(ours) = of("demo") else {
+            return table.row("S3", "key to screen on a terminal", "not measured: it did not come up", "", vec![]);
+        };
+        let goal = vec![
+            check("p50 <= 1 ms", ours.p50() <= 1.0),
+            check("p99 <= 4 ms", ours.p99() <= 4.0),
+            ratio(ours.p50(), of("lnav").map(Times::p50), 1.2, "lnav"),
+        ];
         table.row("S3", "j and k in Overview of the demo on a terminal, p50 / p99", p50_p99(ours), anchors.join(", "), goal);
     }
 
@@ -174,12 +196,28 @@ impl Bench {
             Some((times.0.p50(), times.1.p50()))
         };
         let said = |m: Option<(f64, f64)>| m.map_or("not measured".into(), |(p, r)| format!("{} / {} MiB", short(p), short(r)));
-        let anchors: Vec<String> = self.others.iter().map(|o| format!("{} {}", o.name, if self.missing(o.name) { "not installed".into() } else { said(of(self.other(o), o.ready)) })).collect();
+        let anchors: Vec<String> = self
+            .others
+            .iter()
+            .map(|o| format!("{} {}", o.name, if self.missing(o.name) { "not installed".into() } else { said(of(self.other(o), o.ready)) }))
+            .collect();
         let ours = of(self.demo(), "nextcloud");
-        table.row("S8", "memory of the demo at start, private / resident", said(ours), anchors.join(", "), vec![check("<= 12 MiB private", ours.is_some_and(|o| o.0 <= 12.0)), ("per GiB of log: no file is opened yet".into(), None)]);
+        table.row(
+            "S8",
+            "memory of the demo at start, private / resident",
+            said(ours),
+            anchors.join(", "),
+            vec![check("<= 12 MiB private", ours.is_some_and(|o| o.0 <= 12.0)), ("per GiB of log: no file is opened yet".into(), None)],
+        );
         if let Some(state) = &self.state {
             let ours = of(self.ours(&["--state", &state.display().to_string()]), "passphrase");
-            table.row("S8", "memory of a locked console, private / resident", said(ours), "", vec![check("<= 12 MiB private", ours.is_some_and(|o| o.0 <= 12.0))]);
+            table.row(
+                "S8",
+                "memory of a locked console, private / resident",
+                said(ours),
+                "",
+                vec![check("<= 12 MiB private", ours.is_some_and(|o| o.0 <= 12.0))],
+            );
         }
     }
 
@@ -210,7 +248,8 @@ impl Bench {
             add(other.name, self.other(other), other.ready, b"");
         }
         let figures = idle_ten_seconds(&mut all, |term| term.pid());
-        let anchors: Vec<String> = figures.iter().filter(|f| self.others.iter().any(|o| o.name == f.0)).map(|(name, f)| format!("{name} {}", f.text())).collect();
+        let anchors: Vec<String> =
+            figures.iter().filter(|f| self.others.iter().any(|o| o.name == f.0)).map(|(name, f)| format!("{name} {}", f.text())).collect();
         for (name, f) in figures.iter().filter(|f| self.others.iter().all(|o| o.name != f.0)) {
             f.row(table, name, &anchors.join(", "));
         }
@@ -230,11 +269,31 @@ impl Bench {
             }
             Some(bytes.p50())
         };
-        let anchors: Vec<String> = self.others.iter().map(|o| format!("{} {}", o.name, if self.missing(o.name) { "not installed".into() } else { per_key(self.other(o), o.ready, o.keys).map_or("?".into(), |b| format!("{b:.0} B")) })).collect();
+        let anchors: Vec<String> = self
+            .others
+            .iter()
+            .map(|o| {
+                format!(
+                    "{} {}",
+                    o.name,
+                    if self.missing(o.name) {
+                        "not installed".into()
+                    } else {
+                        per_key(self.other(o), o.ready, o.keys).map_or("?".into(), |b| format!("{b:.0} B"))
+                    }
+                )
+            })
+            .collect();
         let mut quiet = self.demo();
         quiet.env("PROXIMITY_REFRESH_S", "3600");
         let ours = per_key(quiet, "nextcloud", [b"j", b"k"]).unwrap_or(f64::NAN);
-        table.row("S11", "bytes for a move of the selection in Overview", format!("{ours:.0} B"), anchors.join(", "), vec![check("<= 200 B", ours <= 200.0)]);
+        table.row(
+            "S11",
+            "bytes for a move of the selection in Overview",
+            format!("{ours:.0} B"),
+            anchors.join(", "),
+            vec![check("<= 200 B", ours <= 200.0)],
+        );
         let mut often = self.demo();
         often.env("PROXIMITY_REFRESH_S", "2");
         let mut term = Term::start(often);
@@ -245,7 +304,13 @@ impl Bench {
             let all = term.listen(Duration::from_secs(2));
             bytes.put(all as f64);
         }
-        table.row("S11", "bytes in two seconds with one refresh of the demo", format!("{:.0} B (most {:.0})", bytes.p50(), bytes.worst()), "", vec![]);
+        table.row(
+            "S11",
+            "bytes in two seconds with one refresh of the demo",
+            format!("{:.0} B (most {:.0})", bytes.p50(), bytes.worst()),
+            "",
+            vec![],
+        );
     }
 }
 
@@ -274,7 +339,13 @@ impl Idle {
 pub fn idle_ten_seconds(all: &mut [(String, Term)], pid: impl Fn(&Term) -> u32) -> Vec<(String, Idle)> {
     // What the last key began comes to its end: a blocking thread of the runtime lives ten seconds.
     std::thread::sleep(Duration::from_secs(11));
-    let before: Vec<_> = all.iter_mut().map(|(_, t)| { t.settle(Duration::from_millis(1)); (t.bytes, cpu_and_waits(pid(t))) }).collect();
+    let before: Vec<_> = all
+        .iter_mut()
+        .map(|(_, t)| {
+            t.settle(Duration::from_millis(1));
+            (t.bytes, cpu_and_waits(pid(t)))
+        })
+        .collect();
     std::thread::sleep(Duration::from_secs(10));
     let after: Vec<_> = all.iter().map(|(_, t)| cpu_and_waits(pid(t))).collect();
     let one = |((name, term), (before, (cpu, waits))): (&mut (String, Term), ((usize, (f64, u64)), (f64, u64)))| {

@@ -73,7 +73,11 @@ pub fn cpu_and_waits(pid: u32) -> (f64, u64) {
     for task in std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
         let text = |name: &str| std::fs::read_to_string(task.path().join(name)).unwrap_or_default();
         ns += text("schedstat").split(' ').next().and_then(|n| n.parse::<f64>().ok()).unwrap_or(0.0);
-        waits += text("status").lines().find_map(|l| l.strip_prefix("voluntary_ctxt_switches:")).and_then(|n| n.trim().parse::<u64>().ok()).unwrap_or(0);
+        waits += text("status")
+            .lines()
+            .find_map(|l| l.strip_prefix("voluntary_ctxt_switches:"))
+            .and_then(|n| n.trim().parse::<u64>().ok())
+            .unwrap_or(0);
     }
     (ns / 1e6, waits)
 }
@@ -81,7 +85,9 @@ pub fn cpu_and_waits(pid: u32) -> (f64, u64) {
 /// Private and resident memory in MiB.
 pub fn memory(pid: u32) -> (f64, f64) {
     let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    let kib = |name: &str| text.lines().filter(|l| l.starts_with(name)).filter_map(|l| l.split_whitespace().nth(1)?.parse::<f64>().ok()).sum::<f64>();
+    let kib = |name: &str| {
+        text.lines().filter(|l| l.starts_with(name)).filter_map(|l| l.split_whitespace().nth(1)?.parse::<f64>().ok()).sum::<f64>()
+    };
     (kib("Private_Clean:") / 1024.0 + kib("Private_Dirty:") / 1024.0, kib("Rss:") / 1024.0)
 }
 
@@ -115,7 +121,14 @@ pub struct Table {
 }
 
 impl Table {
-    pub fn row(&mut self, goal: &'static str, what: impl Into<String>, ours: impl Into<String>, anchor: impl Into<String>, checks: Vec<Check>) {
+    pub fn row(
+        &mut self,
+        goal: &'static str,
+        what: impl Into<String>,
+        ours: impl Into<String>,
+        anchor: impl Into<String>,
+        checks: Vec<Check>,
+    ) {
         let row = Row { goal, what: what.into(), ours: ours.into(), anchor: anchor.into(), checks };
         eprintln!("  {} {}: {}", row.goal, row.what, row.ours);
         self.rows.push(row);

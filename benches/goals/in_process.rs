@@ -112,7 +112,10 @@ fn batch(from: usize, lines: usize) -> Fact {
     let line = |n: usize| {
         let name = ["nextcloud", "gitea", "wiki", "web"][n % 4];
         let text = if web {
-            format!(r#"{{"level":"info","ts":1795271518.{n:06},"logger":"http.log.access.log0","msg":"handled request","request":{{"remote_ip":"10.1.2.3","proto":"HTTP/2.0","method":"GET","host":"{name}.prox.local","uri":"/item/{n}","headers":{{}}}},"duration":0.0031,"size":18230,"status":{}}}"#, if n % 50 == 0 { 502 } else { 200 })
+            format!(
+                r#"{{"level":"info","ts":1795271518.{n:06},"logger":"http.log.access.log0","msg":"handled request","request":{{"remote_ip":"10.1.2.3","proto":"HTTP/2.0","method":"GET","host":"{name}.prox.local","uri":"/item/{n}","headers":{{}}}},"duration":0.0031,"size":18230,"status":{}}}"#,
+                if n % 50 == 0 { 502 } else { 200 }
+            )
         } else {
             format!("Nov 21 14:31:57 dnsmasq[88]: query[A] {name}.prox.local from 10.20.0.{}", n % 250)
         };
@@ -133,7 +136,8 @@ pub fn keys(table: &mut Table) {
     let mut console = Console::with(500, 100_000);
     let (mut after, mut machine) = (Times::default(), Times::default());
     let numbers: Vec<u64> = (0..100_000).collect();
-    let counting = || std::hint::black_box(&numbers).iter().fold(0u64, |sum, n| (sum ^ n).rotate_left(5).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let counting =
+        || std::hint::black_box(&numbers).iter().fold(0u64, |sum, n| (sum ^ n).rotate_left(5).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     for (pane, name, keys) in [('1', "Overview", ['j', 'k']), ('4', "Logs", ['k', 'j']), ('6', "Backups", ['j', 'k'])] {
         console.press(pane);
         let (mut times, mut paged) = (Times::default(), Times::default());
@@ -157,7 +161,13 @@ pub fn keys(table: &mut Table) {
         }
         for (what, times) in [("j and k", &times), ("pages", &paged)] {
             let goal = vec![check("p50 <= 1 ms", times.p50() <= 1.0), check("p99 <= 4 ms", times.p99() <= 4.0)];
-            table.row("S3", format!("{name}, {what}, 500 guests, 100,000 lines, in process, p50 / p99"), p50_p99_us(times), format!("plain counting {}", p50_p99_us(&machine)), goal);
+            table.row(
+                "S3",
+                format!("{name}, {what}, 500 guests, 100,000 lines, in process, p50 / p99"),
+                p50_p99_us(times),
+                format!("plain counting {}", p50_p99_us(&machine)),
+                goal,
+            );
         }
     }
     table.row("S3", "the clock went on and nothing looks different, p50 / p99", p50_p99_us(&after), "", vec![]);
@@ -178,7 +188,13 @@ pub fn flood(table: &mut Table) {
     ] {
         let (times, told, took) = one_flood(first, keys);
         let anchor = format!("{} lines/s taken in", short(told as f64 / took.as_secs_f64()));
-        table.row("S4", format!("{what}, 50,000 lines/s, in process, p50 / p99 (worst {})", ms(times.worst())), format!("{} / {} ms", short(times.p50()), short(times.p99())), anchor, goal(&times));
+        table.row(
+            "S4",
+            format!("{what}, 50,000 lines/s, in process, p50 / p99 (worst {})", ms(times.worst())),
+            format!("{} / {} ms", short(times.p50()), short(times.p99())),
+            anchor,
+            goal(&times),
+        );
     }
 }
 
@@ -267,7 +283,13 @@ pub fn bytes(table: &mut Table) {
             let key = if pane == '4' { ['k', 'j'][n % 2] } else { ['j', 'k'][n % 2] };
             bytes.put(console.bytes_of(|c| c.press(key)) as f64);
         }
-        table.row("S11", format!("bytes for a move of the selection in {name}, in process"), format!("{:.0} B (most {:.0})", bytes.p50(), bytes.worst()), "", vec![check("<= 200 B", bytes.p50() <= 200.0)]);
+        table.row(
+            "S11",
+            format!("bytes for a move of the selection in {name}, in process"),
+            format!("{:.0} B (most {:.0})", bytes.p50(), bytes.worst()),
+            "",
+            vec![check("<= 200 B", bytes.p50() <= 200.0)],
+        );
     }
     console.press('1');
     let mut changed = news(100);
@@ -282,7 +304,13 @@ pub fn bytes(table: &mut Table) {
             c.app.drawn();
         }
     });
-    table.row("S11", "bytes of a refresh in which the memory of three guests changed, in process", format!("{bytes} B"), "", vec![check("1 to 150 B", (1..=150).contains(&bytes))]);
+    table.row(
+        "S11",
+        "bytes of a refresh in which the memory of three guests changed, in process",
+        format!("{bytes} B"),
+        "",
+        vec![check("1 to 150 B", (1..=150).contains(&bytes))],
+    );
     let same = console.bytes_of(|c| {
         let mut same = news(100);
         let guests = same.guests.as_mut().and_then(|p| p.known.as_mut().ok()).unwrap();
@@ -314,6 +342,12 @@ pub fn refresh(table: &mut Table) {
             times.add(begun.elapsed());
         }
         let cpu = (cpu_ticks_ms(std::process::id()) - before) / f64::from(rounds);
-        table.row("S12", format!("refresh of {guests} guests in memory: parsing and assembly, cpu (wall)"), format!("{} ({})", ms(cpu), ms(times.p50())), "", vec![check(format!("<= {most} ms"), cpu <= most)]);
+        table.row(
+            "S12",
+            format!("refresh of {guests} guests in memory: parsing and assembly, cpu (wall)"),
+            format!("{} ({})", ms(cpu), ms(times.p50())),
+            "",
+            vec![check(format!("<= {most} ms"), cpu <= most)],
+        );
     }
 }

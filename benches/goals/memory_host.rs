@@ -46,20 +46,31 @@ impl MemoryHost {
             if id % 4 != 0 {
                 unix += &format!("ffff9a5c00000000: 00000002 00000000 00010000 0001 01 {} @/var/lib/lxc/{id}/command\n", 90_000 + id);
                 add(format!("/sys/fs/cgroup/lxc/{id}/memory.current"), format!("{}\n", 90_000_000 + id));
-                add(format!("/sys/fs/cgroup/lxc/{id}/cpu.stat"), format!("usage_usec {}\nuser_usec 1\nsystem_usec 1\nnr_periods 0\nnr_throttled 0\nthrottled_usec 0\n", 5_000_000 + id));
+                add(
+                    format!("/sys/fs/cgroup/lxc/{id}/cpu.stat"),
+                    format!("usage_usec {}\nuser_usec 1\nsystem_usec 1\nnr_periods 0\nnr_throttled 0\nthrottled_usec 0\n", 5_000_000 + id),
+                );
             }
             let archive = format!("/var/lib/vz/dump/vzdump-lxc-{id}-2026_11_{:02}-02_00_00.tar.zst", 1 + id % 28);
             add(format!("{archive}.notes"), format!("app-{id}.prox.local"));
             add(archive, "archive".into());
         }
-        let tasks: String = (0..25).map(|n| format!("UPID:pve1:000{:05X}:00ABCDEF:69205{:03X}:vzdump:{}:root@pam: 1 692060{n:02X} OK\n", 4096 + n, n, 100 + n)).collect();
+        let tasks: String = (0..25)
+            .map(|n| format!("UPID:pve1:000{:05X}:00ABCDEF:69205{:03X}:vzdump:{}:root@pam: 1 692060{n:02X} OK\n", 4096 + n, n, 100 + n))
+            .collect();
         for (path, text) in [
-            ("/etc/pve/storage.cfg", "dir: local\n\tpath /var/lib/vz\n\tcontent iso,vztmpl,backup\n\nbtrfs: local-lvm\n\tpath /var/lib/pool\n\tcontent rootdir,images\n"),
+            (
+                "/etc/pve/storage.cfg",
+                "dir: local\n\tpath /var/lib/vz\n\tcontent iso,vztmpl,backup\n\nbtrfs: local-lvm\n\tpath /var/lib/pool\n\tcontent rootdir,images\n",
+            ),
             ("/etc/pve/.members", "{\n\"nodename\": \"pve1\",\n\"version\": 0\n}\n"),
             ("/etc/pve/local", ""),
             ("/proc/net/unix", &unix),
             ("/proc/loadavg", "0.31 0.28 0.22 1/812 40213\n"),
-            ("/proc/meminfo", "MemTotal:       65766228 kB\nMemFree:        20215888 kB\nMemAvailable:   41215888 kB\nSwapTotal:       8388604 kB\nSwapFree:        8388604 kB\n"),
+            (
+                "/proc/meminfo",
+                "MemTotal:       65766228 kB\nMemFree:        20215888 kB\nMemAvailable:   41215888 kB\nSwapTotal:       8388604 kB\nSwapFree:        8388604 kB\n",
+            ),
             ("/proc/stat", "cpu  100 0 100 1000 0 0 0 0 0 0\ncpu0 50 0 50 500 0 0 0 0 0 0\ncpu1 50 0 50 500 0 0 0 0 0 0\n"),
             ("/proc/uptime", "1048576.00 2000000.00\n"),
             ("/proc/sys/kernel/random/boot_id", "0b5e2a3c-0000-4000-8000-000000000001\n"),
@@ -80,9 +91,12 @@ impl MemoryHost {
     fn one(&self, look: &Look) -> Result<Found, HostError> {
         let missing = |path: &str| HostError::Missing { what: path.into() };
         match look {
-            Look::File(path, most) | Look::Tail(path, most) => self.files.get(path).map(|b| Found::Bytes(b[..b.len().min(*most)].to_vec())).ok_or_else(|| missing(path)),
+            Look::File(path, most) | Look::Tail(path, most) => {
+                self.files.get(path).map(|b| Found::Bytes(b[..b.len().min(*most)].to_vec())).ok_or_else(|| missing(path))
+            }
             Look::Glob(pattern, _) => {
-                let found: Vec<_> = self.files.iter().filter(|(path, _)| fits(path, pattern)).map(|(path, b)| (path.clone(), Ok(b.clone()))).collect();
+                let found: Vec<_> =
+                    self.files.iter().filter(|(path, _)| fits(path, pattern)).map(|(path, b)| (path.clone(), Ok(b.clone()))).collect();
                 // The cgroups of another version are not there at all.
                 if found.is_empty() && pattern.contains("cgroup") { Err(missing(pattern)) } else { Ok(Found::Files(found)) }
             }
@@ -93,7 +107,13 @@ impl MemoryHost {
             }
             Look::Stat(path) => {
                 let file = self.files.get(path).ok_or_else(|| missing(path))?;
-                Ok(Found::Stat(PathStat { dir: false, size: file.len() as u64, modified: Stamp::from_secs(1_795_000_000), mode: 0o755, dev: 1 }))
+                Ok(Found::Stat(PathStat {
+                    dir: false,
+                    size: file.len() as u64,
+                    modified: Stamp::from_secs(1_795_000_000),
+                    mode: 0o755,
+                    dev: 1,
+                }))
             }
             Look::Space(_) => Ok(Found::Space(Space { total: 1 << 40, used: 1 << 39, avail: 1 << 39 })),
         }

@@ -54,7 +54,9 @@ fn consoles(lab: &Lab) -> Vec<u32> {
 fn idle(lab: &Lab, home: &Path, table: &mut Table) {
     let mut all = Vec::new();
     let mut pids = Vec::new();
-    for (name, key, refresh_s) in [("Overview", "1", "3600"), ("Logs", "4", "3600"), ("Backups", "6", "3600"), ("Overview, refresh each 10 s", "1", "10")] {
+    for (name, key, refresh_s) in
+        [("Overview", "1", "3600"), ("Logs", "4", "3600"), ("Backups", "6", "3600"), ("Overview, refresh each 10 s", "1", "10")]
+    {
         let mut term = Term::start(on_node(lab, home, &["env", &format!("PROXIMITY_REFRESH_S={refresh_s}"), "proximity"]));
         let up = term.until_text(20, "wiki").is_some();
         term.settle(Duration::from_millis(300));
@@ -99,7 +101,13 @@ fn typing(lab: &Lab, home: &Path, table: &mut Table) {
     let lnav = lnav_typing(home);
     let anchor = lnav.map_or("lnav not installed".into(), |t| format!("lnav {} / {} ms", short(t.p50()), short(t.p99())));
     match ours {
-        Some(t) => table.row("S4", "typing a filter on a terminal in the lab, 50,000 lines/s, p50 / p99", format!("{} / {} ms", short(t.p50()), short(t.p99())), format!("{anchor}; {seen}"), vec![check("p99 <= 6 ms", t.p99() <= 6.0)]),
+        Some(t) => table.row(
+            "S4",
+            "typing a filter on a terminal in the lab, 50,000 lines/s, p50 / p99",
+            format!("{} / {} ms", short(t.p50()), short(t.p99())),
+            format!("{anchor}; {seen}"),
+            vec![check("p99 <= 6 ms", t.p99() <= 6.0)],
+        ),
         None => table.row("S4", "typing a filter on a terminal in the lab", "not measured: the flood did not come", anchor, vec![]),
     }
 }
@@ -133,7 +141,17 @@ fn lnav_typing(home: &Path) -> Option<Times> {
     let (seen, to) = (stop.clone(), path.clone());
     let writer = std::thread::spawn(move || {
         let file = std::fs::File::options().append(true).open(to).unwrap();
-        write_flood(file, |n| format!("Nov 21 14:{:02}:{:02} pve1 dnsmasq[88]: flood line {n} from nextcloud 10.20.0.104\n", n / 3_000_000 % 60, n / 50_000 % 60), || seen.load(std::sync::atomic::Ordering::Relaxed));
+        write_flood(
+            file,
+            |n| {
+                format!(
+                    "Nov 21 14:{:02}:{:02} pve1 dnsmasq[88]: flood line {n} from nextcloud 10.20.0.104\n",
+                    n / 3_000_000 % 60,
+                    n / 50_000 % 60
+                )
+            },
+            || seen.load(std::sync::atomic::Ordering::Relaxed),
+        );
     });
     let mut term = Term::start(command(&["lnav", &path.display().to_string()], home));
     let up = term.until_text(10, "flood line").is_some();
@@ -160,7 +178,12 @@ fn write_flood(mut to: impl Write, line: impl Fn(u64) -> String, done: impl Fn()
 
 /// The journal of the lab's node while S4 runs.
 pub fn flood() {
-    let line = |n: u64| format!("{{\"__REALTIME_TIMESTAMP\":\"17952715{:08}\",\"PRIORITY\":\"6\",\"SYSLOG_IDENTIFIER\":\"app\",\"MESSAGE\":\"flood line {n} from nextcloud\"}}\n", n * 20 % 100_000_000);
+    let line = |n: u64| {
+        format!(
+            "{{\"__REALTIME_TIMESTAMP\":\"17952715{:08}\",\"PRIORITY\":\"6\",\"SYSLOG_IDENTIFIER\":\"app\",\"MESSAGE\":\"flood line {n} from nextcloud\"}}\n",
+            n * 20 % 100_000_000
+        )
+    };
     write_flood(std::io::stdout().lock(), line, || false);
 }
 
@@ -193,7 +216,16 @@ fn refreshing(lab: &Lab, table: &mut Table) {
     let (cpu, wall) = (figure(0), figure(1));
     let list = list.p50();
     let anchor = format!("stand-in's pct list {}; a real one is Perl, 550 to 750 ms", ms(list));
-    table.row("S12", format!("refresh of {guests} guests on the lab's node, cpu (wall)"), format!("{} ({})", ms(cpu), ms(wall)), anchor.clone(), vec![check("<= 5 ms cpu", cpu <= 5.0), (format!(">= 100x faster than pct list: needs a real node (the stand-in: {}x)", short(list / wall)), None)]);
+    table.row(
+        "S12",
+        format!("refresh of {guests} guests on the lab's node, cpu (wall)"),
+        format!("{} ({})", ms(cpu), ms(wall)),
+        anchor.clone(),
+        vec![
+            check("<= 5 ms cpu", cpu <= 5.0),
+            (format!(">= 100x faster than pct list: needs a real node (the stand-in: {}x)", short(list / wall)), None),
+        ],
+    );
     table.row("S12", format!("proximity status of {guests} guests there, whole process"), ms(status.p50()), anchor, vec![]);
 }
 

@@ -72,7 +72,9 @@ pub(super) async fn run(ctx: &Ctx, command: Backup) -> Done {
             };
             ctx.fulfil(Wish::Backup(BackupWish { guest: id, storage, mode })).await
         }
-        Backup::Restore { volid, to, storage, no_start } => ctx.fulfil(Wish::Restore(RestoreWish { volid, to, storage, start: !no_start })).await,
+        Backup::Restore { volid, to, storage, no_start } => {
+            ctx.fulfil(Wish::Restore(RestoreWish { volid, to, storage, start: !no_start })).await
+        }
     }
 }
 
@@ -81,16 +83,32 @@ async fn list(ctx: &Ctx, guest: Option<Vmid>) -> Done {
     let now = ctx.host.clock().0;
     let archives: Vec<&Archive> = world.archives.get().into_iter().flatten().filter(|a| guest.is_none() || a.vmid == guest).collect();
     if ctx.form == Form::Json {
-        let items: Vec<_> = archives.iter().map(|a| {
-            let mut v = json!(a);
-            v["made"] = json!(a.made.rfc3339());
-            v
-        }).collect();
+        let items: Vec<_> = archives
+            .iter()
+            .map(|a| {
+                let mut v = json!(a);
+                v["made"] = json!(a.made.rfc3339());
+                v
+            })
+            .collect();
         output::object(&output::list(&world.archives, "backups", &items));
     } else {
         let row = |a: &&Archive| {
-            let flags = if a.size == 0 { "EMPTY" } else if a.protected { "protected" } else { "" };
-            vec![a.vmid.map_or("?".into(), |v| v.to_string()), age(now, a.made), bytes(a.size), flags.into(), clean(&a.volid), clean(a.notes.as_deref().unwrap_or(""))]
+            let flags = if a.size == 0 {
+                "EMPTY"
+            } else if a.protected {
+                "protected"
+            } else {
+                ""
+            };
+            vec![
+                a.vmid.map_or("?".into(), |v| v.to_string()),
+                age(now, a.made),
+                bytes(a.size),
+                flags.into(),
+                clean(&a.volid),
+                clean(a.notes.as_deref().unwrap_or("")),
+            ]
         };
         let rows: Vec<_> = archives.iter().map(row).collect();
         if rows.is_empty() && world.archives.get().is_some() {

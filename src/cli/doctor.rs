@@ -56,7 +56,12 @@ pub(super) async fn run(ctx: &Ctx) -> Done {
     }
     report(ctx, &all);
     match all.iter().map(|c| c.grade).max() {
-        Some(Grade::Fail) => Err(Problem::new(Kind::Failed, "doctor", format!("{} check(s) failed", all.iter().filter(|c| c.grade == Grade::Fail).count()), "see the lines above")),
+        Some(Grade::Fail) => Err(Problem::new(
+            Kind::Failed,
+            "doctor",
+            format!("{} check(s) failed", all.iter().filter(|c| c.grade == Grade::Fail).count()),
+            "see the lines above",
+        )),
         Some(Grade::Warn | Grade::Unknown) => Ok(WARNED),
         _ => Ok(0),
     }
@@ -100,7 +105,15 @@ async fn tools(ctx: &Ctx, add: &mut impl FnMut(Grade, &str, String)) {
     if ctx.host.is_demo() {
         return;
     }
-    for (tool, arg, need) in [("pct", "help", true), ("vzdump", "help", true), ("pvesm", "help", true), ("pvesh", "help", true), ("lxc-info", "--version", true), ("journalctl", "--version", false), ("systemd-run", "--version", false)] {
+    for (tool, arg, need) in [
+        ("pct", "help", true),
+        ("vzdump", "help", true),
+        ("pvesm", "help", true),
+        ("pvesh", "help", true),
+        ("lxc-info", "--version", true),
+        ("journalctl", "--version", false),
+        ("systemd-run", "--version", false),
+    ] {
         let bad = if need { Grade::Fail } else { Grade::Warn };
         match ctx.host.run(Cmd::new(tool, [arg]).limit(20)).await {
             Ok(_) => add(Grade::Pass, tool, "is there".into()),

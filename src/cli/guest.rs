@@ -86,7 +86,12 @@ async fn attach(ctx: &Ctx, id: Vmid, cmd: Cmd) -> Done {
     }
     let guest = one(ctx, id).await?;
     if guest.power == Power::Stopped {
-        return Err(Problem::new(Kind::Refused, cmd.shown(), format!("{} is stopped", guest.title()), format!("start it first: proximity guest start {id}")));
+        return Err(Problem::new(
+            Kind::Refused,
+            cmd.shown(),
+            format!("{} is stopped", guest.title()),
+            format!("start it first: proximity guest start {id}"),
+        ));
     }
     let status = ctx.host.attach(cmd.unlimited()).await?;
     Ok(u8::try_from(status).unwrap_or(Kind::Failed.status()))

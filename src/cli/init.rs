@@ -74,7 +74,14 @@ pub(super) fn init(ctx: &Ctx, init: &Init) -> Done {
     let begun = std::time::Instant::now();
     let cost = store::calibrate(available, || begun.elapsed())?;
     let (now, _) = LocalHost::new().clock();
-    let new = NewVault { host_key: &host_key_path(dir), operator: &operator, passphrase: &passphrase, cost, memory_available: available, now_ms: now.0 };
+    let new = NewVault {
+        host_key: &host_key_path(dir),
+        operator: &operator,
+        passphrase: &passphrase,
+        cost,
+        memory_available: available,
+        now_ms: now.0,
+    };
     let (_, words) = OpenVault::create(&store, &new)?;
     let words = words.expose();
     if ctx.form == Form::Json {
@@ -118,7 +125,12 @@ pub(super) fn vault_status(ctx: &Ctx, open: &Open) -> Done {
     let passphrase = secrets::passphrase(open.passphrase_fd, &format!("passphrase of {operator}"))?;
     let vault = unlock(ctx, &store, &operator, &passphrase)?;
     let found = vault.verify_all(&store)?;
-    let bad: Vec<String> = found.bad_slots.iter().map(ToString::to_string).chain(found.failed.iter().map(|(name, e)| format!("{}.{}: {e}", name.table, name.column))).collect();
+    let bad: Vec<String> = found
+        .bad_slots
+        .iter()
+        .map(ToString::to_string)
+        .chain(found.failed.iter().map(|(name, e)| format!("{}.{}: {e}", name.table, name.column)))
+        .collect();
     if ctx.form == Form::Json {
         output::object(&json!({"operator": operator, "opened": true, "records": found.opened, "bad": bad}));
     } else {
@@ -126,6 +138,11 @@ pub(super) fn vault_status(ctx: &Ctx, open: &Open) -> Done {
     }
     match bad.first() {
         None => Ok(0),
-        Some(first) => Err(Problem::new(Kind::Failed, "the vault", format!("{} of its records do not open; {first}", bad.len()), "nothing was used; compare with a backup of this host")),
+        Some(first) => Err(Problem::new(
+            Kind::Failed,
+            "the vault",
+            format!("{} of its records do not open; {first}", bad.len()),
+            "nothing was used; compare with a backup of this host",
+        )),
     }
 }

@@ -90,7 +90,8 @@ fn list(ctx: &Ctx, jobs: &Supervisor) -> Done {
         output::object(&output::list(&part, "jobs", &items));
         return Ok(0);
     }
-    let rows: Vec<_> = all.iter().map(|j| vec![j.id.to_string(), j.state.word().into(), age(now, j.created), j.title().to_owned(), j.line()]).collect();
+    let rows: Vec<_> =
+        all.iter().map(|j| vec![j.id.to_string(), j.state.word().into(), age(now, j.created), j.title().to_owned(), j.line()]).collect();
     if rows.is_empty() {
         output::say("no jobs yet");
     } else {
@@ -130,7 +131,10 @@ async fn log(jobs: &Supervisor, id: JobId, follow: bool) -> Done {
     let mut offset = 0;
     loop {
         let ended = job(jobs, id)?.state.is_final();
-        let (lines, next) = jobs.logs().lines(id, offset).map_err(|e| Problem::new(crate::problem::Kind::Failed, format!("the log of job {id}"), e.to_string(), ""))?;
+        let (lines, next) = jobs
+            .logs()
+            .lines(id, offset)
+            .map_err(|e| Problem::new(crate::problem::Kind::Failed, format!("the log of job {id}"), e.to_string(), ""))?;
         lines.iter().for_each(|l| output::say(&String::from_utf8_lossy(l)));
         if next == offset && (ended || !follow) {
             return Ok(0);
@@ -196,7 +200,9 @@ fn progress(job: &Job) -> String {
 fn end(ctx: &Ctx, job: &Job) -> Done {
     if ctx.form == Form::Json {
         output::object(&json_of(job));
-    } else if let Some(out) = job.life.outcome.as_ref().filter(|_| matches!(job.state, crate::domain::job::State::Succeeded | crate::domain::job::State::Warned)) {
+    } else if let Some(out) =
+        job.life.outcome.as_ref().filter(|_| matches!(job.state, crate::domain::job::State::Succeeded | crate::domain::job::State::Warned))
+    {
         output::say(&format!("{}: {}", job.state.word(), out.what));
         out.warnings.iter().for_each(|w| output::say(&format!("warning: {w}")));
         out.not_in_it.iter().for_each(|n| output::say(&format!("not in it: {n}")));

@@ -49,7 +49,16 @@ pub(super) async fn run(ctx: &Ctx, logs: &Logs) -> Done {
     let names = if logs.sources.is_empty() { LogSource::standing().iter().map(LogSource::name).collect() } else { logs.sources.clone() };
     let sources: Vec<LogSource> = names
         .iter()
-        .map(|n| LogSource::from_name(n).ok_or_else(|| Problem::new(Kind::NotFound, "logs", format!("there is no source '{}'", crate::domain::clean::clean(n)), "see proximity logs --sources; a file is file:PATH")))
+        .map(|n| {
+            LogSource::from_name(n).ok_or_else(|| {
+                Problem::new(
+                    Kind::NotFound,
+                    "logs",
+                    format!("there is no source '{}'", crate::domain::clean::clean(n)),
+                    "see proximity logs --sources; a file is file:PATH",
+                )
+            })
+        })
         .collect::<Result<_, _>>()?;
     if logs.follow { following(ctx, &sources, &filter).await } else { once(ctx, &sources, &filter, logs.lines).await }
 }
@@ -93,11 +102,15 @@ async fn once(ctx: &Ctx, sources: &[LogSource], filter: &Filter, lines: u32) -> 
             _ => {
                 let Some(cmd) = follow::command(source, lines, false) else { continue };
                 let out = ctx.host.run(cmd).await;
-                out.and_then(|o| o.success().map(|t| t.out.to_vec())).map_err(|e| Problem { what: format!("log {}", source.name()), ..Problem::from(e) })
+                out.and_then(|o| o.success().map(|t| t.out.to_vec()))
+                    .map_err(|e| Problem { what: format!("log {}", source.name()), ..Problem::from(e) })
             }
         };
         match text {
-            Ok(text) => text.split(|b| *b == b'\n').filter(|l| !l.is_empty() && filter.passes(l)).for_each(|l| print(ctx, source, sources.len() > 1, l)),
+            Ok(text) => text
+                .split(|b| *b == b'\n')
+                .filter(|l| !l.is_empty() && filter.passes(l))
+                .for_each(|l| print(ctx, source, sources.len() > 1, l)),
             // The other sources are worth reading all the same.
             Err(problem) => {
                 if sources.len() > 1 {

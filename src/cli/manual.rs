@@ -17,7 +17,9 @@ const PAGES: [(&str, &str); 8] = pages!["start", "overview", "logs", "backups", 
 /// A page of the manual by its name, or the list of pages.
 pub(super) fn page(topic: Option<&str>) -> Done {
     let Some(topic) = topic else {
-        PAGES.iter().for_each(|(name, text)| output::say(&format!("{name:<14} {}", text.lines().next().unwrap_or("").trim_start_matches("# "))));
+        PAGES
+            .iter()
+            .for_each(|(name, text)| output::say(&format!("{name:<14} {}", text.lines().next().unwrap_or("").trim_start_matches("# "))));
         return Ok(0);
     };
     match PAGES.iter().find(|(name, _)| *name == topic) {
@@ -36,10 +38,12 @@ pub(super) fn page(topic: Option<&str>) -> Done {
 pub(super) fn config(ctx: &Ctx) -> Done {
     let help = |key: &str| DEFINITIONS.iter().find(|d| d.key == key).map_or("", |d| d.help);
     if ctx.form == Form::Json {
-        let items: Vec<_> = ctx.config.values().iter().map(|v| json!({"key": v.key, "value": v.text, "source": v.source, "help": help(v.key)})).collect();
+        let items: Vec<_> =
+            ctx.config.values().iter().map(|v| json!({"key": v.key, "value": v.text, "source": v.source, "help": help(v.key)})).collect();
         output::object(&json!({ "items": items }));
     } else {
-        let rows: Vec<_> = ctx.config.values().iter().map(|v| vec![v.key.to_owned(), v.text.clone(), v.source.clone(), help(v.key).to_owned()]).collect();
+        let rows: Vec<_> =
+            ctx.config.values().iter().map(|v| vec![v.key.to_owned(), v.text.clone(), v.source.clone(), help(v.key).to_owned()]).collect();
         output::table(ctx.form, &["KEY", "VALUE", "FROM", "MEANING"], &rows);
     }
     Ok(0)
@@ -48,7 +52,8 @@ pub(super) fn config(ctx: &Ctx) -> Done {
 /// All keys of the console, from the one table.
 pub(super) fn keys(ctx: &Ctx) -> Done {
     if ctx.form == Form::Json {
-        let items: Vec<_> = key_table().iter().map(|b| json!({"keys": b.key_names(), "action": format!("{:?}", b.action), "help": b.sentence})).collect();
+        let items: Vec<_> =
+            key_table().iter().map(|b| json!({"keys": b.key_names(), "action": format!("{:?}", b.action), "help": b.sentence})).collect();
         output::object(&json!({ "items": items }));
     } else {
         output::say(keys_text().trim_end());
@@ -64,9 +69,11 @@ mod tests {
     #[test]
     fn every_page_on_disk_can_be_read_and_fits_eighty_columns() {
         let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/help");
-        let mut on_disk: Vec<String> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        let mut on_disk: Vec<String> =
+            std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
         let mut known: Vec<String> = PAGES.iter().map(|(n, _)| format!("{n}.md")).collect();
-        (on_disk.sort(), known.sort());
+        on_disk.sort();
+        known.sort();
         assert_eq!(on_disk, known);
         for (name, text) in PAGES {
             assert!(text.starts_with("# ") && text.lines().all(|l| l.chars().count() <= 100), "{name}");

@@ -167,7 +167,8 @@ pub fn main() -> u8 {
 /// Help and version go to standard output with 0, mistakes to standard error with 2; in JSON where that was asked for.
 fn usage(e: &clap::Error) -> u8 {
     let args: Vec<String> = std::env::args().collect();
-    let json = args.windows(2).any(|w| (w[0] == "-o" || w[0] == "--output") && w[1] == "json") || args.iter().any(|a| a == "-ojson" || a == "--output=json");
+    let json = args.windows(2).any(|w| (w[0] == "-o" || w[0] == "--output") && w[1] == "json")
+        || args.iter().any(|a| a == "-ojson" || a == "--output=json");
     if e.use_stderr() && json {
         let text = e.to_string();
         let why = text.lines().next().unwrap_or("").trim_start_matches("error: ").to_owned();
@@ -190,7 +191,8 @@ fn go(cli: Cli) -> Done {
     if cli.command.is_some() {
         trace();
     }
-    let ctx = Ctx { config, host, form: g.output, dry_run: g.dry_run, yes: g.yes, name: g.name, no_wait: g.no_wait, read_only: g.read_only };
+    let ctx =
+        Ctx { config, host, form: g.output, dry_run: g.dry_run, yes: g.yes, name: g.name, no_wait: g.no_wait, read_only: g.read_only };
     let Some(command) = cli.command else { return crate::run::console(ctx) };
     let runtime = runtime()?;
     let done = runtime.block_on(command_of(ctx, command));
@@ -202,7 +204,8 @@ fn go(cli: Cli) -> Done {
 /// What goes wrong aside goes to standard error as JSON lines: at a worker that is the journal of its unit.
 /// The console has no place for it but the screen.
 fn trace() {
-    let built = tracing_subscriber::fmt().json().with_max_level(tracing::Level::WARN).with_writer(std::io::stderr).with_ansi(false).try_init();
+    let built =
+        tracing_subscriber::fmt().json().with_max_level(tracing::Level::WARN).with_writer(std::io::stderr).with_ansi(false).try_init();
     // Only fails where somebody traces already.
     drop(built);
 }
@@ -220,7 +223,12 @@ fn host(config: &Config) -> Result<Arc<dyn Host>, Problem> {
             let (now, offset) = LocalHost::new().clock();
             Ok(Arc::new(DemoHost::new(now, offset)))
         }
-        other => Err(Problem::new(Kind::Usage, "--host", format!("'{}' is no host of this version", crate::domain::clean::clean(other)), "give local or demo")),
+        other => Err(Problem::new(
+            Kind::Usage,
+            "--host",
+            format!("'{}' is no host of this version", crate::domain::clean::clean(other)),
+            "give local or demo",
+        )),
     }
 }
 

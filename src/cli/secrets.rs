@@ -25,7 +25,8 @@ pub(super) fn passphrase(fd: Option<i32>, ask: &str) -> Result<Secret, Problem> 
 
 /// The first line of a descriptor that the caller opened for us.
 fn from_fd(fd: i32) -> Result<Secret, Problem> {
-    let file = File::open(format!("/proc/self/fd/{fd}")).map_err(|e| wrong(format!("descriptor {fd}: {e}"), "open it for us, such as 3<FILE"))?;
+    let file =
+        File::open(format!("/proc/self/fd/{fd}")).map_err(|e| wrong(format!("descriptor {fd}: {e}"), "open it for us, such as 3<FILE"))?;
     first_line(file)
 }
 
@@ -42,7 +43,11 @@ fn first_line(from: impl Read) -> Result<Secret, Problem> {
 
 /// Asks at the terminal, without echo.
 fn prompt(ask: &str) -> Result<Secret, Problem> {
-    let mut tty = File::options().read(true).write(true).open("/dev/tty").map_err(|_| wrong("there is no terminal to ask at", "give it with --passphrase-fd N"))?;
+    let mut tty = File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/tty")
+        .map_err(|_| wrong("there is no terminal to ask at", "give it with --passphrase-fd N"))?;
     if !tty.is_terminal() {
         return Err(wrong("there is no terminal to ask at", "give it with --passphrase-fd N"));
     }

@@ -73,7 +73,8 @@ fn as_text(ctx: &Ctx, world: &World, found: &[Finding]) {
     if world.place.demo {
         output::say("DEMO: a simulated node");
     }
-    let all_asked = world.guests.get().is_some() && world.storages.get().is_some() && world.tasks.get().is_some() && world.node.get().is_some();
+    let all_asked =
+        world.guests.get().is_some() && world.storages.get().is_some() && world.tasks.get().is_some() && world.node.get().is_some();
     let rows: Vec<Vec<String>> = found
         .iter()
         .map(|f| {

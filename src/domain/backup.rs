@@ -95,7 +95,18 @@ pub fn parse_line(line: &str) -> Option<VzdumpLine> {
     if let Some((percent, _)) = text.trim_start().split_once("% (") {
         return percent.parse().ok().map(VzdumpLine::Percent);
     }
-    let phases = ["create storage snapshot", "suspend", "stopping virtual guest", "restarting vm", "starting first sync", "starting final sync", "prune older", "cleanup temporary", "archive file size", "got global lock"];
+    let phases = [
+        "create storage snapshot",
+        "suspend",
+        "stopping virtual guest",
+        "restarting vm",
+        "starting first sync",
+        "starting final sync",
+        "prune older",
+        "cleanup temporary",
+        "archive file size",
+        "got global lock",
+    ];
     phases.iter().any(|p| text.starts_with(p)).then(|| VzdumpLine::Phase(text.into()))
 }
 
@@ -166,7 +177,10 @@ pub fn plan(world: &World, wish: &BackupWish) -> Result<Plan, Refusal> {
         return Err(refuse(format!("the configuration of {} could not be read, so its lock is unknown", guest.id), "see doctor"));
     }
     if let Some(lock) = &guest.lock {
-        return Err(refuse(format!("{} is locked ({lock})", guest.title()), "wait for what holds it; if nothing does, pct unlock after a look"));
+        return Err(refuse(
+            format!("{} is locked ({lock})", guest.title()),
+            "wait for what holds it; if nothing does, pct unlock after a look",
+        ));
     }
     if let Some(upid) = world.task_on(guest.id) {
         return Err(refuse(format!("task {upid} works on {} now", guest.title()), "wait until it ended"));
@@ -175,7 +189,12 @@ pub fn plan(world: &World, wish: &BackupWish) -> Result<Plan, Refusal> {
     let storage = choose(world, wish, expect).map_err(|(why, hint)| refuse(why, hint))?;
     let mut notes: Vec<String> = guest.not_in_backup().into_iter().map(|m| format!("not in it: {m}")).collect();
     match expect {
-        Some(n) => notes.push(format!("about {} by the last backup or the disk in use; {} has {} free", bytes(n), storage.id, bytes(room(storage)))),
+        Some(n) => notes.push(format!(
+            "about {} by the last backup or the disk in use; {} has {} free",
+            bytes(n),
+            storage.id,
+            bytes(room(storage))
+        )),
         None => notes.push(format!("size unknown, there is no earlier backup; {} has {} free", storage.id, bytes(room(storage)))),
     }
     let stops = wish.mode == Mode::Stop && guest.power == Power::Running;
@@ -207,23 +226,30 @@ fn choose<'w>(world: &'w World, wish: &BackupWish, expect: Option<u64>) -> Resul
     let all = world.storages.known.as_ref().map_err(|why| (format!("the storages are unknown: {why}"), "see doctor"))?;
     let storage = match &wish.storage {
         Some(id) => all.iter().find(|s| s.id == *id).ok_or_else(|| (format!("there is no storage {id}"), "see status"))?,
-        None => all
-            .iter()
-            .filter(|s| s.takes("backup") && s.space.is_ok())
-            .max_by_key(|s| room(s))
-            .ok_or_else(|| ("no storage that takes backups answers".to_owned(), "switch content 'backup' on for a storage, or see status for why one does not answer"))?,
+        None => all.iter().filter(|s| s.takes("backup") && s.space.is_ok()).max_by_key(|s| room(s)).ok_or_else(|| {
+            (
+                "no storage that takes backups answers".to_owned(),
+                "switch content 'backup' on for a storage, or see status for why one does not answer",
+            )
+        })?,
     };
     if storage.disabled {
         return Err((format!("storage {} is disabled", storage.id), "choose another storage"));
     }
     if !storage.takes("backup") {
-        return Err((format!("storage {} does not take backups (content {})", storage.id, storage.content.join(",")), "choose another storage"));
+        return Err((
+            format!("storage {} does not take backups (content {})", storage.id, storage.content.join(",")),
+            "choose another storage",
+        ));
     }
     let space = storage.space.as_ref().map_err(|why| (format!("storage {}: {why}", storage.id), "choose another storage"))?;
     // A tenth on top: an archive seldom grows more between two backups, and a full storage fails late.
     let need = expect.map_or(64 << 20, |n| n + n / 10);
     if space.avail < need {
-        return Err((format!("storage {} has {} free and about {} are needed", storage.id, bytes(space.avail), bytes(need)), "make room or choose another storage"));
+        return Err((
+            format!("storage {} has {} free and about {} are needed", storage.id, bytes(space.avail), bytes(need)),
+            "make room or choose another storage",
+        ));
     }
     Ok(storage)
 }
@@ -237,9 +263,14 @@ pub(super) mod tests {
     use super::*;
 
     pub fn world() -> World {
-        let mut guest = parse_lxc("101".parse().unwrap(), "hostname: web\nunprivileged: 1\nrootfs: local-lvm:vm-101-disk-0,size=4G\nmp0: /data,mp=/srv\nnet0: name=eth0,bridge=proximity-lan,ip=dhcp,hwaddr=bc:24:11:00:00:01\n");
+        let mut guest = parse_lxc(
+            "101".parse().unwrap(),
+            "hostname: web\nunprivileged: 1\nrootfs: local-lvm:vm-101-disk-0,size=4G\nmp0: /data,mp=/srv\nnet0: name=eth0,bridge=proximity-lan,ip=dhcp,hwaddr=bc:24:11:00:00:01\n",
+        );
         guest.power = Power::Running;
-        let (mut storages, _) = parse_cfg("dir: local\n\tpath /var/lib/vz\n\tcontent backup,vztmpl\nbtrfs: local-lvm\n\tpath /var/lib/pool\n\tcontent rootdir,images\ndir: old\n\tpath /o\n\tcontent backup\n\tdisable\n");
+        let (mut storages, _) = parse_cfg(
+            "dir: local\n\tpath /var/lib/vz\n\tcontent backup,vztmpl\nbtrfs: local-lvm\n\tpath /var/lib/pool\n\tcontent rootdir,images\ndir: old\n\tpath /o\n\tcontent backup\n\tdisable\n",
+        );
         for s in &mut storages {
             s.space = Ok(Space { total: 100 << 30, used: 10 << 30, avail: 90 << 30 });
         }
@@ -287,7 +318,22 @@ pub(super) mod tests {
         assert!(why(&w, &wish()).contains("/etc/pve is empty"));
         w = world();
         w.guests.known.as_mut().unwrap()[0].node = Some("pve2".into());
-        w.node = Part::new(super::super::world::Node { name: "pve1".into(), version: None, load: None, cpus: None, cpu_ticks: None, mem: None, swap: None, root: None, uptime_s: None, boot_id: None }, Stamp(1), From::Files);
+        w.node = Part::new(
+            super::super::world::Node {
+                name: "pve1".into(),
+                version: None,
+                load: None,
+                cpus: None,
+                cpu_ticks: None,
+                mem: None,
+                swap: None,
+                root: None,
+                uptime_s: None,
+                boot_id: None,
+            },
+            Stamp(1),
+            From::Files,
+        );
         assert!(why(&w, &wish()).contains("lives on node pve2"));
     }
 
@@ -295,7 +341,14 @@ pub(super) mod tests {
     fn names_of_archives() {
         let (kind, id, at) = parse_name("vzdump-lxc-101-2026_08_27-02_00_03.tar.zst").unwrap();
         assert_eq!((kind, id.to_string().as_str(), at), (Kind::Lxc, "101", [2026, 8, 27, 2, 0, 3]));
-        for no in ["vzdump-lxc-101-2026_08_27-02_00_03.tar.dat", "vzdump-lxc-101-2026_08_27-02_00_03.log", "vzdump-lxc-101-2026_08_27-02_00_03.tar.zst.notes", "vzdump-lxc-1-2026_08_27-02_00_03.tar", "vzdump-lxc-101-ü026_08_27-02_00_0.tar", "x"] {
+        for no in [
+            "vzdump-lxc-101-2026_08_27-02_00_03.tar.dat",
+            "vzdump-lxc-101-2026_08_27-02_00_03.log",
+            "vzdump-lxc-101-2026_08_27-02_00_03.tar.zst.notes",
+            "vzdump-lxc-1-2026_08_27-02_00_03.tar",
+            "vzdump-lxc-101-ü026_08_27-02_00_0.tar",
+            "x",
+        ] {
             assert!(parse_name(no).is_none(), "{no}");
         }
         let a = "/var/lib/vz/dump/vzdump-lxc-101-2026_08_27-02_00_03.tar.zst";
@@ -311,7 +364,10 @@ pub(super) mod tests {
         assert!(ok.iter().any(|l| matches!(l, VzdumpLine::Archive(p) if p.ends_with(".tar.zst"))));
         let bad = of(include_str!("../../tests/recordings/pve-9.1/vzdump-with-mps.out"));
         assert_eq!(bad, [VzdumpLine::Error("Backup of VM 100 failed - CT is locked (mounted)".into())]);
-        assert_eq!(parse_line("INFO:  13% (3.4 GiB of 25.0 GiB) in 3s, read: 1.1 GiB/s, write: 350.2 MiB/s"), Some(VzdumpLine::Percent(13)));
+        assert_eq!(
+            parse_line("INFO:  13% (3.4 GiB of 25.0 GiB) in 3s, read: 1.1 GiB/s, write: 350.2 MiB/s"),
+            Some(VzdumpLine::Percent(13))
+        );
         let mps = of(include_str!("../../tests/recordings/pve-9.1/edge-vzdump-mps.out"));
         assert!(mps.iter().any(|l| matches!(l, VzdumpLine::Excluded(_))), "{mps:?}");
     }

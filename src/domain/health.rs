@@ -38,13 +38,23 @@ pub fn findings(world: &World) -> Vec<Finding> {
     let mut add = |level, what: String, why: String, pane| out.push(Finding { level, what, why, pane });
     unknown_parts(world, &mut add);
     if let Some(Quorum::NoQuorum) = world.quorum.get() {
-        add(Level::Bad, "quorum".into(), "/etc/pve is read-only: no quorum. Configurations cannot change; start, stop and reading still work".into(), "overview");
+        add(
+            Level::Bad,
+            "quorum".into(),
+            "/etc/pve is read-only: no quorum. Configurations cannot change; start, stop and reading still work".into(),
+            "overview",
+        );
     }
     guests(world, &mut add);
     storages(world, &mut add);
     node(world, &mut add);
     for archive in world.archives.get().into_iter().flatten().filter(|a| a.size == 0) {
-        add(Level::Bad, format!("backup of {}", archive.vmid.map_or("?".into(), |v| v.to_string())), format!("{} is empty and cannot be restored", super::clean::clean(&archive.volid)), "backups");
+        add(
+            Level::Bad,
+            format!("backup of {}", archive.vmid.map_or("?".into(), |v| v.to_string())),
+            format!("{} is empty and cannot be restored", super::clean::clean(&archive.volid)),
+            "backups",
+        );
     }
     for job in world.jobs.get().into_iter().flatten().take(8) {
         let level = match job.state {
@@ -85,9 +95,19 @@ fn guests(world: &World, add: &mut impl FnMut(Level, String, String, &'static st
     let Some(guests) = world.guests.get() else { return };
     match guests.iter().find(|g| appliance::is_appliance(g)) {
         None if world.guests.from == From::Kernel => {
-            add(Level::Unknown, "appliance".into(), format!("container {} does not run, and whether it is there is unknown", appliance::VMID), "overview");
+            add(
+                Level::Unknown,
+                "appliance".into(),
+                format!("container {} does not run, and whether it is there is unknown", appliance::VMID),
+                "overview",
+            );
         }
-        None => add(Level::Bad, "appliance".into(), format!("container {} is not there: apps have no DHCP, DNS or way out", appliance::VMID), "overview"),
+        None => add(
+            Level::Bad,
+            "appliance".into(),
+            format!("container {} is not there: apps have no DHCP, DNS or way out", appliance::VMID),
+            "overview",
+        ),
         Some(a) if a.power == Power::Stopped => {
             add(Level::Bad, "appliance".into(), format!("{} is stopped: apps have no DHCP, DNS or way out", a.title()), "overview");
         }
@@ -98,8 +118,15 @@ fn guests(world: &World, add: &mut impl FnMut(Level, String, String, &'static st
         if let Some(lock) = &g.lock {
             match world.task_on(g.id) {
                 Some(upid) => add(Level::Warn, what.clone(), format!("locked ({lock}) while task {upid} runs"), "overview"),
-                None if world.tasks.get().is_none() => add(Level::Unknown, what.clone(), format!("locked ({lock}); whether a task holds it is not known"), "overview"),
-                None => add(Level::Bad, what.clone(), format!("locked ({lock}) and no task of this node works on it; after a look: pct unlock {}", g.id), "overview"),
+                None if world.tasks.get().is_none() => {
+                    add(Level::Unknown, what.clone(), format!("locked ({lock}); whether a task holds it is not known"), "overview")
+                }
+                None => add(
+                    Level::Bad,
+                    what.clone(),
+                    format!("locked ({lock}) and no task of this node works on it; after a look: pct unlock {}", g.id),
+                    "overview",
+                ),
             }
         }
         let here = g.node.as_deref().is_none_or(|n| world.node_name().is_none_or(|me| me == n));
@@ -107,7 +134,12 @@ fn guests(world: &World, add: &mut impl FnMut(Level, String, String, &'static st
             add(Level::Warn, what.clone(), "stopped, though it starts with the host".into(), "overview");
         }
         if !g.odd_lines.is_empty() {
-            add(Level::Warn, what, format!("configuration has {} line(s) that cannot be read: {}", g.odd_lines.len(), g.odd_lines[0]), "overview");
+            add(
+                Level::Warn,
+                what,
+                format!("configuration has {} line(s) that cannot be read: {}", g.odd_lines.len(), g.odd_lines[0]),
+                "overview",
+            );
         }
     }
 }
@@ -118,7 +150,13 @@ fn storages(world: &World, add: &mut impl FnMut(Level, String, String, &'static 
             Err(why) => add(Level::Unknown, format!("storage {}", s.id), why.clone(), "overview"),
             Ok(space) if space.total > 0 => {
                 let percent = space.used.saturating_mul(100) / space.total;
-                let level = if percent >= 95 { Level::Bad } else if percent >= 85 { Level::Warn } else { continue };
+                let level = if percent >= 95 {
+                    Level::Bad
+                } else if percent >= 85 {
+                    Level::Warn
+                } else {
+                    continue;
+                };
                 add(level, format!("storage {}", s.id), format!("{percent} % full, {} left", super::stamp::bytes(space.avail)), "overview");
             }
             Ok(_) => {}
@@ -131,7 +169,13 @@ fn node(world: &World, add: &mut impl FnMut(Level, String, String, &'static str)
     let mut full = |what: &str, part: Option<(u64, u64)>, bad: u64, warn: u64| {
         let Some((used, total)) = part.filter(|(_, total)| *total > 0) else { return };
         let percent = used.saturating_mul(100) / total;
-        let level = if percent >= bad { Level::Bad } else if percent >= warn { Level::Warn } else { return };
+        let level = if percent >= bad {
+            Level::Bad
+        } else if percent >= warn {
+            Level::Warn
+        } else {
+            return;
+        };
         add(level, what.into(), format!("{percent} % used, {} left", super::stamp::bytes(total.saturating_sub(used))), "overview");
     };
     full("memory of the node", node.mem, 97, 90);
@@ -148,7 +192,11 @@ mod tests {
     fn world() -> World {
         let mut appliance = Guest::bare("9999".parse().unwrap(), Kind::Lxc);
         appliance.power = Power::Running;
-        World { guests: Part::new(vec![appliance], Stamp(1), From::Files), tasks: Part::new(vec![], Stamp(1), From::Files), ..World::default() }
+        World {
+            guests: Part::new(vec![appliance], Stamp(1), From::Files),
+            tasks: Part::new(vec![], Stamp(1), From::Files),
+            ..World::default()
+        }
     }
 
     #[test]

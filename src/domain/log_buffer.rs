@@ -191,7 +191,10 @@ mod tests {
         assert_eq!(b.hit_count(), 4);
         assert!(!b.look_back(100));
         assert_eq!((b.len(), b.line(0).unwrap().0, b.line(10).unwrap().0), (11, 5, 105));
-        assert_eq!((b.hit_from(5, true), b.hit_from(5, false), b.hit_from(105, true), b.hit_from(50, false)), (Some(15), None, None, Some(45)));
+        assert_eq!(
+            (b.hit_from(5, true), b.hit_from(5, false), b.hit_from(105, true), b.hit_from(50, false)),
+            (Some(15), None, None, Some(45))
+        );
         b.show_all(true);
         assert_eq!((b.len(), b.hit_count()), (110, 11));
     }

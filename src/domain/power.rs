@@ -59,7 +59,13 @@ pub fn plan(world: &World, wish: &PowerWish) -> Result<Plan, Refusal> {
         host: world.place.host.clone(),
         notes: Vec::new(),
         risk: if wish.turn == Turn::Start { Risk::Low } else { Risk::Interrupts },
-        steps: vec![Step { title: format!("{verb} {}", guest.id), act: Act::Run { cmd, watch: Watch::Exit }, check, undo: None, always: wish.turn == Turn::Reboot }],
+        steps: vec![Step {
+            title: format!("{verb} {}", guest.id),
+            act: Act::Run { cmd, watch: Watch::Exit },
+            check,
+            undo: None,
+            always: wish.turn == Turn::Reboot,
+        }],
     })
 }
 

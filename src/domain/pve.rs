@@ -41,7 +41,19 @@ pub fn vzdump(id: Vmid, storage: &StorageId, mode: &str) -> Cmd {
     let id = id.to_string();
     Cmd::new(
         "vzdump",
-        [id.as_str(), "--storage", storage.as_str(), "--mode", mode, "--compress", "zstd", "--notes-template", "{{guestname}}", "--remove", "0"],
+        [
+            id.as_str(),
+            "--storage",
+            storage.as_str(),
+            "--mode",
+            mode,
+            "--compress",
+            "zstd",
+            "--notes-template",
+            "{{guestname}}",
+            "--remove",
+            "0",
+        ],
     )
     .unlimited()
 }
@@ -62,9 +74,23 @@ pub struct RestoreOptions {
 /// `pct restore NEW VOLID …`: never `--force`, new hardware addresses, not started with the host.
 pub fn restore(new: Vmid, volid: &str, options: &RestoreOptions) -> Cmd {
     let unprivileged = if options.unprivileged { "1" } else { "0" };
-    let mut args: Vec<String> = ["restore", &new.to_string(), volid, "--storage", options.storage.as_str(), "--unprivileged", unprivileged, "--unique", "1", "--onboot", "0", "--hostname", &options.hostname]
-        .map(str::to_owned)
-        .into();
+    let mut args: Vec<String> = [
+        "restore",
+        &new.to_string(),
+        volid,
+        "--storage",
+        options.storage.as_str(),
+        "--unprivileged",
+        unprivileged,
+        "--unique",
+        "1",
+        "--onboot",
+        "0",
+        "--hostname",
+        &options.hostname,
+    ]
+    .map(str::to_owned)
+    .into();
     for (key, value) in &options.nets {
         args.extend([format!("--{key}"), value.clone()]);
     }
@@ -106,7 +132,10 @@ mod tests {
         );
         let options = RestoreOptions { storage: local, unprivileged: true, hostname: "web-103".into(), nets: vec![] };
         let line = restore("103".parse().unwrap(), "local:backup/x.tar.zst", &options).shown();
-        assert_eq!(line, "pct restore 103 local:backup/x.tar.zst --storage local --unprivileged 1 --unique 1 --onboot 0 --hostname web-103");
+        assert_eq!(
+            line,
+            "pct restore 103 local:backup/x.tar.zst --storage local --unprivileged 1 --unique 1 --onboot 0 --hostname web-103"
+        );
         assert!(!line.contains("--force"));
         assert_eq!(exec(id, ["rm", "-rf", "--no-preserve-root"]).args[2], "--");
         assert_eq!(exec(id, ["a b", "$(x)"]).shown(), "pct exec 101 -- 'a b' '$(x)'");

@@ -50,7 +50,8 @@ pub fn plan(world: &World, wish: &RestoreWish, found: &ArchiveConf) -> Result<Pl
     let (nets, mut notes) = unplug_fixed(&old);
     notes.insert(0, format!("{from} is not touched; the new guest gets new hardware addresses and does not start with the host"));
     notes.extend(old.not_in_backup().into_iter().map(|m| format!("not in it: {m}")));
-    let options = RestoreOptions { storage: storage.clone(), unprivileged: old.unprivileged == Some(true), hostname: hostname.clone(), nets };
+    let options =
+        RestoreOptions { storage: storage.clone(), unprivileged: old.unprivileged == Some(true), hostname: hostname.clone(), nets };
     let mut steps = vec![Step {
         title: format!("restore {to} {hostname} from {}", wish.volid),
         act: Act::Run { cmd: pve::restore(to, &wish.volid, &options), watch: Watch::Restore { vmid: to } },
@@ -66,7 +67,13 @@ pub fn plan(world: &World, wish: &RestoreWish, found: &ArchiveConf) -> Result<Pl
             undo: Some(pve::pct("stop", to)),
             always: false,
         });
-        steps.push(Step { title: format!("wait until {to} answers"), act: Act::Wait { within_s: 90 }, check: Check::Answers { vmid: to }, undo: None, always: false });
+        steps.push(Step {
+            title: format!("wait until {to} answers"),
+            act: Act::Wait { within_s: 90 },
+            check: Check::Answers { vmid: to },
+            undo: None,
+            always: false,
+        });
     }
     Ok(Plan {
         purpose: Purpose::RestoreBeside,
@@ -94,7 +101,8 @@ fn unplug_fixed(old: &Guest) -> (Vec<(String, String)>, Vec<String>) {
     fixed
         .map(|nic| {
             let words: Vec<&str> = nic.raw.split(',').filter(|w| !w.starts_with("hwaddr=") && !w.starts_with("link_down=")).collect();
-            let note = format!("{} has the fixed address {} and comes up unplugged (link_down=1)", nic.key, nic.ip.as_deref().unwrap_or(""));
+            let note =
+                format!("{} has the fixed address {} and comes up unplugged (link_down=1)", nic.key, nic.ip.as_deref().unwrap_or(""));
             ((nic.key.clone(), format!("{},link_down=1", words.join(","))), note)
         })
         .unzip()
@@ -103,7 +111,9 @@ fn unplug_fixed(old: &Guest) -> (Vec<(String, String)>, Vec<String>) {
 fn new_id(world: &World, wish: &RestoreWish) -> Result<Vmid, (String, &'static str)> {
     let guests = world.guests.known.as_ref().map_err(|why| (format!("the guests of this host are unknown: {why}"), "see doctor"))?;
     match wish.to {
-        Some(id) if guests.iter().any(|g| g.id == id) => Err((format!("guest {id} is there already, and restore beside never overwrites"), "choose a free id")),
+        Some(id) if guests.iter().any(|g| g.id == id) => {
+            Err((format!("guest {id} is there already, and restore beside never overwrites"), "choose a free id"))
+        }
         Some(id) => Ok(id),
         None => world.next_id().ok_or(("no free id".into(), "choose one")),
     }
@@ -123,13 +133,19 @@ fn choose(world: &World, wish: &RestoreWish, old: &Guest) -> Result<StorageId, (
             .ok_or_else(|| ("no storage that takes root disks answers".to_owned(), "see status for why"))?,
     };
     if !storage.takes("rootdir") {
-        return Err((format!("storage {} does not take root disks (content {})", storage.id, storage.content.join(",")), "choose another storage"));
+        return Err((
+            format!("storage {} does not take root disks (content {})", storage.id, storage.content.join(",")),
+            "choose another storage",
+        ));
     }
     let space = storage.space.as_ref().map_err(|why| (format!("storage {}: {why}", storage.id), "choose another storage"))?;
     // Thin storages need only what is written; the configured size is the sure side and the one a full disk asks for.
     let need: u64 = old.mounts.iter().filter(|m| !m.bind).filter_map(|m| m.size).sum();
     if space.avail < need {
-        return Err((format!("storage {} has {} free and the disks are {}", storage.id, bytes(space.avail), bytes(need)), "make room or choose another storage"));
+        return Err((
+            format!("storage {} has {} free and the disks are {}", storage.id, bytes(space.avail), bytes(need)),
+            "make room or choose another storage",
+        ));
     }
     Ok(storage.id.clone())
 }
@@ -143,7 +159,16 @@ mod tests {
 
     fn found(conf: &str) -> ArchiveConf {
         let volid = "local:backup/vzdump-lxc-101-2026_08_27-02_00_03.tar.zst";
-        let archive = Archive { volid: volid.into(), storage: "local".parse().unwrap(), vmid: "101".parse().ok(), kind: Some(Kind::Lxc), made: Stamp(0), size: 77, notes: None, protected: false };
+        let archive = Archive {
+            volid: volid.into(),
+            storage: "local".parse().unwrap(),
+            vmid: "101".parse().ok(),
+            kind: Some(Kind::Lxc),
+            made: Stamp(0),
+            size: 77,
+            notes: None,
+            protected: false,
+        };
         ArchiveConf { archive, conf: conf.into() }
     }
 

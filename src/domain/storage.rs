@@ -127,7 +127,16 @@ fn fresh(kind: &str, id: StorageId) -> Storage {
     // Proxmox's default mount place of network kinds.
     let path = matches!(kind, "nfs" | "cifs" | "cephfs").then(|| format!("/mnt/pve/{id}"));
     let must_be_mounted = path.is_some();
-    Storage { id, kind: kind.into(), path, content: Vec::new(), disabled: false, nodes: Vec::new(), must_be_mounted, space: Err("not measured yet".into()) }
+    Storage {
+        id,
+        kind: kind.into(),
+        path,
+        content: Vec::new(),
+        disabled: false,
+        nodes: Vec::new(),
+        must_be_mounted,
+        space: Err("not measured yet".into()),
+    }
 }
 
 fn set(storage: &mut Storage, key: &str, value: &str) {

@@ -54,7 +54,13 @@ impl FromStr for Upid {
         };
         let word = |s: &str| !s.bytes().any(|b| b == b'/' || b.is_ascii_whitespace() || b.is_ascii_control());
         let name = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        if head != "UPID" || !tail.is_empty() || !name(node) || kind.is_empty() || user.is_empty() || ![kind, id, user].iter().all(|s| word(s)) {
+        if head != "UPID"
+            || !tail.is_empty()
+            || !name(node)
+            || kind.is_empty()
+            || user.is_empty()
+            || ![kind, id, user].iter().all(|s| word(s))
+        {
             return Err(bad());
         }
         Ok(Upid {
@@ -170,7 +176,12 @@ mod tests {
         ] {
             assert!(ok.parse::<Upid>().is_ok(), "{ok}");
         }
-        for bad in ["", "UPID:a:1:2:3:t:i:u:", "UPID:pve1:00001139:000469BB:6B0086DD:vz/dump:100:root@pam:", "UPID:pve1:00001139:000469BB:6B0086DD:vzdump:100:root@pam"] {
+        for bad in [
+            "",
+            "UPID:a:1:2:3:t:i:u:",
+            "UPID:pve1:00001139:000469BB:6B0086DD:vz/dump:100:root@pam:",
+            "UPID:pve1:00001139:000469BB:6B0086DD:vzdump:100:root@pam",
+        ] {
             assert!(bad.parse::<Upid>().is_err(), "{bad}");
         }
     }

@@ -107,7 +107,11 @@ impl Output {
         if self.status == 0 && self.cut == 0 {
             return Ok(self.any());
         }
-        let said = if self.cut > 0 { format!("{} bytes of its output were lost", self.cut) } else { last_lines(if self.err.is_empty() { &self.out } else { &self.err }) };
+        let said = if self.cut > 0 {
+            format!("{} bytes of its output were lost", self.cut)
+        } else {
+            last_lines(if self.err.is_empty() { &self.out } else { &self.err })
+        };
         Err(HostError::Failed { what: self.cmd.clone(), status: self.status, said })
     }
 

@@ -18,7 +18,14 @@ pub(super) fn start(dir: &Path, id: JobId) -> Result<(), String> {
         // control-group: should the worker be killed, what it started gets TERM and can tidy up; vzdump then
         // takes its lock and its partial archive away.
         let out = quiet(Command::new("/usr/bin/systemd-run"))
-            .args(["--quiet", "--collect", "--service-type=exec", "--property=KillMode=control-group", "--property=UMask=0077", "--property=StandardInput=null"])
+            .args([
+                "--quiet",
+                "--collect",
+                "--service-type=exec",
+                "--property=KillMode=control-group",
+                "--property=UMask=0077",
+                "--property=StandardInput=null",
+            ])
             .arg(format!("--unit={unit}"))
             .arg(format!("--description=Proximity job {id}"))
             .arg("--")
@@ -27,7 +34,9 @@ pub(super) fn start(dir: &Path, id: JobId) -> Result<(), String> {
             .output();
         match out {
             Ok(out) if out.status.success() => return Ok(()),
-            Ok(out) => tracing::warn!(said = crate::host::last_lines(&out.stderr), "systemd-run refused; the worker is detached without a unit"),
+            Ok(out) => {
+                tracing::warn!(said = crate::host::last_lines(&out.stderr), "systemd-run refused; the worker is detached without a unit")
+            }
             Err(e) => tracing::warn!(%e, "systemd-run could not be run; the worker is detached without a unit"),
         }
     }

@@ -21,7 +21,8 @@ pub(super) async fn all(jobs: &Jobs, host: &dyn Host) -> Result<(), JobError> {
         let Some((state, life)) = judge(host, &job).await else { continue };
         // The worker may have written its end since we read the row: then that holds and ours does not.
         let taken = jobs.store().move_job(job.id, job.state, state, &life)?;
-        if taken && state.is_final()
+        if taken
+            && state.is_final()
             && let (Ok(mut log), Some(outcome)) = (jobs.logs().writer(job.id), &life.outcome)
         {
             log.line(host.clock().0, format!("found out later: {}: {}", state.word(), outcome.what).as_bytes());
@@ -39,7 +40,8 @@ async fn judge(host: &dyn Host, job: &Job) -> Option<(State, Life)> {
     };
     let Some(worker) = &job.life.worker else {
         let late = now.0 - job.created.0 > NEVER_STARTED_MS;
-        let outcome = || Outcome { what: "its worker never started; nothing was done".into(), hint: "start it again".into(), ..Outcome::default() };
+        let outcome =
+            || Outcome { what: "its worker never started; nothing was done".into(), hint: "start it again".into(), ..Outcome::default() };
         return if late { ended(State::Failed, outcome()) } else { None };
     };
     match host.alive(worker).await {
@@ -72,12 +74,24 @@ async fn judge(host: &dyn Host, job: &Job) -> Option<(State, Life)> {
         }
         Became::NotDone(why) => {
             let left = left_by(host, job.order.plan(), &job.life).await;
-            let hint = if left.is_empty() { "nothing was left behind; start it again" } else { "look at what was left behind before you start it again" };
+            let hint = if left.is_empty() {
+                "nothing was left behind; start it again"
+            } else {
+                "look at what was left behind before you start it again"
+            };
             ended(State::Failed, Outcome { what: format!("interrupted: {how}; {why}"), hint: hint.into(), left, ..Outcome::default() })
         }
         Became::Unknown(why) => {
             let left = left_by(host, job.order.plan(), &job.life).await;
-            ended(State::Unknown, Outcome { what: format!("{how}; how it ended is unknown: {why}"), hint: "look at the host before you start it again".into(), left, ..Outcome::default() })
+            ended(
+                State::Unknown,
+                Outcome {
+                    what: format!("{how}; how it ended is unknown: {why}"),
+                    hint: "look at the host before you start it again".into(),
+                    left,
+                    ..Outcome::default()
+                },
+            )
         }
     }
 }

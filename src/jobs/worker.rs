@@ -59,7 +59,8 @@ pub async fn work(dir: &Path, id: JobId, unit: Option<String>) -> Result<State, 
     let jobs = Jobs::of_dir(store, dir.to_owned());
     let stop = CancellationToken::new();
     let ask = stop.clone();
-    let (mut term, mut int) = (signal(SignalKind::terminate()).map_err(|e| e.to_string())?, signal(SignalKind::interrupt()).map_err(|e| e.to_string())?);
+    let (mut term, mut int) =
+        (signal(SignalKind::terminate()).map_err(|e| e.to_string())?, signal(SignalKind::interrupt()).map_err(|e| e.to_string())?);
     // Caught and ignored, should the terminal go away between our start and setsid.
     let _hup = signal(SignalKind::hangup()).map_err(|e| e.to_string())?;
     tokio::spawn(async move {

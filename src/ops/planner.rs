@@ -16,7 +16,11 @@ pub async fn plan(host: &dyn Host, world: &World, wish: &Wish) -> Result<Plan, R
             let archive = restore::archive(world, wish)?;
             let conf = archives::conf_in(host, archive).await.map_err(|e| {
                 let what = format!("restore {}", crate::domain::clean::clean(&wish.volid));
-                Refusal::new(what, format!("the configuration inside could not be read: {e}"), "the archive may be damaged; choose another one")
+                Refusal::new(
+                    what,
+                    format!("the configuration inside could not be read: {e}"),
+                    "the archive may be damaged; choose another one",
+                )
             })?;
             restore::plan(world, wish, &conf)
         }

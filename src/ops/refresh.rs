@@ -137,7 +137,8 @@ fn load(text: &str) -> Option<[f32; 3]> {
 
 /// Busy and total of the first line of `/proc/stat`; guest time is part of user time already (proc(5)).
 fn cpu_ticks(text: &str) -> Option<(u64, u64)> {
-    let numbers: Vec<u64> = text.lines().next()?.strip_prefix("cpu ")?.split_whitespace().take(8).map(|n| n.parse().ok()).collect::<Option<_>>()?;
+    let numbers: Vec<u64> =
+        text.lines().next()?.strip_prefix("cpu ")?.split_whitespace().take(8).map(|n| n.parse().ok()).collect::<Option<_>>()?;
     let total: u64 = numbers.iter().sum();
     Some((total - numbers.get(3)? - numbers.get(4)?, total))
 }
@@ -160,11 +161,16 @@ fn quorum(local: &Answer, members: &Answer, now: Stamp) -> Part<Quorum> {
                 #[serde(default)]
                 nodelist: BTreeMap<String, serde::de::IgnoredAny>,
             }
-            let nodes = bytes_of(members).ok().and_then(|b| serde_json::from_slice::<Members>(b).ok()).map_or(1, |m| m.nodelist.len().max(1) as u32);
+            let nodes = bytes_of(members)
+                .ok()
+                .and_then(|b| serde_json::from_slice::<Members>(b).ok())
+                .map_or(1, |m| m.nodelist.len().max(1) as u32);
             Part::new(Quorum::Quorate { nodes }, now, From::Files)
         }
         Ok(_) => Part::unknown("another kind of answer than asked for", now),
-        Err(HostError::Missing { .. }) => Part::unknown("/etc/pve/local is not there: pve-cluster does not run, or this is no Proxmox host", now),
+        Err(HostError::Missing { .. }) => {
+            Part::unknown("/etc/pve/local is not there: pve-cluster does not run, or this is no Proxmox host", now)
+        }
         Err(e) => Part::unknown(e.to_string(), now),
     }
 }
@@ -240,7 +246,13 @@ impl Files<'_> {
             };
             let here = me == Some(node);
             guest.power = match &running {
-                Ok(ids) if here => if ids.contains(&id) { Power::Running } else { Power::Stopped },
+                Ok(ids) if here => {
+                    if ids.contains(&id) {
+                        Power::Running
+                    } else {
+                        Power::Stopped
+                    }
+                }
                 _ => Power::Unknown,
             };
             if here && guest.power == Power::Running {
@@ -351,7 +363,16 @@ fn parse_pvesh(json: &[u8]) -> Result<Vec<Guest>, serde_json::Error> {
         };
         let runs = |n: Option<u64>| n.filter(|_| power == Power::Running);
         let disk = num("disk").zip(num("maxdisk")).filter(|_| power == Power::Running);
-        Some(Guest { power, name: text("name"), lock: text("lock"), mem: runs(num("mem")), mem_max: num("maxmem"), uptime_s: runs(num("uptime")), disk, ..Guest::bare(id, Kind::Lxc) })
+        Some(Guest {
+            power,
+            name: text("name"),
+            lock: text("lock"),
+            mem: runs(num("mem")),
+            mem_max: num("maxmem"),
+            uptime_s: runs(num("uptime")),
+            disk,
+            ..Guest::bare(id, Kind::Lxc)
+        })
     };
     let mut guests: Vec<Guest> = rows.iter().filter_map(one).collect();
     guests.sort_by_key(|g| g.id);
@@ -379,12 +400,15 @@ fn parse_pct_list(text: &str) -> Vec<Guest> {
 async fn storages(host: &dyn Host, cfg: &Answer, mounts: &Answer, me: Option<&str>, now: Stamp) -> Part<Vec<Storage>> {
     let text = match text_of(cfg) {
         Ok(text) => text,
-        Err(HostError::Missing { .. }) => return Part::unknown("/etc/pve/storage.cfg is not there: pve-cluster does not run, or this is no Proxmox host", now),
+        Err(HostError::Missing { .. }) => {
+            return Part::unknown("/etc/pve/storage.cfg is not there: pve-cluster does not run, or this is no Proxmox host", now);
+        }
         Err(e) => return Part::unknown(e.to_string(), now),
     };
     let (mut storages, odd) = parse_cfg(&text);
     let gaps = odd.into_iter().map(|l| Gap { what: "storage.cfg".into(), why: format!("line not understood: {l}") }).collect();
-    let mounted: Option<BTreeSet<String>> = text_of(mounts).ok().map(|m| m.lines().filter_map(|l| l.split(' ').nth(1)).map(unescape).collect());
+    let mounted: Option<BTreeSet<String>> =
+        text_of(mounts).ok().map(|m| m.lines().filter_map(|l| l.split(' ').nth(1)).map(unescape).collect());
     let mut looks = Vec::new();
     for s in &mut storages {
         let elsewhere = !s.nodes.is_empty() && me.is_some_and(|me| !s.nodes.iter().any(|n| n == me));
@@ -433,7 +457,8 @@ async fn ask_pvesm(host: &dyn Host, storages: &mut [Storage]) {
 }
 
 fn pvesm_row(text: &str, id: &str) -> Result<crate::domain::storage::Space, String> {
-    let row: Vec<&str> = text.lines().map(|l| l.split_whitespace().collect::<Vec<_>>()).find(|w| w.first() == Some(&id)).ok_or("pvesm does not list it")?;
+    let row: Vec<&str> =
+        text.lines().map(|l| l.split_whitespace().collect::<Vec<_>>()).find(|w| w.first() == Some(&id)).ok_or("pvesm does not list it")?;
     let kib = |i: usize| row.get(i).and_then(|w| w.parse::<u64>().ok()).and_then(|n| n.checked_mul(1024));
     match (row.get(2), kib(3), kib(4), kib(5)) {
         (Some(&"active"), Some(total), Some(used), Some(avail)) => Ok(crate::domain::storage::Space { total, used, avail }),

@@ -23,23 +23,11 @@ pub struct Cost {
 
 impl Cost {
     /// The cheapest slot that is made or opened: 64 MiB, three passes.
-    pub const FLOOR: Self = Self {
-        memory_kib: 64 * MIB,
-        passes: 3,
-        lanes: 1,
-    };
+    pub const FLOOR: Self = Self { memory_kib: 64 * MIB, passes: 3, lanes: 1 };
     /// What a new slot gets where the host is fast enough: 256 MiB, three passes.
-    pub const DEFAULT: Self = Self {
-        memory_kib: 256 * MIB,
-        passes: 3,
-        lanes: 1,
-    };
+    pub const DEFAULT: Self = Self { memory_kib: 256 * MIB, passes: 3, lanes: 1 };
     /// The dearest slot that is made or opened: 1 GiB, ten passes, four lanes.
-    pub const CEILING: Self = Self {
-        memory_kib: 1024 * MIB,
-        passes: 10,
-        lanes: 4,
-    };
+    pub const CEILING: Self = Self { memory_kib: 1024 * MIB, passes: 10, lanes: 4 };
 
     /// Accepts a cost for a new slot. `available` is the host's MemAvailable in bytes; a quarter of it may be used.
     pub fn check_new(self, available: u64) -> Result<(), VaultError> {
@@ -55,19 +43,11 @@ impl Cost {
     }
 
     fn check_bounds(self) -> Result<(), VaultError> {
-        if self.memory_kib < Self::FLOOR.memory_kib
-            || self.passes < Self::FLOOR.passes
-            || self.lanes < Self::FLOOR.lanes
-        {
+        if self.memory_kib < Self::FLOOR.memory_kib || self.passes < Self::FLOOR.passes || self.lanes < Self::FLOOR.lanes {
             return Err(VaultError::WeakCost);
         }
-        if self.memory_kib > Self::CEILING.memory_kib
-            || self.passes > Self::CEILING.passes
-            || self.lanes > Self::CEILING.lanes
-        {
-            return Err(VaultError::CostTooHigh {
-                why: "no Proximity makes a slot this dear".to_owned(),
-            });
+        if self.memory_kib > Self::CEILING.memory_kib || self.passes > Self::CEILING.passes || self.lanes > Self::CEILING.lanes {
+            return Err(VaultError::CostTooHigh { why: "no Proximity makes a slot this dear".to_owned() });
         }
         Ok(())
     }
@@ -77,9 +57,7 @@ impl Cost {
             return Ok(());
         }
         let (needs, has) = (self.memory_kib / MIB, available >> 20);
-        Err(VaultError::CostTooHigh {
-            why: format!("it takes {needs} MiB and the host has {has} MiB available"),
-        })
+        Err(VaultError::CostTooHigh { why: format!("it takes {needs} MiB and the host has {has} MiB available") })
     }
 }
 
@@ -102,10 +80,7 @@ fn choose(available: u64, floor_took: Duration) -> Cost {
     let by_memory = u128::from(available / SHARE_AT_CREATE / 1024);
     let most = u128::from(Cost::DEFAULT.memory_kib);
     let memory = u32::try_from(by_time.min(by_memory).min(most)).unwrap_or(step);
-    Cost {
-        memory_kib: (memory / step * step).max(step),
-        ..Cost::DEFAULT
-    }
+    Cost { memory_kib: (memory / step * step).max(step), ..Cost::DEFAULT }
 }
 
 #[cfg(test)]
@@ -126,41 +101,15 @@ mod tests {
 
     #[test]
     fn costs_out_of_bounds_are_refused_both_ways() {
-        let with = |memory_kib, passes, lanes| Cost {
-            memory_kib,
-            passes,
-            lanes,
-        };
-        for weak in [
-            with(65_535, 3, 1),
-            with(65_536, 2, 1),
-            with(65_536, 3, 0),
-            with(0, 0, 0),
-        ] {
-            assert!(matches!(
-                weak.check_new(64 * GIB),
-                Err(VaultError::WeakCost)
-            ));
-            assert!(matches!(
-                weak.check_open(64 * GIB),
-                Err(VaultError::WeakCost)
-            ));
+        let with = |memory_kib, passes, lanes| Cost { memory_kib, passes, lanes };
+        for weak in [with(65_535, 3, 1), with(65_536, 2, 1), with(65_536, 3, 0), with(0, 0, 0)] {
+            assert!(matches!(weak.check_new(64 * GIB), Err(VaultError::WeakCost)));
+            assert!(matches!(weak.check_open(64 * GIB), Err(VaultError::WeakCost)));
         }
         let most = u32::MAX;
-        for dear in [
-            with(most, 3, 1),
-            with(65_536, most, 1),
-            with(65_536, 3, 5),
-            with(most, most, most),
-        ] {
-            assert!(matches!(
-                dear.check_new(u64::MAX),
-                Err(VaultError::CostTooHigh { .. })
-            ));
-            assert!(matches!(
-                dear.check_open(u64::MAX),
-                Err(VaultError::CostTooHigh { .. })
-            ));
+        for dear in [with(most, 3, 1), with(65_536, most, 1), with(65_536, 3, 5), with(most, most, most)] {
+            assert!(matches!(dear.check_new(u64::MAX), Err(VaultError::CostTooHigh { .. })));
+            assert!(matches!(dear.check_open(u64::MAX), Err(VaultError::CostTooHigh { .. })));
         }
     }
 

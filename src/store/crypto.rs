@@ -57,33 +57,15 @@ pub(super) fn random<const N: usize>() -> Result<[u8; N], Refused> {
 }
 
 /// The slow step from a passphrase to a key. `cost` must have been checked: the library sets no bound itself.
-pub(super) fn argon2id(
-    passphrase: &Secret,
-    salt: &[u8; 16],
-    cost: Cost,
-    pepper: &Key,
-    ad: &[u8],
-) -> Result<Key, Refused> {
+pub(super) fn argon2id(passphrase: &Secret, salt: &[u8; 16], cost: Cost, pepper: &Key, ad: &[u8]) -> Result<Key, Refused> {
     let mut out = Key([0; 32]);
     let params = CostParams::new(cost.passes, cost.memory_kib, cost.lanes)?;
-    Argon2::<ID, Sequential>::derive_key(
-        passphrase.expose(),
-        salt,
-        &params,
-        Some(pepper.bytes()),
-        Some(ad),
-        &mut out.0,
-    )?;
+    Argon2::<ID, Sequential>::derive_key(passphrase.expose(), salt, &params, Some(pepper.bytes()), Some(ad), &mut out.0)?;
     Ok(out)
 }
 
 /// A key for one purpose. Different labels or contexts give independent keys.
-pub(super) fn derive(
-    key: &Key,
-    vault_id: &[u8; 16],
-    label: &str,
-    context: &[&[u8]],
-) -> Result<Key, Refused> {
+pub(super) fn derive(key: &Key, vault_id: &[u8; 16], label: &str, context: &[&[u8]]) -> Result<Key, Refused> {
     let mut info = Vec::new();
     push_part(&mut info, label.as_bytes());
     for part in context {
@@ -95,12 +77,7 @@ pub(super) fn derive(
 }
 
 /// Encrypts; the tag is the last [`TAG`] bytes of the result.
-pub(super) fn seal(
-    key: &Key,
-    nonce: &[u8; NONCE],
-    ad: &[u8],
-    plain: &[u8],
-) -> Result<Vec<u8>, Refused> {
+pub(super) fn seal(key: &Key, nonce: &[u8; NONCE], ad: &[u8], plain: &[u8]) -> Result<Vec<u8>, Refused> {
     let mut body = vec![0; plain.len() + TAG];
     let key = SecretKey::try_from(key.bytes())?;
     XChaCha20Poly1305::seal(&key, &Nonce::try_from(nonce)?, plain, Some(ad), &mut body)?;

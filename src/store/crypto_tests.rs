@@ -7,10 +7,7 @@ use super::*;
 
 fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
-    digits
-        .chunks(2)
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
-        .collect()
+    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }
 
 fn run<const N: usize>(from: u8) -> [u8; N] {
@@ -22,25 +19,14 @@ fn argon2id_rfc_9106_5_3() {
     let mut out = [0; 32];
     let cost = CostParams::new(3, 32, 4).unwrap();
     let (secret, ad) = ([3; 8], [4; 12]);
-    Argon2::<ID, Sequential>::derive_key(
-        &[1; 32],
-        &[2; 16],
-        &cost,
-        Some(&secret),
-        Some(&ad),
-        &mut out,
-    )
-    .unwrap();
-    assert_eq!(
-        out[..],
-        hex("0d640df58d78766c08c037a34a8b53c9d01ef0452d75b65eb52520e96b01e659")
-    );
+    Argon2::<ID, Sequential>::derive_key(&[1; 32], &[2; 16], &cost, Some(&secret), Some(&ad), &mut out).unwrap();
+    assert_eq!(out[..], hex("0d640df58d78766c08c037a34a8b53c9d01ef0452d75b65eb52520e96b01e659"));
 }
 
 #[test]
 fn hkdf_sha256_rfc_5869() {
     let long = |from: u8| run::<80>(from).to_vec();
-    let cases: [(Vec<u8>, Vec<u8>, Vec<u8>, &str); 3] = [
+    let cases = [
         (
             vec![0x0b; 22],
             run::<13>(0).to_vec(),
@@ -54,12 +40,7 @@ fn hkdf_sha256_rfc_5869() {
             "b11e398dc80327a1c8e7f78c596a49344f012eda2d4efad8a050cc4c19afa97c59045a99cac7827271cb41c65e590e09\
              da3275600c2f09b8367793a9aca3db71cc30c58179ec3e87c14c01d5c1f3434f1d87",
         ),
-        (
-            vec![0x0b; 22],
-            vec![],
-            vec![],
-            "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8",
-        ),
+        (vec![0x0b; 22], vec![], vec![], "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8"),
     ];
     for (ikm, salt, info, expected) in cases {
         let expected = hex(expected);
@@ -80,19 +61,10 @@ fn xchacha20_poly1305_draft_a_3_1() {
     assert_eq!(body[..16], hex("bd6d179d3e83d43b9576579493c0e939"));
     assert_eq!(body[plain.len()..], hex("c0875924c1c7987947deafd8780acf49"));
     assert_eq!(open(&key, &nonce, &ad, &body).unwrap().expose(), plain);
-    assert!(
-        open(&key, &nonce, &ad[1..], &body).is_none(),
-        "other associated data"
-    );
-    assert!(
-        open(&key, &nonce, b"", &body).is_none(),
-        "no associated data"
-    );
+    assert!(open(&key, &nonce, &ad[1..], &body).is_none(), "other associated data");
+    assert!(open(&key, &nonce, b"", &body).is_none(), "no associated data");
     assert!(open(&key, &run(0x41), &ad, &body).is_none(), "other nonce");
-    assert!(
-        open(&Key::from_bytes(run(0x81)), &nonce, &ad, &body).is_none(),
-        "other key"
-    );
+    assert!(open(&Key::from_bytes(run(0x81)), &nonce, &ad, &body).is_none(), "other key");
     for short in 0..TAG {
         assert!(open(&key, &nonce, &ad, &body[..short]).is_none());
     }
@@ -103,50 +75,27 @@ fn an_empty_value_is_a_value() {
     let key = Key::random().unwrap();
     let body = seal(&key, &[0; NONCE], b"x", b"").unwrap();
     assert_eq!(body.len(), TAG);
-    assert!(
-        open(&key, &[0; NONCE], b"x", &body)
-            .unwrap()
-            .expose()
-            .is_empty()
-    );
+    assert!(open(&key, &[0; NONCE], b"x", &body).unwrap().expose().is_empty());
 }
 
 #[test]
 fn random_inputs_agree_with_a_second_argon2() {
     for round in 0..60u32 {
         let lanes = 1 + round % 4;
-        let cost = Cost {
-            memory_kib: 8 * lanes + round % 9,
-            passes: 1 + round % 5,
-            lanes,
-        };
+        let cost = Cost { memory_kib: 8 * lanes + round % 9, passes: 1 + round % 5, lanes };
         let length = usize::try_from(round).unwrap();
         let passphrase = Secret::new(random::<64>().unwrap()[..length].to_vec());
-        let (salt, pepper, ad) = (
-            random().unwrap(),
-            Key::random().unwrap(),
-            random::<32>().unwrap(),
-        );
+        let (salt, pepper, ad) = (random().unwrap(), Key::random().unwrap(), random::<32>().unwrap());
         let ours = argon2id(&passphrase, &salt, cost, &pepper, &ad[..length.min(32)]).unwrap();
 
         let mut params = argon2::ParamsBuilder::new();
-        params
-            .m_cost(cost.memory_kib)
-            .t_cost(cost.passes)
-            .p_cost(cost.lanes)
-            .output_len(32);
+        params.m_cost(cost.memory_kib).t_cost(cost.passes).p_cost(cost.lanes).output_len(32);
         params.data(argon2::AssociatedData::new(&ad[..length.min(32)]).unwrap());
-        let theirs = argon2::Argon2::new_with_secret(
-            pepper.bytes(),
-            argon2::Algorithm::Argon2id,
-            argon2::Version::V0x13,
-            params.build().unwrap(),
-        )
-        .unwrap();
+        let theirs =
+            argon2::Argon2::new_with_secret(pepper.bytes(), argon2::Algorithm::Argon2id, argon2::Version::V0x13, params.build().unwrap())
+                .unwrap();
         let mut out = [0; 32];
-        theirs
-            .hash_password_into(passphrase.expose(), &salt, &mut out)
-            .unwrap();
+        theirs.hash_password_into(passphrase.expose(), &salt, &mut out).unwrap();
         assert_eq!(ours.bytes(), &out, "round {round}");
     }
 }
@@ -160,15 +109,8 @@ fn random_inputs_agree_with_a_second_cipher() {
         let (ad, plain) = (&ad[..round % 40], &plain[..round]);
         let ours = seal(&key, &nonce, ad, plain).unwrap();
         let theirs = chacha20poly1305::XChaCha20Poly1305::new(key.bytes().into());
-        let payload = Payload {
-            msg: plain,
-            aad: ad,
-        };
-        assert_eq!(
-            ours,
-            theirs.encrypt(&nonce.into(), payload).unwrap(),
-            "round {round}"
-        );
+        let payload = Payload { msg: plain, aad: ad };
+        assert_eq!(ours, theirs.encrypt(&nonce.into(), payload).unwrap(), "round {round}");
     }
 }
 

@@ -96,13 +96,8 @@ impl From<rusqlite::Error> for StoreError {
             E::SqliteFailure(inner, _) => inner.code,
             E::SqlInputError { error: inner, .. } => inner.code,
             // Our tables are STRICT, so a wrong type or text that is not UTF-8 was not written by us.
-            E::FromSqlConversionFailure(..)
-            | E::IntegralValueOutOfRange(..)
-            | E::InvalidColumnType(..)
-            | E::Utf8Error(..) => {
-                return Self::Corrupt {
-                    why: "a column holds a value of the wrong kind".to_owned(),
-                };
+            E::FromSqlConversionFailure(..) | E::IntegralValueOutOfRange(..) | E::InvalidColumnType(..) | E::Utf8Error(..) => {
+                return Self::Corrupt { why: "a column holds a value of the wrong kind".to_owned() };
             }
             _ => return Self::Sql(error),
         };
@@ -110,12 +105,8 @@ impl From<rusqlite::Error> for StoreError {
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Busy,
             ErrorCode::DiskFull => Self::Full,
             ErrorCode::ReadOnly => Self::ReadOnly,
-            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Self::Corrupt {
-                why: error.to_string(),
-            },
-            ErrorCode::SystemIoFailure | ErrorCode::CannotOpen => Self::Disk {
-                why: error.to_string(),
-            },
+            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Self::Corrupt { why: error.to_string() },
+            ErrorCode::SystemIoFailure | ErrorCode::CannotOpen => Self::Disk { why: error.to_string() },
             _ => Self::Sql(error),
         }
     }

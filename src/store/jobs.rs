@@ -26,7 +26,9 @@ impl Store {
     /// Takes a queued job over. False where it is not queued any more: somebody else has it, so nobody starts it twice.
     pub fn claim_job(&self, id: JobId, life: &Life) -> Result<bool, StoreError> {
         let life = json(life)?;
-        self.write_txn(|tx| Ok(tx.execute("UPDATE job SET state = 'running', life = ?2 WHERE id = ?1 AND state = 'queued'", params![id, life])? == 1))
+        self.write_txn(|tx| {
+            Ok(tx.execute("UPDATE job SET state = 'running', life = ?2 WHERE id = ?1 AND state = 'queued'", params![id, life])? == 1)
+        })
     }
 
     /// Writes state and life of a job that is in state `from`; false where it is not.
@@ -50,7 +52,8 @@ impl Store {
 
     /// All jobs that have not ended, oldest first, and the rows that cannot be read.
     pub fn unfinished_jobs(&self) -> Result<(Vec<Job>, Vec<BadRow>), StoreError> {
-        let sql = "SELECT id, state, created_ms, plan, life FROM job WHERE state IN ('queued', 'running', 'unreachable') ORDER BY id LIMIT ?1";
+        let sql =
+            "SELECT id, state, created_ms, plan, life FROM job WHERE state IN ('queued', 'running', 'unreachable') ORDER BY id LIMIT ?1";
         self.rows(sql, 10_000)
     }
 

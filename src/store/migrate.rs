@@ -15,23 +15,15 @@ static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/migrations");
 
 /// The steps this program knows, oldest first; the first one leads to layout 1.
 pub(super) fn steps() -> Vec<&'static str> {
-    let mut files: Vec<_> = FILES
-        .files()
-        .filter(|file| file.path().extension().is_some_and(|end| end == "sql"))
-        .collect();
+    let mut files: Vec<_> = FILES.files().filter(|file| file.path().extension().is_some_and(|end| end == "sql")).collect();
     files.sort_by_key(|file| file.path());
-    files
-        .iter()
-        .filter_map(|file| file.contents_utf8())
-        .collect()
+    files.iter().filter_map(|file| file.contents_utf8()).collect()
 }
 
 /// The layout of an open database, `user_version`. 0 is a database nobody has written to.
 pub(super) fn layout(conn: &Connection) -> Result<u32, StoreError> {
     let found: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    u32::try_from(found).map_err(|_| StoreError::Corrupt {
-        why: format!("layout {found} does not exist"),
-    })
+    u32::try_from(found).map_err(|_| StoreError::Corrupt { why: format!("layout {found} does not exist") })
 }
 
 /// Runs the steps that are missing. A database newer than the last step is refused untouched.
@@ -65,16 +57,8 @@ pub(super) fn keep_copy(conn: &Connection, db: &Path, next: u32) -> Result<(), S
     let temp = place::beside(&kept, ".new");
     place::remove_if_there(&temp)?;
     // SQLite would create it with the umask's mode; into an empty file that is already private it writes as it is.
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&temp)
-        .map_err(|e| place::disk(&e))?;
-    let name = temp.to_str().ok_or_else(|| StoreError::Unreadable {
-        path: temp.clone(),
-        why: "its name is not UTF-8".to_owned(),
-    })?;
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temp).map_err(|e| place::disk(&e))?;
+    let name = temp.to_str().ok_or_else(|| StoreError::Unreadable { path: temp.clone(), why: "its name is not UTF-8".to_owned() })?;
     // VACUUM INTO attaches its target.
     let before = conn.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 1)?;
     let copied = conn.execute("VACUUM INTO ?1", [name]);
@@ -83,9 +67,7 @@ pub(super) fn keep_copy(conn: &Connection, db: &Path, next: u32) -> Result<(), S
         place::remove_if_there(&temp)?;
         return Err(error.into());
     }
-    File::open(&temp)
-        .and_then(|f| f.sync_all())
-        .map_err(|e| place::disk(&e))?;
+    File::open(&temp).and_then(|f| f.sync_all()).map_err(|e| place::disk(&e))?;
     fs::rename(&temp, &kept).map_err(|e| place::disk(&e))?;
     place::sync_parent(&kept)
 }
@@ -97,16 +79,10 @@ mod tests {
 
     #[test]
     fn step_files_are_numbered_without_gaps() {
-        let mut names: Vec<String> = FILES
-            .files()
-            .map(|f| f.path().display().to_string())
-            .collect();
+        let mut names: Vec<String> = FILES.files().map(|f| f.path().display().to_string()).collect();
         names.sort();
         for (index, name) in names.iter().enumerate() {
-            assert!(
-                name.starts_with(&format!("{:04}_", index + 1)),
-                "{name} is out of order"
-            );
+            assert!(name.starts_with(&format!("{:04}_", index + 1)), "{name} is out of order");
         }
         assert_eq!(names.len(), steps().len());
     }
@@ -114,15 +90,10 @@ mod tests {
     #[test]
     fn a_failing_step_leaves_the_layout_before_it() {
         let conn = Connection::open_in_memory().unwrap();
-        let steps = [
-            "CREATE TABLE a (x) ",
-            "CREATE TABLE b (x); CREATE TABLE a (x)",
-        ];
+        let steps = ["CREATE TABLE a (x) ", "CREATE TABLE b (x); CREATE TABLE a (x)"];
         assert!(run(&conn, &steps).is_err());
         assert_eq!(layout(&conn).unwrap(), 1);
-        let tables: i64 = conn
-            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-            .unwrap();
+        let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).unwrap();
         assert_eq!(tables, 1, "half of the second step must not stay");
     }
 
@@ -136,11 +107,7 @@ mod tests {
         run(&conn, &["", "DROP TABLE a"]).unwrap();
         let old = Connection::open(dir.path().join("proximity.db.before-v2")).unwrap();
         assert_eq!(layout(&old).unwrap(), 1);
-        assert_eq!(
-            old.query_row("SELECT x FROM a", [], |r| r.get::<_, i64>(0))
-                .unwrap(),
-            7
-        );
+        assert_eq!(old.query_row("SELECT x FROM a", [], |r| r.get::<_, i64>(0)).unwrap(), 7);
         assert!(!dir.path().join("proximity.db.before-v2.new").exists());
     }
 }

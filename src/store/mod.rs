@@ -32,10 +32,10 @@ mod place;
 mod vault;
 mod words;
 
+pub use crate::domain::secret::Secret;
 pub use cost::{Cost, calibrate};
 pub use error::StoreError;
 pub use passphrase::check as check_passphrase;
-pub use crate::domain::secret::Secret;
 pub use vault::{NewVault, RecordName, Vault, VaultError, Verified, host_key_path};
 pub use words::RecoveryWords;
 
@@ -75,9 +75,7 @@ impl Store {
         let length = place::check_file(&path)?.len();
         if length == 0 {
             // A store is renamed into place when it is complete, so it never was empty.
-            return Err(StoreError::Corrupt {
-                why: "the file is empty".to_owned(),
-            });
+            return Err(StoreError::Corrupt { why: "the file is empty".to_owned() });
         }
         File::open(&path).map_err(|e| place::unreadable(&path, &e))?;
         let journal = place::beside(&path, "-journal");
@@ -85,18 +83,10 @@ impl Store {
             place::check_file(&journal)?;
         }
         match open_to_write(dir, &path) {
-            Ok(conn) => Ok(Self {
-                conn,
-                mode: StoreMode::ReadWrite,
-                path: Some(path),
-            }),
+            Ok(conn) => Ok(Self { conn, mode: StoreMode::ReadWrite, path: Some(path) }),
             Err(error @ (StoreError::Full | StoreError::ReadOnly | StoreError::Disk { .. })) => {
                 let conn = open_to_read(&path)?;
-                Ok(Self {
-                    conn,
-                    mode: StoreMode::ReadOnly(error.to_string()),
-                    path: Some(path),
-                })
+                Ok(Self { conn, mode: StoreMode::ReadOnly(error.to_string()), path: Some(path) })
             }
             Err(error) => Err(error),
         }
@@ -116,20 +106,13 @@ impl Store {
             let temp = place::beside(&path, ".new");
             place::remove_if_there(&temp)?;
             place::remove_if_there(&place::beside(&temp, "-journal"))?;
-            OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&temp)
-                .map_err(|e| place::disk(&e))?;
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temp).map_err(|e| place::disk(&e))?;
             let conn = connect(&temp, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             migrate::run(&conn, &migrate::steps())?;
             conn.close().map_err(|(_, e)| e)?;
             // In TRUNCATE mode an empty journal stays; under the new name it would never be removed.
             place::remove_if_there(&place::beside(&temp, "-journal"))?;
-            File::open(&temp)
-                .and_then(|f| f.sync_all())
-                .map_err(|e| place::disk(&e))?;
+            File::open(&temp).and_then(|f| f.sync_all()).map_err(|e| place::disk(&e))?;
             fs::rename(&temp, &path).map_err(|e| place::disk(&e))?;
             place::sync_parent(&path)?;
         }
@@ -141,11 +124,7 @@ impl Store {
         let conn = Connection::open_in_memory()?;
         prepare(&conn, "memory")?;
         migrate::run(&conn, &migrate::steps())?;
-        Ok(Self {
-            conn,
-            mode: StoreMode::ReadWrite,
-            path: None,
-        })
+        Ok(Self { conn, mode: StoreMode::ReadWrite, path: None })
     }
 
     /// Says whether writes are possible, and if not, why.
@@ -161,10 +140,7 @@ impl Store {
     }
 
     /// Lends the connection for reading. Two statements in one `read` may see two states; use a `write_txn` where they must agree.
-    pub fn read<T>(
-        &self,
-        f: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, StoreError> {
+    pub fn read<T>(&self, f: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
         Ok(f(&self.conn)?)
     }
 
@@ -172,18 +148,12 @@ impl Store {
     ///
     /// When this returns `Ok` the change is on disk. When it returns an error nothing was changed. Other processes wait
     /// up to five seconds, then get `Busy`. It cannot be nested.
-    pub fn write_txn<T>(
-        &self,
-        f: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
+    pub fn write_txn<T>(&self, f: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         self.write_txn_as(f)
     }
 
     /// The same with an error of the caller's own.
-    pub fn write_txn_as<T, E: From<StoreError>>(
-        &self,
-        f: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
-    ) -> Result<T, E> {
+    pub fn write_txn_as<T, E: From<StoreError>>(&self, f: impl FnOnce(&Transaction<'_>) -> Result<T, E>) -> Result<T, E> {
         if self.mode != StoreMode::ReadWrite {
             return Err(StoreError::ReadOnly.into());
         }
@@ -195,26 +165,18 @@ impl Store {
     /// It finds broken structure, not changed values: nine of ten flipped bits pass it. The vault's own tags find those.
     pub fn check(&self) -> Result<(), StoreError> {
         let mut query = self.conn.prepare("PRAGMA quick_check(3)")?;
-        let lines: Vec<String> = query
-            .query_map([], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
+        let lines: Vec<String> = query.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
         if lines == ["ok"] {
             return Ok(());
         }
-        Err(StoreError::Corrupt {
-            why: lines.join("; "),
-        })
+        Err(StoreError::Corrupt { why: lines.join("; ") })
     }
 }
 
 /// The one place where a transaction begins. DEFERRED, SQLite's default, fails with "database is locked" as soon as two
 /// processes read and then write, in spite of the busy timeout.
-fn immediate<T, E: From<StoreError>>(
-    conn: &Connection,
-    f: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
-) -> Result<T, E> {
-    let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)
-        .map_err(StoreError::from)?;
+fn immediate<T, E: From<StoreError>>(conn: &Connection, f: impl FnOnce(&Transaction<'_>) -> Result<T, E>) -> Result<T, E> {
+    let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate).map_err(StoreError::from)?;
     let value = f(&tx)?;
     tx.commit().map_err(StoreError::from)?;
     Ok(value)
@@ -228,11 +190,7 @@ fn open_to_write(dir: &Path, path: &Path) -> Result<Connection, StoreError> {
     if found < known {
         upgrade(&conn, dir, path, &steps).map_err(|error| match error {
             StoreError::Busy | StoreError::Newer { .. } | StoreError::Corrupt { .. } => error,
-            other => StoreError::Older {
-                found,
-                known,
-                why: other.to_string(),
-            },
+            other => StoreError::Older { found, known, why: other.to_string() },
         })?;
     }
     probe(&conn)?;
@@ -241,14 +199,12 @@ fn open_to_write(dir: &Path, path: &Path) -> Result<Connection, StoreError> {
 
 fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     let known = u32::try_from(migrate::steps().len()).unwrap_or(u32::MAX);
-    let opened = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
-        .and_then(|conn| identify(&conn, path, known).map(|found| (conn, found)));
+    let opened = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY).and_then(|conn| identify(&conn, path, known).map(|found| (conn, found)));
     let (conn, found) = opened.map_err(|error| match error {
         // A write was cut off and its undo needs a writable disk. `immutable=1` would skip the undo and show half a write.
         StoreError::Disk { .. } | StoreError::ReadOnly => StoreError::Unreadable {
             path: path.to_owned(),
-            why: "an interrupted write must be undone first, which needs a writable disk"
-                .to_owned(),
+            why: "an interrupted write must be undone first, which needs a writable disk".to_owned(),
         },
         other => other,
     })?;
@@ -280,19 +236,11 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
 /// resolved first and only the file itself is held to it.
 fn real_path(path: &Path) -> Result<PathBuf, StoreError> {
     let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(StoreError::Missing {
-            path: path.to_owned(),
-        });
+        return Err(StoreError::Missing { path: path.to_owned() });
     };
-    let dir = if dir.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        dir
-    };
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
     let dir = fs::canonicalize(dir).map_err(|e| match e.kind() {
-        io::ErrorKind::NotFound => StoreError::Missing {
-            path: dir.to_owned(),
-        },
+        io::ErrorKind::NotFound => StoreError::Missing { path: dir.to_owned() },
         _ => place::unreadable(dir, &e),
     })?;
     Ok(dir.join(name))
@@ -327,9 +275,7 @@ fn prepare(conn: &Connection, journal_mode: &str) -> Result<(), StoreError> {
     )?;
     let took: String = conn.query_row("PRAGMA journal_mode = TRUNCATE", [], |row| row.get(0))?;
     if took != journal_mode {
-        return Err(StoreError::Disk {
-            why: format!("journal mode stays {took}"),
-        });
+        return Err(StoreError::Disk { why: format!("journal mode stays {took}") });
     }
     Ok(())
 }
@@ -338,18 +284,14 @@ fn prepare(conn: &Connection, journal_mode: &str) -> Result<(), StoreError> {
 fn identify(conn: &Connection, path: &Path, known: u32) -> Result<u32, StoreError> {
     let application: i64 = conn.query_row("PRAGMA application_id", [], |row| row.get(0))?;
     if application != APPLICATION_ID {
-        return Err(StoreError::Foreign {
-            path: path.to_owned(),
-        });
+        return Err(StoreError::Foreign { path: path.to_owned() });
     }
     let found = migrate::layout(conn)?;
     if found > known {
         return Err(StoreError::Newer { found, known });
     }
     if found == 0 {
-        return Err(StoreError::Corrupt {
-            why: "layout 0 was never written".to_owned(),
-        });
+        return Err(StoreError::Corrupt { why: "layout 0 was never written".to_owned() });
     }
     check_length(conn, path)?;
     Ok(found)
@@ -363,14 +305,10 @@ fn check_length(conn: &Connection, path: &Path) -> Result<(), StoreError> {
     let mut held = lock.query([])?;
     held.next()?;
     let pages: u32 = conn.query_row("PRAGMA page_count", [], |row| row.get(0))?;
-    let length = fs::metadata(path)
-        .map_err(|e| place::unreadable(path, &e))?
-        .len();
+    let length = fs::metadata(path).map_err(|e| place::unreadable(path, &e))?.len();
     let expected = u64::from(pages) * u64::from(size);
     if length != expected {
-        return Err(StoreError::Corrupt {
-            why: format!("the file has {length} bytes instead of {expected}"),
-        });
+        return Err(StoreError::Corrupt { why: format!("the file has {length} bytes instead of {expected}") });
     }
     Ok(())
 }

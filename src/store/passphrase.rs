@@ -99,10 +99,7 @@ fn objection(passphrase: &Secret, operator: &str) -> Option<&'static str> {
     if text.chars().any(char::is_control) {
         return Some("it holds a control character");
     }
-    let mut words: Vec<&str> = text
-        .split_whitespace()
-        .filter(|w| w.chars().count() > 1)
-        .collect();
+    let mut words: Vec<&str> = text.split_whitespace().filter(|w| w.chars().count() > 1).collect();
     words.sort_unstable();
     words.dedup();
     if text.chars().count() < CHARACTERS && words.len() < WORDS {
@@ -130,12 +127,7 @@ fn objection(passphrase: &Secret, operator: &str) -> Option<&'static str> {
 
 /// Lower case letters and digits only.
 fn plain(text: &str) -> Zeroizing<String> {
-    keep(
-        text,
-        text.chars()
-            .filter(|c| c.is_alphanumeric())
-            .flat_map(char::to_lowercase),
-    )
+    keep(text, text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase))
 }
 
 /// The letters behind the usual replacements. Digits and signs around the whole stand for nothing.
@@ -162,12 +154,7 @@ fn keep(text: &str, chars: impl Iterator<Item = char>) -> Zeroizing<String> {
 
 /// A piece of up to a third of the length, again and again.
 fn repeats(letters: &[char]) -> bool {
-    (1..=letters.len() / 3).any(|piece| {
-        letters
-            .iter()
-            .zip(letters.iter().skip(piece))
-            .all(|(a, b)| a == b)
-    })
+    (1..=letters.len() / 3).any(|piece| letters.iter().zip(letters.iter().skip(piece)).all(|(a, b)| a == b))
 }
 
 /// Two of three neighbours are neighbours in a row too, or equal.
@@ -176,10 +163,7 @@ fn runs_along_a_row(letters: &[char]) -> bool {
     let in_row = letters.windows(2).filter(|pair| {
         let [a, b] = **pair else { return false };
         let (there, back) = (String::from_iter([a, b]), String::from_iter([b, a]));
-        a == b
-            || ROWS
-                .iter()
-                .any(|row| row.contains(&there) || row.contains(&back))
+        a == b || ROWS.iter().any(|row| row.contains(&there) || row.contains(&back))
     });
     in_row.count() * 3 > pairs * 2
 }
@@ -189,24 +173,18 @@ fn is_built_of_weak_words(text: &str, operator: &str) -> bool {
     let own = plain(operator);
     let plain_text = plain(text);
     let only_letters = keep(text, plain_text.chars().filter(|c| c.is_alphabetic()));
-    [plain_text, unmask(text), only_letters]
-        .into_iter()
-        .any(|mut rest| {
-            let mut found = false;
-            let names = WEAK
-                .iter()
-                .copied()
-                .chain([own.as_str()])
-                .filter(|w| w.len() >= 3);
-            let mut names: Vec<&str> = names.collect();
-            names.sort_by_key(|word| std::cmp::Reverse(word.len()));
-            for word in names {
-                found |= rest.contains(word);
-                rest = Zeroizing::new(rest.replace(word, ""));
-            }
-            let left = rest.chars().filter(|c| c.is_alphabetic()).count();
-            found && left < 6
-        })
+    [plain_text, unmask(text), only_letters].into_iter().any(|mut rest| {
+        let mut found = false;
+        let names = WEAK.iter().copied().chain([own.as_str()]).filter(|w| w.len() >= 3);
+        let mut names: Vec<&str> = names.collect();
+        names.sort_by_key(|word| std::cmp::Reverse(word.len()));
+        for word in names {
+            found |= rest.contains(word);
+            rest = Zeroizing::new(rest.replace(word, ""));
+        }
+        let left = rest.chars().filter(|c| c.is_alphabetic()).count();
+        found && left < 6
+    })
 }
 
 #[cfg(test)]
@@ -227,10 +205,7 @@ mod tests {
                 passed.push(text);
             }
         };
-        for word in WEAK
-            .iter()
-            .chain(&["marta", "P@ssw0rd", "Adm1n", "L3tmein", "Pr0xm0x"])
-        {
+        for word in WEAK.iter().chain(&["marta", "P@ssw0rd", "Adm1n", "L3tmein", "Pr0xm0x"]) {
             attempt((*word).to_owned());
             attempt(format!("{word}1234567890"));
             attempt(format!("{word}-{word}-2026!"));

@@ -88,8 +88,7 @@ pub(super) struct DirLock(#[expect(dead_code, reason = "held for its lock")] Fil
 /// Waits for that right. The lock is on the directory itself, so no lock file is left behind by a crash.
 pub(super) fn lock_dir(dir: &Path) -> Result<DirLock, StoreError> {
     let handle = File::open(dir).map_err(|e| unreadable(dir, &e))?;
-    rustix::fs::flock(&handle, FlockOperation::LockExclusive)
-        .map_err(|e| unreadable(dir, &e.into()))?;
+    rustix::fs::flock(&handle, FlockOperation::LockExclusive).map_err(|e| unreadable(dir, &e.into()))?;
     Ok(DirLock(handle))
 }
 
@@ -98,14 +97,8 @@ pub(super) fn sync_parent(path: &Path) -> Result<(), StoreError> {
     let Some(parent) = path.parent() else {
         return Ok(());
     };
-    let parent = if parent.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        parent
-    };
-    File::open(parent)
-        .and_then(|handle| handle.sync_all())
-        .map_err(|e| disk(&e))
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    File::open(parent).and_then(|handle| handle.sync_all()).map_err(|e| disk(&e))
 }
 
 /// Removes a left-over file; one that is not there is fine.
@@ -128,31 +121,21 @@ pub(super) fn disk(error: &io::Error) -> StoreError {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full,
         io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly,
-        _ => StoreError::Disk {
-            why: error.to_string(),
-        },
+        _ => StoreError::Disk { why: error.to_string() },
     }
 }
 
 pub(super) fn unreadable(path: &Path, error: &io::Error) -> StoreError {
-    StoreError::Unreadable {
-        path: path.to_owned(),
-        why: error.to_string(),
-    }
+    StoreError::Unreadable { path: path.to_owned(), why: error.to_string() }
 }
 
 pub(super) fn unsafe_place(path: &Path, why: &str) -> StoreError {
-    StoreError::UnsafePlace {
-        path: path.to_owned(),
-        why: why.to_owned(),
-    }
+    StoreError::UnsafePlace { path: path.to_owned(), why: why.to_owned() }
 }
 
 fn look(path: &Path) -> Result<Metadata, StoreError> {
     fs::symlink_metadata(path).map_err(|e| match e.kind() {
-        io::ErrorKind::NotFound => StoreError::Missing {
-            path: path.to_owned(),
-        },
+        io::ErrorKind::NotFound => StoreError::Missing { path: path.to_owned() },
         _ => unreadable(path, &e),
     })
 }

@@ -35,8 +35,7 @@ impl RecoveryWords {
     pub fn expose(&self) -> [&'static str; COUNT] {
         let list = Language::English.word_list();
         // An index has eleven bits and the list 2048 words, so none is out of range.
-        self.0
-            .map(|index| list.get(usize::from(index)).copied().unwrap_or_default())
+        self.0.map(|index| list.get(usize::from(index)).copied().unwrap_or_default())
     }
 
     /// Whether `typed` is word `number` (1 to 24), for the proof that they were written down.
@@ -59,9 +58,7 @@ impl RecoveryWords {
         let mut key = Zeroizing::new([0u8; 32]);
         key.copy_from_slice(&bits[..32]);
         if crypto::sha256(&*key)?[0] != bits[32] {
-            return Err(VaultError::WrongWords {
-                why: "the words do not fit together; one is wrong or out of order".to_owned(),
-            });
+            return Err(VaultError::WrongWords { why: "the words do not fit together; one is wrong or out of order".to_owned() });
         }
         Ok(Key::from_bytes(*key))
     }
@@ -72,20 +69,15 @@ impl RecoveryWords {
 /// `WrongWords` names the place of a word that is not in the list, never the word itself.
 pub(super) fn read(typed: &Secret) -> Result<Key, VaultError> {
     let wrong = |why: String| VaultError::WrongWords { why };
-    let text = typed
-        .expose_text()
-        .ok_or_else(|| wrong("that is not text".to_owned()))?;
+    let text = typed.expose_text().ok_or_else(|| wrong("that is not text".to_owned()))?;
     let count = text.split_whitespace().count();
     if count != COUNT {
-        return Err(wrong(format!(
-            "there are {count} words, {COUNT} are needed"
-        )));
+        return Err(wrong(format!("there are {count} words, {COUNT} are needed")));
     }
     let mut words = RecoveryWords([0; COUNT]);
     for (at, word) in text.split_whitespace().enumerate() {
         let word = Zeroizing::new(word.to_lowercase());
-        words.0[at] =
-            find(&word).ok_or_else(|| wrong(format!("word {} is not in the list", at + 1)))?;
+        words.0[at] = find(&word).ok_or_else(|| wrong(format!("word {} is not in the list", at + 1)))?;
     }
     words.key()
 }
@@ -93,9 +85,7 @@ pub(super) fn read(typed: &Secret) -> Result<Key, VaultError> {
 /// The first four letters of each word in the list are unique.
 fn find(word: &str) -> Option<u16> {
     let list = Language::English.word_list();
-    let at = list
-        .iter()
-        .position(|known| *known == word || (word.len() >= 4 && known.starts_with(word)))?;
+    let at = list.iter().position(|known| *known == word || (word.len() >= 4 && known.starts_with(word)))?;
     u16::try_from(at).ok()
 }
 
@@ -118,9 +108,7 @@ mod tests {
 
     #[test]
     fn the_published_vector_of_all_zeros() {
-        let words = RecoveryWords::of(&Key::from_bytes([0; 32]))
-            .unwrap()
-            .expose();
+        let words = RecoveryWords::of(&Key::from_bytes([0; 32])).unwrap().expose();
         assert_eq!(words[..23], ["abandon"; 23]);
         assert_eq!(words[23], "art");
     }
@@ -128,11 +116,7 @@ mod tests {
     #[test]
     fn four_letters_are_enough_and_mistakes_are_named_by_place_only() {
         let words = RecoveryWords::of(&Key::from_bytes([7; 32])).unwrap();
-        let short: Vec<&str> = words
-            .expose()
-            .iter()
-            .map(|w| &w[..w.len().min(4)])
-            .collect();
+        let short: Vec<&str> = words.expose().iter().map(|w| &w[..w.len().min(4)]).collect();
         assert!(read(&Secret::from_text(short.join("\n"))).is_ok());
         assert!(words.is_word(24, words.expose()[23]));
         assert!(!words.is_word(0, "art") && !words.is_word(25, "art"));
@@ -143,14 +127,8 @@ mod tests {
             panic!("a word that is not in the list was accepted");
         };
         assert_eq!(why, "word 5 is not in the list");
-        assert!(
-            read(&Secret::from_text("abandon ".repeat(24))).is_err(),
-            "checksum"
-        );
-        assert!(
-            read(&Secret::from_text("abandon ".repeat(23))).is_err(),
-            "count"
-        );
+        assert!(read(&Secret::from_text("abandon ".repeat(24))).is_err(), "checksum");
+        assert!(read(&Secret::from_text("abandon ".repeat(23))).is_err(), "count");
         assert!(read(&Secret::new(vec![0xff; 9])).is_err());
     }
 }

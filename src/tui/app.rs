@@ -464,7 +464,14 @@ impl App {
 }
 
 /// What is on top, with only the fields borrowed that it may be.
-fn top_mut<'a>(lock: &'a mut Option<Unlock>, stack: &'a mut [Box<dyn Pane>], here: Action, overview: &'a mut Overview, logs: &'a mut Logs, backups: &'a mut Backups) -> &'a mut dyn Pane {
+fn top_mut<'a>(
+    lock: &'a mut Option<Unlock>,
+    stack: &'a mut [Box<dyn Pane>],
+    here: Action,
+    overview: &'a mut Overview,
+    logs: &'a mut Logs,
+    backups: &'a mut Backups,
+) -> &'a mut dyn Pane {
     match (lock, stack.last_mut()) {
         (Some(lock), _) => lock,
         (None, Some(dialog)) => dialog.as_mut(),
@@ -484,7 +491,6 @@ impl Drop for App {
     }
 }
 
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -496,7 +502,15 @@ mod tests {
     use crate::domain::world::{From, News, Part};
 
     fn plan() -> Plan {
-        Plan { purpose: Purpose::Power, title: "t".into(), guest: "101".parse().unwrap(), host: "local".into(), notes: vec![], risk: Risk::Low, steps: vec![] }
+        Plan {
+            purpose: Purpose::Power,
+            title: "t".into(),
+            guest: "101".parse().unwrap(),
+            host: "local".into(),
+            notes: vec![],
+            risk: Risk::Low,
+            steps: vec![],
+        }
     }
 
     /// Apps on whose top something of this context lies: one for each kind of dialog that has it.
@@ -504,8 +518,23 @@ mod tests {
         let start = || {
             let mut app = App::new(Place { host: "local".into(), demo: false });
             let at = Stamp(1);
-            let job = Job { id: 1, state: State::Running, created: at, order: Approved::new(plan(), "ada", None).unwrap(), life: Life::default() };
-            let archive = Archive { volid: "local:backup/x".into(), storage: "local".parse().unwrap(), vmid: "101".parse().ok(), kind: Some(Kind::Lxc), made: at, size: 1, notes: None, protected: false };
+            let job = Job {
+                id: 1,
+                state: State::Running,
+                created: at,
+                order: Approved::new(plan(), "ada", None).unwrap(),
+                life: Life::default(),
+            };
+            let archive = Archive {
+                volid: "local:backup/x".into(),
+                storage: "local".parse().unwrap(),
+                vmid: "101".parse().ok(),
+                kind: Some(Kind::Lxc),
+                made: at,
+                size: 1,
+                notes: None,
+                protected: false,
+            };
             app.learn(Fact::News(Box::new(News {
                 guests: Some(Part::new(vec![Guest::bare("101".parse().unwrap(), Kind::Lxc)], at, From::Files)),
                 archives: Some(Part::new(vec![archive], at, From::Files)),

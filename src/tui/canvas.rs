@@ -37,7 +37,12 @@ impl<'a> Canvas<'a> {
     /// A part of this part.
     pub fn sub(&mut self, x: u16, y: u16, width: u16, height: u16) -> Canvas<'_> {
         let (x, y) = (x.min(self.area.width), y.min(self.area.height));
-        let area = Rect { x: self.area.x + x, y: self.area.y + y, width: width.min(self.area.width - x), height: height.min(self.area.height - y) };
+        let area = Rect {
+            x: self.area.x + x,
+            y: self.area.y + y,
+            width: width.min(self.area.width - x),
+            height: height.min(self.area.height - y),
+        };
         Canvas { buf: self.buf, area, theme: self.theme, cursor: self.cursor }
     }
 
@@ -55,7 +60,8 @@ impl<'a> Canvas<'a> {
         // A hostile name may be a megabyte; what lies far behind the room is not even looked at.
         let text = harmless(bounded(text, room), self.theme);
         let (end, _) = words::fits(&text, room);
-        let (head, more) = if end < text.len() { (&text[..words::fits(&text, room.saturating_sub(1)).0], true) } else { (&text[..], false) };
+        let (head, more) =
+            if end < text.len() { (&text[..words::fits(&text, room.saturating_sub(1)).0], true) } else { (&text[..], false) };
         let style = self.theme.style(tone);
         let (left, top) = (self.area.x + x, self.area.y + y);
         let (mut at, _) = self.buf.set_stringn(left, top, head, room.into(), style);

@@ -124,9 +124,12 @@ fn link(known: &Known) -> Option<&'static str> {
 pub fn bar(on: &mut Canvas<'_>, here: Action, known: &Known) {
     let narrow = on.width() < 50;
     let mut x = 1;
-    for (action, key, word) in [(Action::ShowOverview, "1", "Overview"), (Action::ShowLogs, "4", "Logs"), (Action::ShowBackups, "6", "Backups")] {
+    for (action, key, word) in
+        [(Action::ShowOverview, "1", "Overview"), (Action::ShowLogs, "4", "Logs"), (Action::ShowBackups, "6", "Backups")]
+    {
         let text = format!(" {key} {word} ");
-        x += on.put(x, 0, on.width().saturating_sub(x), &text, if action == here { Tone::Chosen } else { Tone::Plain }) + u16::from(!narrow);
+        x +=
+            on.put(x, 0, on.width().saturating_sub(x), &text, if action == here { Tone::Chosen } else { Tone::Plain }) + u16::from(!narrow);
     }
     let end = on.width().saturating_sub(1);
     let room = end.saturating_sub(x + 1);
@@ -226,7 +229,8 @@ pub fn footer(on: &mut Canvas<'_>, pane: &dyn Pane, known: &Known) {
     let end = on.width();
     let typing = pane.is_typing();
     let words_of = |b: &'static action::Binding| b.keys.iter().find(|k| !typing || !k.is_letter()).map(|k| (k.name(), b.word));
-    let shown = action::here(context).filter(|b| !b.word.is_empty() && pane.can(b.action, known)).filter_map(|b| Some((b.action, words_of(b)?)));
+    let shown =
+        action::here(context).filter(|b| !b.word.is_empty() && pane.can(b.action, known)).filter_map(|b| Some((b.action, words_of(b)?)));
     // Help and commands are always there; the rest fills what is left.
     let (fixed, rest): (Vec<_>, Vec<_>) = shown.partition(|(a, _)| matches!(a, Action::Help | Action::Palette));
     let size = |(key, word): &(String, &str)| words::width(key) + 1 + words::width(word) + 2;

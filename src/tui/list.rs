@@ -127,7 +127,9 @@ mod tests {
     #[test]
     fn moving_stays_inside() {
         let mut l = List::default();
-        for (action, at) in [(Action::Up, 0), (Action::PageDown, 4), (Action::Bottom, 9), (Action::Down, 9), (Action::HalfUp, 7), (Action::Top, 0)] {
+        for (action, at) in
+            [(Action::Up, 0), (Action::PageDown, 4), (Action::Bottom, 9), (Action::Down, 9), (Action::HalfUp, 7), (Action::Top, 0)]
+        {
             l.act(action, 10, 4);
             assert_eq!(l.at, at);
         }

@@ -34,7 +34,9 @@ impl Known {
     pub fn operator(&self) -> Result<&str, (String, String)> {
         match &self.gate {
             Some(Gate::Open(name)) => Ok(name),
-            Some(Gate::NoStore(hint)) => Err(("there is no store yet, so nothing can be written down before it is done".into(), hint.clone())),
+            Some(Gate::NoStore(hint)) => {
+                Err(("there is no store yet, so nothing can be written down before it is done".into(), hint.clone()))
+            }
             Some(Gate::Broken { what, hint }) => Err((what.clone(), hint.clone())),
             Some(Gate::Locked(_)) => Err(("the store is locked".into(), "unlock it first".into())),
             None => Err(("the store has not been asked yet".into(), "wait a moment".into())),

@@ -22,7 +22,14 @@ impl Line {
         let pty = native_pty_system().openpty(PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 }).unwrap();
         let mut ssh = CommandBuilder::new("nsenter");
         ssh.args([&format!("--net=/run/netns/{}", env["LAB_NETNS"]), "--", "ssh", "-tt", "-i", &env["LAB_KEY"]]);
-        ssh.args(["-o", &format!("UserKnownHostsFile={}", env["LAB_KNOWN_HOSTS"]), "-o", "LogLevel=ERROR", &format!("root@{}", env["LAB_HOST"]), command]);
+        ssh.args([
+            "-o",
+            &format!("UserKnownHostsFile={}", env["LAB_KNOWN_HOSTS"]),
+            "-o",
+            "LogLevel=ERROR",
+            &format!("root@{}", env["LAB_HOST"]),
+            command,
+        ]);
         ssh.env("TERM", "xterm-256color");
         let child = pty.slave.spawn_command(ssh).unwrap();
         drop(pty.slave);

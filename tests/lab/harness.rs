@@ -163,8 +163,18 @@ impl Lab {
         let id = vmid.to_string();
         let host = format!("t{vmid}");
         self.node(&[
-            "pct", "create", &id, "local:vztmpl/alpine-lab-default_amd64.tar.zst", "--hostname", &host, "--memory", "128",
-            "--rootfs", "local-lvm:1", "--unprivileged", "1",
+            "pct",
+            "create",
+            &id,
+            "local:vztmpl/alpine-lab-default_amd64.tar.zst",
+            "--hostname",
+            &host,
+            "--memory",
+            "128",
+            "--rootfs",
+            "local-lvm:1",
+            "--unprivileged",
+            "1",
         ]);
         self.node(&["pct", "start", &id]);
     }

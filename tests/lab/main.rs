@@ -251,7 +251,9 @@ fn a_backup_whose_caller_is_gone_ends_orderly() {
     let _ = child.wait();
     assert_eq!(lab.sh(&format!("ps -o comm= -p {pid}")), "vzdump", "the worker goes on until it has something to say");
     wait_for("the worker to notice", 20, || !lab.sh("cat /etc/pve/lxc/341.conf").contains("lock"));
-    wait_for("the end of the worker", 10, || !Path::new(&format!("/proc/{pid}")).exists() || lab.exec("pve1", &["kill", "-0", &pid.to_string()]).rc != 0);
+    wait_for("the end of the worker", 10, || {
+        !Path::new(&format!("/proc/{pid}")).exists() || lab.exec("pve1", &["kill", "-0", &pid.to_string()]).rc != 0
+    });
     assert_eq!(lab.sh(&format!("ls {DUMP} | grep -E '(dat|tmp|zst)$' || true")), "");
     assert_eq!(task_status(&lab, &upid)["exitstatus"], "unexpected status");
 }

@@ -177,8 +177,22 @@ fn backs_up(lab: &Lab, vmid: u32) {
 fn story_a_backup_is_restored_beside_its_original() {
     let lab = story_lab!(quiet_node());
     lab.node(&[
-        "pct", "create", "401", "local:vztmpl/alpine-lab-default_amd64.tar.zst", "--hostname", "shop", "--memory", "128",
-        "--rootfs", "local-lvm:1", "--unprivileged", "1", "--onboot", "1", "--net0", "name=eth0,bridge=proximity-lan,ip=manual",
+        "pct",
+        "create",
+        "401",
+        "local:vztmpl/alpine-lab-default_amd64.tar.zst",
+        "--hostname",
+        "shop",
+        "--memory",
+        "128",
+        "--rootfs",
+        "local-lvm:1",
+        "--unprivileged",
+        "1",
+        "--onboot",
+        "1",
+        "--net0",
+        "name=eth0,bridge=proximity-lan,ip=manual",
     ]);
     lab.node(&["pct", "start", "401"]);
     lab.guest(401, "mkdir /srv/x && dd if=/dev/urandom of=/srv/x/rnd bs=1M count=5 2>/dev/null && ln -s rnd /srv/x/link && chown 1000:33 /srv/x/rnd && chmod 640 /srv/x/rnd && sync");
@@ -226,7 +240,8 @@ fn story_a_killed_worker_is_found_out_and_what_it_left_is_named() {
     assert!(told["ended"].is_string());
     has(&expect(lab, 0, &["job", "log", &id]).out, "found out later: failed: interrupted");
     let left = lines(&told["outcome"]["left"]);
-    let on_node = [(conf(lab, 411).contains("lock: backup"), "locked (backup)"), (conf(lab, 411).contains("[vzdump]"), "snapshot 'vzdump'")];
+    let on_node =
+        [(conf(lab, 411).contains("lock: backup"), "locked (backup)"), (conf(lab, 411).contains("[vzdump]"), "snapshot 'vzdump'")];
     for (there, named) in on_node {
         assert_eq!(left.contains(named), there, "{named}: {left}");
     }
@@ -320,7 +335,11 @@ fn story_a_storage_that_fills_up_fails_the_job_and_frees_the_guest() {
     leave("other", 90_000_000);
     let plan = expect(lab, 0, &["backup", "run", "441", "--dry-run"]);
     has(&plan.out, "vzdump 441");
-    assert_eq!(lab.sh("ls /var/log/pve/tasks/index 2>/dev/null && grep -c vzdump: /var/log/pve/tasks/index || true"), lab.sh("ls /var/log/pve/tasks/index 2>/dev/null && echo 0 || true"), "a dry run runs nothing");
+    assert_eq!(
+        lab.sh("ls /var/log/pve/tasks/index 2>/dev/null && grep -c vzdump: /var/log/pve/tasks/index || true"),
+        lab.sh("ls /var/log/pve/tasks/index 2>/dev/null && echo 0 || true"),
+        "a dry run runs nothing"
+    );
     slow(lab);
     let id = expect(lab, 0, &["backup", "run", "441", "--no-wait"]).out.trim().to_owned();
     growing(lab, 441);
@@ -345,7 +364,8 @@ fn story_what_is_refused_starts_nothing() {
     lab.create(461);
     lab.create(462);
     lab.sh("sed -i '1i lock: backup' /etc/pve/lxc/462.conf");
-    let (init, tasks) = (init_pid(lab, 461), "cat /var/log/pve/tasks/index /var/log/pve/tasks/active 2>/dev/null | grep -cE ':46[12]:|:777:' || true");
+    let (init, tasks) =
+        (init_pid(lab, 461), "cat /var/log/pve/tasks/index /var/log/pve/tasks/active 2>/dev/null | grep -cE ':46[12]:|:777:' || true");
     let before = lab.sh(tasks);
     has(&expect(lab, 6, &["backup", "run", "462"]).err, "462 t462 is locked (backup)");
     has(&expect(lab, 6, &["guest", "stop", "462", "--yes"]).err, "is locked");
@@ -378,7 +398,8 @@ fn story_what_is_refused_starts_nothing() {
 fn story_the_vault_opens_with_the_right_passphrase_only() {
     let lab = story_lab!(quiet_node());
     has(&lab.sh("proximity vault status --passphrase-fd 3 3</root/pw"), "opened by ada");
-    let wrong = lab.exec("pve1", &["bash", "-c", "echo 'orbit lantern mosaic velvet quarry eight' | proximity vault status --passphrase-fd 0"]);
+    let wrong =
+        lab.exec("pve1", &["bash", "-c", "echo 'orbit lantern mosaic velvet quarry eight' | proximity vault status --passphrase-fd 0"]);
     assert_eq!(wrong.rc, 4, "{wrong:?}");
     has(&wrong.err, "passphrase is wrong");
     expect(lab, 3, &["--state", "/nowhere", "vault", "status"]);
@@ -438,7 +459,10 @@ fn story_without_pct_the_guests_are_still_told() {
     let row = doctor.out.lines().find(|l| l.split_whitespace().nth(1) == Some("pct")).unwrap();
     assert!(row.starts_with("FAIL") && row.contains("is not there"), "{row}");
     let list = json(lab, &["guest", "list"]);
-    assert_eq!((list["from"].as_str(), list["items"][0]["name"].as_str(), list["items"][0]["power"].as_str()), (Some("files"), Some("t481"), Some("running")));
+    assert_eq!(
+        (list["from"].as_str(), list["items"][0]["name"].as_str(), list["items"][0]["power"].as_str()),
+        (Some("files"), Some("t481"), Some("running"))
+    );
     has(&expect(lab, 0, &["status"]).out, "guests: 1 running");
     let init = init_pid(lab, 481);
     let stop = expect(lab, 1, &["guest", "stop", "481", "--yes"]);
@@ -471,13 +495,26 @@ fn story_names_from_outside_cannot_steer_the_terminal() {
     let lab = story_lab!(quiet_node());
     lab.sh(r"printf 'arch: amd64\nhostname: a\033]0;x\007\377z\nmemory: 16\nostype: alpine\nrootfs: local-lvm:490/vm-490-disk-0.raw,size=1G\ntags: b\033[2J\nd\303(\033[31m odd\n' >/etc/pve/lxc/490.conf");
     lab.sh(r"printf 'arch: amd64\nmemory: 16\nostype: alpine\nrootfs: local-lvm:491/vm-491-disk-0.raw,size=1G\n' >/etc/pve/lxc/491.conf");
-    for words in [&["guest", "list"][..], &["-o", "plain", "guest", "list"], &["-o", "json", "guest", "list"], &["guest", "show", "490"], &["status"], &["-o", "json", "status"], &["--dry-run", "guest", "start", "490"], &["doctor"]] {
+    for words in [
+        &["guest", "list"][..],
+        &["-o", "plain", "guest", "list"],
+        &["-o", "json", "guest", "list"],
+        &["guest", "show", "490"],
+        &["status"],
+        &["-o", "json", "status"],
+        &["--dry-run", "guest", "start", "490"],
+        &["doctor"],
+    ] {
         let mut argv = vec!["proximity"];
         argv.extend(words);
         let out = lab.command("pve1", &argv).output().unwrap();
         for bytes in [&out.stdout, &out.stderr] {
             assert!(std::str::from_utf8(bytes).is_ok(), "{words:?} is not UTF-8");
-            assert!(!bytes.iter().any(|b| *b < 0x20 && *b != b'\n' && *b != b'\t' || *b == 0x7f), "{words:?}: {:?}", String::from_utf8_lossy(bytes));
+            assert!(
+                !bytes.iter().any(|b| *b < 0x20 && *b != b'\n' && *b != b'\t' || *b == 0x7f),
+                "{words:?}: {:?}",
+                String::from_utf8_lossy(bytes)
+            );
         }
     }
     let list = expect(lab, 0, &["guest", "list"]).out;
@@ -495,7 +532,9 @@ fn story_two_backups_at_once_wait_for_each_other() {
     let first = expect(lab, 0, &["backup", "run", "493", "--no-wait"]).out.trim().to_owned();
     held(lab, 493);
     let second = expect(lab, 0, &["backup", "run", "494", "--no-wait"]).out.trim().to_owned();
-    wait_for("the second to wait", 30, || job(lab, &second)["progress"]["phase"].as_str().unwrap().contains("another vzdump holds the node's lock"));
+    wait_for("the second to wait", 30, || {
+        job(lab, &second)["progress"]["phase"].as_str().unwrap().contains("another vzdump holds the node's lock")
+    });
     assert_eq!(job(lab, &first)["state"], "running");
     assert_eq!(lab.sh(&format!("ls {DUMP} | grep -c 'lxc-494' || true")), "0", "the second writes nothing yet");
     assert!(!conf(lab, 494).contains("lock"));

@@ -36,16 +36,33 @@ fn guest(id: u32, conf: &str, power: Power) -> Guest {
 }
 
 fn guests() -> Vec<Guest> {
-    let net = |ip: &str| format!("net0: name=eth0,bridge=proximity-lan,ip={ip},hwaddr=bc:24:11:00:00:01\nmemory: 1024\nostype: debian\nunprivileged: 1\n");
+    let net = |ip: &str| {
+        format!("net0: name=eth0,bridge=proximity-lan,ip={ip},hwaddr=bc:24:11:00:00:01\nmemory: 1024\nostype: debian\nunprivileged: 1\n")
+    };
     let mut unread = Guest::bare(110.try_into().unwrap(), Kind::Lxc);
     unread.node = Some("pve1".into());
     let mut vm = Guest::bare(200.try_into().unwrap(), Kind::Qemu);
     (vm.name, vm.power, vm.conf_read, vm.mem_max) = (Some("windows".into()), Power::Stopped, true, Some(8 << 30));
     vec![
-        guest(101, &format!("hostname: web\nrootfs: local-lvm:vm-101-disk-0,size=4G\nmp0: /data,mp=/srv\nonboot: 1\ntags: prod;www\n{}", net("dhcp")), Power::Running),
-        guest(103, &format!("hostname: db\nlock: backup\nrootfs: local-lvm:vm-103-disk-0,size=8G\n{}", net("10.20.0.103/24")), Power::Running),
+        guest(
+            101,
+            &format!(
+                "hostname: web\nrootfs: local-lvm:vm-101-disk-0,size=4G\nmp0: /data,mp=/srv\nonboot: 1\ntags: prod;www\n{}",
+                net("dhcp")
+            ),
+            Power::Running,
+        ),
+        guest(
+            103,
+            &format!("hostname: db\nlock: backup\nrootfs: local-lvm:vm-103-disk-0,size=8G\n{}", net("10.20.0.103/24")),
+            Power::Running,
+        ),
         guest(105, &format!("hostname: nextcloud\nrootfs: local-lvm:vm-105-disk-0,size=32G\n{}", net("10.20.0.104/24")), Power::Running),
-        guest(106, &format!("hostname: gitea\nrootfs: local-lvm:vm-106-disk-0,size=8G\nonboot: 1\n{}", net("10.20.0.106/24")), Power::Stopped),
+        guest(
+            106,
+            &format!("hostname: gitea\nrootfs: local-lvm:vm-106-disk-0,size=8G\nonboot: 1\n{}", net("10.20.0.106/24")),
+            Power::Stopped,
+        ),
         guest(109, &format!("hostname: wiki\nrootfs: local-lvm:vm-109-disk-0,size=8G\n{}", net("dhcp")), Power::Running),
         unread,
         vm,
@@ -54,9 +71,13 @@ fn guests() -> Vec<Guest> {
 }
 
 fn storages() -> Vec<Storage> {
-    let (mut all, _) = parse_cfg("dir: local\n\tpath /var/lib/vz\n\tcontent backup,vztmpl\nlvmthin: local-lvm\n\tcontent rootdir,images\nnfs: nas\n\tserver x\n\tcontent backup\ndir: old\n\tpath /o\n\tcontent backup\n\tdisable\n");
+    let (mut all, _) = parse_cfg(
+        "dir: local\n\tpath /var/lib/vz\n\tcontent backup,vztmpl\nlvmthin: local-lvm\n\tcontent rootdir,images\nnfs: nas\n\tserver x\n\tcontent backup\ndir: old\n\tpath /o\n\tcontent backup\n\tdisable\n",
+    );
     let space = |total: u64, used: u64| Ok(Space { total: total << 30, used: used << 30, avail: (total - used) << 30 });
-    for (s, space) in all.iter_mut().zip([space(94, 86), space(400, 120), Err("/mnt/pve/nas is not mounted".into()), Err("not measured yet".into())]) {
+    for (s, space) in
+        all.iter_mut().zip([space(94, 86), space(400, 120), Err("/mnt/pve/nas is not mounted".into()), Err("not measured yet".into())])
+    {
         s.space = space;
     }
     all
@@ -174,15 +195,43 @@ pub fn plan(risk: Risk) -> Plan {
             Step {
                 title: "restore 107 nextcloud-107".into(),
                 act: Act::Run {
-                    cmd: Cmd::new("pct", ["restore", "107", "local:backup/vzdump-lxc-105-2026_11_21-11_32_08.tar.zst", "--storage", "local-lvm", "--unprivileged", "1", "--unique", "1", "--hostname", "nextcloud-107"]).unlimited(),
+                    cmd: Cmd::new(
+                        "pct",
+                        [
+                            "restore",
+                            "107",
+                            "local:backup/vzdump-lxc-105-2026_11_21-11_32_08.tar.zst",
+                            "--storage",
+                            "local-lvm",
+                            "--unprivileged",
+                            "1",
+                            "--unique",
+                            "1",
+                            "--hostname",
+                            "nextcloud-107",
+                        ],
+                    )
+                    .unlimited(),
                     watch: Watch::Restore { vmid: to },
                 },
                 check: Check::Unlocked { vmid: to },
                 undo: Some(Cmd::new("pct", ["destroy", "107"])),
                 always: true,
             },
-            Step { title: "start 107".into(), act: Act::Run { cmd: Cmd::new("pct", ["start", "107"]), watch: Watch::Exit }, check: Check::Running { vmid: to }, undo: Some(Cmd::new("pct", ["stop", "107"])), always: false },
-            Step { title: "wait until 107 answers".into(), act: Act::Wait { within_s: 90 }, check: Check::Answers { vmid: to }, undo: None, always: false },
+            Step {
+                title: "start 107".into(),
+                act: Act::Run { cmd: Cmd::new("pct", ["start", "107"]), watch: Watch::Exit },
+                check: Check::Running { vmid: to },
+                undo: Some(Cmd::new("pct", ["stop", "107"])),
+                always: false,
+            },
+            Step {
+                title: "wait until 107 answers".into(),
+                act: Act::Wait { within_s: 90 },
+                check: Check::Answers { vmid: to },
+                undo: None,
+                always: false,
+            },
         ],
     }
 }
@@ -210,7 +259,8 @@ pub fn jobs() -> Vec<Job> {
         life: Life { started: Some(ago(age)), ended: (state != State::Running).then(|| ago(age - 40)), ..Life::default() },
     };
     let mut running = job(17, State::Running, backup(105, "nextcloud"), 25);
-    running.life.progress = Progress { bytes: Some(900 << 20), expect: Some(2148 << 20), rate: Some(118 << 20), phase: "writing the archive".into() };
+    running.life.progress =
+        Progress { bytes: Some(900 << 20), expect: Some(2148 << 20), rate: Some(118 << 20), phase: "writing the archive".into() };
     let mut failed = job(16, State::Failed, backup(103, "db"), 4000);
     failed.life.outcome = Some(Outcome {
         what: "vzdump ended with: CT is locked (backup)".into(),
@@ -223,7 +273,11 @@ pub fn jobs() -> Vec<Job> {
     let mut done = job(15, State::Succeeded, backup(101, "web"), 86_400);
     done.life.outcome = Some(Outcome { what: "archive stands whole on local, 412 MiB".into(), ..Outcome::default() });
     let mut lost = job(14, State::Unknown, plan(Risk::Low), 172_800);
-    lost.life.outcome = Some(Outcome { what: "the host restarted while it ran; how it ended cannot be told".into(), hint: "look at guest 107".into(), ..Outcome::default() });
+    lost.life.outcome = Some(Outcome {
+        what: "the host restarted while it ran; how it ended cannot be told".into(),
+        hint: "look at guest 107".into(),
+        ..Outcome::default()
+    });
     vec![running, failed, done, lost]
 }
 

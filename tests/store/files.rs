@@ -8,7 +8,7 @@ use proximity::store::{Store, StoreError, StoreMode, Vault};
 use rusqlite::Connection;
 
 use super::crash::another;
-use super::{make_vault, new_store, raw};
+use super::{new_store, raw};
 
 fn mode(path: &Path) -> u32 {
     fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777
@@ -27,27 +27,10 @@ fn refusal(dir: &Path) -> StoreError {
 
 #[test]
 fn every_file_is_private_whatever_the_umask() {
-    // The umask belongs to the whole process, so the other tests must not share one with this.
-    let child = another("files::maker_without_umask", Path::new("/"), "")
-        .wait_with_output()
-        .unwrap();
-    assert!(
-        child.status.success(),
-        "{}",
-        String::from_utf8_lossy(&child.stdout)
-    );
-}
-
-#[test]
-#[ignore = "runs as another process of every_file_is_private_whatever_the_umask"]
-fn maker_without_umask() {
     let outer = tempfile::tempdir().unwrap();
     let dir = outer.path().join("proximity");
-    rustix::process::umask(rustix::fs::Mode::empty());
-    let store = Store::create(&dir).unwrap();
-    make_vault(&store, &dir);
-    drop(store);
-    Store::open(&dir).unwrap().write_txn(|_| Ok(())).unwrap();
+    // The umask belongs to the whole process, so the other tests must not share one with this.
+    assert!(another("maker-without-umask", &dir).wait().unwrap().success());
     assert_eq!(mode(&dir), 0o700);
     assert_eq!(mode(&dir.join("host.key")), 0o400);
     let mut names = Vec::new();
@@ -58,36 +41,20 @@ fn maker_without_umask() {
     }
     names.sort();
     assert_eq!(names, ["host.key", "proximity.db", "proximity.db-journal"]);
-    assert_eq!(
-        fs::metadata(dir.join("proximity.db-journal"))
-            .unwrap()
-            .len(),
-        0
-    );
+    assert_eq!(fs::metadata(dir.join("proximity.db-journal")).unwrap().len(), 0);
 }
 
 #[test]
 fn a_store_opens_again_and_is_what_it_should_be() {
     let (_outer, dir, store) = new_store();
-    assert!(matches!(
-        Store::create(&dir),
-        Err(StoreError::Exists { .. })
-    ));
+    assert!(matches!(Store::create(&dir), Err(StoreError::Exists { .. })));
     drop(store);
     let store = Store::open(&dir).unwrap();
     assert_eq!(store.mode(), &StoreMode::ReadWrite);
     assert_eq!(store.path(), Some(dir.join("proximity.db").as_path()));
     store.check().unwrap();
-    let text = |sql: &str| {
-        store
-            .read(|c| c.query_row(sql, [], |r| r.get::<_, String>(0)))
-            .unwrap()
-    };
-    let number = |sql: &str| {
-        store
-            .read(|c| c.query_row(sql, [], |r| r.get::<_, i64>(0)))
-            .unwrap()
-    };
+    let text = |sql: &str| store.read(|c| c.query_row(sql, [], |r| r.get::<_, String>(0))).unwrap();
+    let number = |sql: &str| store.read(|c| c.query_row(sql, [], |r| r.get::<_, i64>(0))).unwrap();
     assert_eq!(text("PRAGMA journal_mode"), "truncate");
     assert_eq!(number("PRAGMA synchronous"), 2);
     assert_eq!(number("PRAGMA secure_delete"), 1);
@@ -107,9 +74,7 @@ fn a_store_in_memory_has_the_same_tables() {
     let memory = Store::in_memory().unwrap();
     let schema = |store: &Store| {
         let sql = "SELECT group_concat(sql, ';') FROM sqlite_schema";
-        store
-            .read(|c| c.query_row(sql, [], |r| r.get::<_, String>(0)))
-            .unwrap()
+        store.read(|c| c.query_row(sql, [], |r| r.get::<_, String>(0))).unwrap()
     };
     assert_eq!(schema(&disk), schema(&memory));
     assert!(memory.path().is_none() && !Vault::exists(&memory).unwrap());
@@ -125,9 +90,7 @@ fn what_a_crash_left_behind_does_not_stop_creating() {
     fs::write(dir.join("proximity.db.new"), b"half a database").unwrap();
     fs::write(dir.join("proximity.db.new-journal"), b"half a journal").unwrap();
     Store::create(&dir).unwrap();
-    assert!(
-        !dir.join("proximity.db.new").exists() && !dir.join("proximity.db.new-journal").exists()
-    );
+    assert!(!dir.join("proximity.db.new").exists() && !dir.join("proximity.db.new-journal").exists());
 }
 
 #[test]
@@ -135,9 +98,7 @@ fn ten_creators_at_once_make_one_store() {
     let outer = tempfile::tempdir().unwrap();
     let dir = outer.path().join("p");
     let made: Vec<bool> = std::thread::scope(|scope| {
-        let all: Vec<_> = (0..10)
-            .map(|_| scope.spawn(|| Store::create(&dir)))
-            .collect();
+        let all: Vec<_> = (0..10).map(|_| scope.spawn(|| Store::create(&dir))).collect();
         let outcome = |t: std::thread::ScopedJoinHandle<'_, _>| match t.join().unwrap() {
             Ok(_) => true,
             Err(StoreError::Exists { .. }) => false,
@@ -152,15 +113,9 @@ fn ten_creators_at_once_make_one_store() {
 #[test]
 fn what_is_not_there_is_missing() {
     let outer = tempfile::tempdir().unwrap();
-    assert!(matches!(
-        refusal(&outer.path().join("no")),
-        StoreError::Missing { .. }
-    ));
+    assert!(matches!(refusal(&outer.path().join("no")), StoreError::Missing { .. }));
     assert!(matches!(refusal(outer.path()), StoreError::Missing { .. }));
-    assert!(
-        Store::create(&outer.path().join("no/deeper")).is_err(),
-        "parents are not made"
-    );
+    assert!(Store::create(&outer.path().join("no/deeper")).is_err(), "parents are not made");
     assert!(!outer.path().join("no").exists());
 }
 
@@ -219,13 +174,7 @@ fn unsafe_places_are_refused() {
         ("pipe for a database", |_, dir| {
             let path = dir.join("proximity.db");
             fs::remove_file(&path).unwrap();
-            assert!(
-                std::process::Command::new("mkfifo")
-                    .arg(path)
-                    .status()
-                    .unwrap()
-                    .success()
-            );
+            assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
             dir.into()
         }),
         ("symlinked journal", |outer, dir| {
@@ -240,11 +189,7 @@ fn unsafe_places_are_refused() {
         let (outer, dir, store) = new_store();
         drop(store);
         let dir = layout(outer.path(), &dir);
-        assert!(
-            matches!(refusal(&dir), StoreError::UnsafePlace { .. }),
-            "{what}: {}",
-            refusal(&dir)
-        );
+        assert!(matches!(refusal(&dir), StoreError::UnsafePlace { .. }), "{what}: {}", refusal(&dir));
         chmod(outer.path(), 0o700);
     }
 }
@@ -259,10 +204,7 @@ fn files_of_another_user_are_refused() {
         let (_outer, dir, store) = new_store();
         drop(store);
         std::os::unix::fs::chown(dir.join(name), Some(65_534), None).unwrap();
-        assert!(
-            matches!(refusal(&dir), StoreError::UnsafePlace { .. }),
-            "{name:?}"
-        );
+        assert!(matches!(refusal(&dir), StoreError::UnsafePlace { .. }), "{name:?}");
     }
 }
 
@@ -274,48 +216,28 @@ fn other_files_are_told_apart() {
     let whole = fs::read(&path).unwrap();
 
     raw(&dir).pragma_update(None, "user_version", 2).unwrap();
-    assert!(matches!(
-        refusal(&dir),
-        StoreError::Newer { found: 2, known: 1 }
-    ));
+    assert!(matches!(refusal(&dir), StoreError::Newer { found: 2, known: 1 }));
     raw(&dir).pragma_update(None, "user_version", -1).unwrap();
     assert!(matches!(refusal(&dir), StoreError::Corrupt { .. }));
 
     fs::write(&path, b"").unwrap();
     assert!(matches!(refusal(&dir), StoreError::Corrupt { .. }), "empty");
-    fs::write(
-        &path,
-        b"this is not a database, but it is long enough to be looked at as one, at any rate",
-    )
-    .unwrap();
+    fs::write(&path, b"this is not a database, but it is long enough to be looked at as one, at any rate").unwrap();
     assert!(matches!(refusal(&dir), StoreError::Corrupt { .. }), "text");
-    assert!(
-        Store::create(&dir).is_err(),
-        "nothing that is there is ever replaced"
-    );
+    assert!(Store::create(&dir).is_err(), "nothing that is there is ever replaced");
 
     fs::write(&path, b"").unwrap();
-    Connection::open(&path)
-        .unwrap()
-        .execute_batch("CREATE TABLE theirs (x)")
-        .unwrap();
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
     assert!(matches!(refusal(&dir), StoreError::Foreign { .. }));
 
     // Cut at every page and in the middle of each.
     let page = 4096;
     for length in (1..whole.len() / page).flat_map(|n| [n * page, n * page - 100, n * page + 100]) {
         fs::write(&path, &whole[..length]).unwrap();
-        assert!(
-            matches!(refusal(&dir), StoreError::Corrupt { .. }),
-            "cut at {length}: {}",
-            refusal(&dir)
-        );
+        assert!(matches!(refusal(&dir), StoreError::Corrupt { .. }), "cut at {length}: {}", refusal(&dir));
     }
     fs::write(&path, &whole[..whole.len() - 1]).unwrap();
-    assert!(
-        matches!(refusal(&dir), StoreError::Corrupt { .. }),
-        "last byte"
-    );
+    assert!(matches!(refusal(&dir), StoreError::Corrupt { .. }), "last byte");
     fs::write(&path, &whole).unwrap();
     Store::open(&dir).unwrap();
 }
@@ -336,17 +258,10 @@ fn a_broken_page_is_found_by_the_check() {
 fn a_file_somebody_switched_to_wal_is_switched_back() {
     let (_outer, dir, store) = new_store();
     drop(store);
-    raw(&dir)
-        .pragma_update(None, "journal_mode", "wal")
-        .unwrap();
+    raw(&dir).pragma_update(None, "journal_mode", "wal").unwrap();
     let store = Store::open(&dir).unwrap();
     let sql = "PRAGMA journal_mode";
-    assert_eq!(
-        store
-            .read(|c| c.query_row(sql, [], |r| r.get::<_, String>(0)))
-            .unwrap(),
-        "truncate"
-    );
+    assert_eq!(store.read(|c| c.query_row(sql, [], |r| r.get::<_, String>(0))).unwrap(), "truncate");
 }
 
 #[test]
@@ -358,13 +273,9 @@ fn a_failed_transaction_changes_nothing() {
         Ok(())
     });
     assert!(matches!(outcome, Err(StoreError::Sql(_))));
-    let count =
-        store.read(|c| c.query_row("SELECT count(*) FROM operator", [], |r| r.get::<_, i64>(0)));
+    let count = store.read(|c| c.query_row("SELECT count(*) FROM operator", [], |r| r.get::<_, i64>(0)));
     assert_eq!(count.unwrap(), 0);
-    assert!(
-        store.write_txn(|_| store.write_txn(|_| Ok(()))).is_err(),
-        "not nested"
-    );
+    assert!(store.write_txn(|_| store.write_txn(|_| Ok(()))).is_err(), "not nested");
     store.write_txn(|_| Ok(())).unwrap();
 }
 
@@ -397,15 +308,8 @@ fn transactions_begin_in_one_place_only() {
         }
     }
     let mut hits = Vec::new();
-    search(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
-        &mut hits,
-    );
+    search(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut hits);
     // `immediate`, and the probe that is rolled back.
     assert_eq!(hits.len(), 2, "{hits:#?}");
-    assert!(
-        hits.iter()
-            .all(|hit| hit.contains("src/store/mod.rs") && hit.contains("Immediate")),
-        "{hits:#?}"
-    );
+    assert!(hits.iter().all(|hit| hit.contains("src/store/mod.rs") && hit.contains("Immediate")), "{hits:#?}");
 }

@@ -18,10 +18,7 @@ impl Disk {
             return None;
         }
         let at = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=1m,mode=700", "proximity-test"])
-            .arg(at.path())
-            .output();
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m,mode=700", "proximity-test"]).arg(at.path()).output();
         match mounted {
             Ok(output) if output.status.success() => Some(Self(at)),
             other => {
@@ -37,11 +34,7 @@ impl Disk {
 
     fn remount(&self, how: &str) {
         let option = format!("remount,{how}");
-        let done = Command::new("mount")
-            .args(["-o", &option])
-            .arg(self.path())
-            .status()
-            .unwrap();
+        let done = Command::new("mount").args(["-o", &option]).arg(self.path()).status().unwrap();
         assert!(done.success());
     }
 
@@ -68,38 +61,20 @@ fn a_full_disk_is_read_and_unlocked() {
     let dir = disk.path().join("p");
     let store = Store::create(&dir).unwrap();
     let (vault, words) = make_vault(&store, &dir);
-    vault
-        .seal(&store, "host", "password", &id(1), &secret("the value"))
-        .unwrap();
+    vault.seal(&store, "host", "password", &id(1), &secret("the value")).unwrap();
     let filler = disk.fill();
 
     // The open store meets the full disk in the middle of its life.
     let big = secret(&"x".repeat(60_000));
     let outcome = vault.seal(&store, "host", "key", &id(1), &big);
-    assert!(matches!(
-        outcome,
-        Err(proximity::store::VaultError::Store(StoreError::Full))
-    ));
+    assert!(matches!(outcome, Err(proximity::store::VaultError::Store(StoreError::Full))));
     drop(store);
 
     let store = Store::open(&dir).unwrap();
-    assert!(
-        matches!(store.mode(), StoreMode::ReadOnly(why) if why.contains("full")),
-        "{:?}",
-        store.mode()
-    );
-    assert!(matches!(
-        store.write_txn(|_| Ok(())),
-        Err(StoreError::ReadOnly)
-    ));
+    assert!(matches!(store.mode(), StoreMode::ReadOnly(why) if why.contains("full")), "{:?}", store.mode());
+    assert!(matches!(store.write_txn(|_| Ok(())), Err(StoreError::ReadOnly)));
     let again = Vault::unlock_with_words(&store, &secret(&words.expose().join(" "))).unwrap();
-    assert_eq!(
-        again
-            .open(&store, "host", "password", &id(1))
-            .unwrap()
-            .expose(),
-        b"the value"
-    );
+    assert_eq!(again.open(&store, "host", "password", &id(1)).unwrap().expose(), b"the value");
     store.check().unwrap();
     drop(store);
 
@@ -126,20 +101,12 @@ fn a_read_only_disk_is_read() {
     let dir = disk.path().join("p");
     let store = Store::create(&dir).unwrap();
     let (vault, _) = make_vault(&store, &dir);
-    vault
-        .seal(&store, "host", "password", &id(1), &secret("the value"))
-        .unwrap();
+    vault.seal(&store, "host", "password", &id(1), &secret("the value")).unwrap();
     drop(store);
     disk.remount("ro");
     let store = Store::open(&dir).unwrap();
     assert!(matches!(store.mode(), StoreMode::ReadOnly(_)));
-    assert_eq!(
-        vault
-            .open(&store, "host", "password", &id(1))
-            .unwrap()
-            .expose(),
-        b"the value"
-    );
+    assert_eq!(vault.open(&store, "host", "password", &id(1)).unwrap().expose(), b"the value");
     drop(store);
     disk.remount("rw");
     assert_eq!(Store::open(&dir).unwrap().mode(), &StoreMode::ReadWrite);

@@ -1,105 +1,19 @@
 //! A vault frozen as hex: whatever is changed in the code, it must open for ever. `tests/vectors/read_vault.py` opens
-//! the same file with an implementation that shares no code with this one.
+//! the same file with an implementation that shares no code with this one. `store-role freeze` writes such a file.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use proximity::store::{RecordName, Store, StoreError, Vault, VaultError};
 use rusqlite::types::Value;
-use rusqlite::{Connection, params, params_from_iter};
+use rusqlite::{params, params_from_iter};
 
-use super::{OPERATOR, PASSPHRASE, ROOMY, id, make_vault, new_store, raw, secret};
+use super::{META, OPERATOR, RECORD, ROOMY, SLOT, id, secret};
 
 const FROZEN: &str = include_str!("../vectors/vault-v1.txt");
-const SLOT: &str = "id kind operator header check_value nonce wrapped row_version mac sum";
-const RECORD: &str = "table_name column_name row_id scope_id epoch row_version nonce body";
-const META: &str = "only vault_id created_ms epoch mac";
-const PLAIN: &str = "the frozen value";
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut out, byte| {
-        write!(out, "{byte:02x}").unwrap();
-        out
-    })
-}
 
 fn unhex(text: &str) -> Vec<u8> {
     let pair = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
     (0..text.len()).step_by(2).map(pair).collect()
-}
-
-fn freeze_row(
-    out: &mut String,
-    conn: &Connection,
-    name: &str,
-    table: &str,
-    columns: &str,
-    filter: &str,
-) {
-    for column in columns.split(' ') {
-        let sql = format!("SELECT {column} FROM {table} WHERE {filter}");
-        let value = match conn.query_row(&sql, [], |row| row.get(0)).unwrap() {
-            Value::Integer(number) => format!("int {number}"),
-            Value::Text(text) => format!("text {text}"),
-            Value::Blob(bytes) => format!("hex {}", hex(&bytes)),
-            Value::Null | Value::Real(_) => "null".to_owned(),
-        };
-        writeln!(out, "{name}.{column} = {value}").unwrap();
-    }
-}
-
-/// Prints a new frozen vault, for a new version of the format. The old file stays and must open too.
-#[test]
-#[ignore = "writes a vector, checks nothing"]
-fn freeze() {
-    let (_outer, dir, store) = new_store();
-    let (vault, words) = make_vault(&store, &dir);
-    vault
-        .seal(
-            &store,
-            "host",
-            "password",
-            &id(7),
-            &secret("an earlier value"),
-        )
-        .unwrap();
-    vault
-        .seal(&store, "host", "password", &id(7), &secret(PLAIN))
-        .unwrap();
-    let conn = raw(&dir);
-    let mut out = String::new();
-    writeln!(
-        out,
-        "passphrase = text {PASSPHRASE}\nwords = text {}",
-        words.expose().join(" ")
-    )
-    .unwrap();
-    writeln!(
-        out,
-        "host_key = hex {}",
-        hex(&std::fs::read(dir.join("host.key")).unwrap())
-    )
-    .unwrap();
-    writeln!(out, "plain = text {PLAIN}").unwrap();
-    freeze_row(&mut out, &conn, "meta", "vault_meta", META, "only = 1");
-    freeze_row(
-        &mut out,
-        &conn,
-        "slot_operator",
-        "slot",
-        SLOT,
-        "kind = 'operator'",
-    );
-    freeze_row(
-        &mut out,
-        &conn,
-        "slot_recovery",
-        "slot",
-        SLOT,
-        "kind = 'recovery'",
-    );
-    freeze_row(&mut out, &conn, "record", "sealed", RECORD, "1");
-    println!("{out}");
 }
 
 fn frozen() -> BTreeMap<&'static str, Value> {
@@ -137,13 +51,8 @@ fn thaw(values: &BTreeMap<&str, Value>) -> Store {
             for (name, table, columns) in rows {
                 let columns: Vec<&str> = columns.split(' ').collect();
                 let marks = vec!["?"; columns.len()].join(", ");
-                let sql = format!(
-                    "INSERT INTO {table} ({}) VALUES ({marks})",
-                    columns.join(", ")
-                );
-                let row = columns
-                    .iter()
-                    .map(|column| &values[format!("{name}.{column}").as_str()]);
+                let sql = format!("INSERT INTO {table} ({}) VALUES ({marks})", columns.join(", "));
+                let row = columns.iter().map(|column| &values[format!("{name}.{column}").as_str()]);
                 tx.execute(&sql, params_from_iter(row))?;
             }
             Ok::<(), StoreError>(())
@@ -158,9 +67,7 @@ fn the_frozen_vault_opens() {
     let store = thaw(&values);
     let dir = tempfile::tempdir().unwrap();
     let key = dir.path().join("host.key");
-    let Value::Blob(bytes) = &values["host_key"] else {
-        panic!()
-    };
+    let Value::Blob(bytes) = &values["host_key"] else { panic!() };
     std::fs::write(&key, bytes).unwrap();
     std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o400)).unwrap();
 
@@ -184,26 +91,14 @@ fn the_check_of_all_names_what_does_not_open() {
     store
         .write_txn(|tx| {
             tx.execute("UPDATE sealed SET body = zeroblob(40)", [])?;
-            tx.execute(
-                "UPDATE slot SET mac = zeroblob(32) WHERE kind = ?1",
-                params!["operator"],
-            )?;
+            tx.execute("UPDATE slot SET mac = zeroblob(32) WHERE kind = ?1", params!["operator"])?;
             Ok::<(), StoreError>(())
         })
         .unwrap();
     let found = vault.verify_all(&store).unwrap();
     assert_eq!(found.opened, 0);
-    let [(name, VaultError::Tampered { .. })] = found.failed.as_slice() else {
-        panic!("{found:?}")
-    };
-    let expected = RecordName {
-        table: "host".to_owned(),
-        column: "password".to_owned(),
-        row_id: id(7),
-    };
+    let [(name, VaultError::Tampered { .. })] = found.failed.as_slice() else { panic!("{found:?}") };
+    let expected = RecordName { table: "host".to_owned(), column: "password".to_owned(), row_id: id(7) };
     assert_eq!(name, &expected);
-    assert!(matches!(
-        found.bad_slots.as_slice(),
-        [VaultError::Tampered { .. }]
-    ));
+    assert!(matches!(found.bad_slots.as_slice(), [VaultError::Tampered { .. }]));
 }

@@ -25,7 +25,16 @@ const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Au
 /// Name, last part of its address, hardware address.
 const HOSTS: [(&str, u32); 6] = [("web", 101), ("wiki", 102), ("nextcloud", 103), ("gitea", 104), ("db", 105), ("prox-appliance", 1)];
 
-const NAMES: [&str; 8] = ["deb.debian.org", "dl-cdn.alpinelinux.org", "acme-v02.api.letsencrypt.org", "nextcloud.prox.local", "gitea.prox.local", "time.cloudflare.com", "registry.npmjs.org", "wiki.prox.local"];
+const NAMES: [&str; 8] = [
+    "deb.debian.org",
+    "dl-cdn.alpinelinux.org",
+    "acme-v02.api.letsencrypt.org",
+    "nextcloud.prox.local",
+    "gitea.prox.local",
+    "time.cloudflare.com",
+    "registry.npmjs.org",
+    "wiki.prox.local",
+];
 
 /// App, port, paths.
 const APPS: [(&str, u32, [&str; 4]); 4] = [
@@ -51,7 +60,8 @@ const JOURNAL: [(&str, u8, &str); 10] = [
 
 /// Spreads numbers so that neighbours have nothing in common (splitmix64).
 fn mix(a: u64, b: u64) -> u64 {
-    let mut z = a.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(b.wrapping_mul(0xD1B5_4A32_D192_ED03)).wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut z =
+        a.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(b.wrapping_mul(0xD1B5_4A32_D192_ED03)).wrapping_add(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)
@@ -165,7 +175,15 @@ fn caddy(at: Stamp, h: u64) -> String {
     };
     let (level, msg) = if status >= 500 { ("error", "handled request") } else { ("info", "handled request") };
     let remote = format!("192.168.1.{}", 20 + h % 9);
-    let agent = pick(&["Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Nextcloud-android/3.33.0", "git/2.47.3", "curl/8.14.1"], h >> 20);
+    let agent = pick(
+        &[
+            "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+            "Nextcloud-android/3.33.0",
+            "git/2.47.3",
+            "curl/8.14.1",
+        ],
+        h >> 20,
+    );
     let method = if h.is_multiple_of(13) { "POST" } else { "GET" };
     let duration = if status == 502 { 0.0119 } else { (h >> 28 & 0xFFFF) as f64 / 4e5 };
     json!({

@@ -128,7 +128,8 @@ impl DemoHost {
             (logs::last(&node, source, lines, now), now, logs::there(&node, source, now))
         };
         if !there {
-            io.err([format!("tail: cannot open '{path}' for reading: No such file or directory").as_str(), "tail: no files remaining"]).await;
+            io.err([format!("tail: cannot open '{path}' for reading: No such file or directory").as_str(), "tail: no files remaining"])
+                .await;
             return 1;
         }
         let mut heard = io.out(first.iter().map(String::as_str)).await;
@@ -149,7 +150,8 @@ impl DemoHost {
             seen = now;
             heard = io.out(news.iter().map(String::as_str)).await;
             if !there {
-                io.err([format!("tail: '{path}' has become inaccessible: No such file or directory").as_str(), "tail: no files remaining"]).await;
+                io.err([format!("tail: '{path}' has become inaccessible: No such file or directory").as_str(), "tail: no files remaining"])
+                    .await;
                 return 1;
             }
         }
@@ -164,7 +166,10 @@ impl DemoHost {
             let text = Tree::of(&self.lock()).text(path);
             let heard = match text {
                 Ok(text) => {
-                    let from = seen.map_or_else(|| text.len() - commands::last(&text, lines).len().min(text.len()), |at| if at > text.len() { 0 } else { at });
+                    let from = seen.map_or_else(
+                        || text.len() - commands::last(&text, lines).len().min(text.len()),
+                        |at| if at > text.len() { 0 } else { at },
+                    );
                     seen = Some(text.len());
                     io.out(text.get(from..).unwrap_or("").lines()).await
                 }

@@ -86,7 +86,11 @@ pub(super) enum Body {
     /// Only its size matters.
     Sparse(u64),
     /// Grows evenly.
-    Growing { from: Stamp, until: Stamp, full: u64 },
+    Growing {
+        from: Stamp,
+        until: Stamp,
+        full: u64,
+    },
 }
 
 /// A file on a simulated disk.
@@ -124,7 +128,12 @@ pub(super) enum Event {
     Write(String, File),
     Remove(String),
     /// The partial file becomes the archive, which holds this configuration.
-    Archive { dat: String, path: String, size: u64, conf: Box<Conf> },
+    Archive {
+        dat: String,
+        path: String,
+        size: u64,
+        conf: Box<Conf>,
+    },
     /// The log beside an archive: all lines of the task about the guest.
     Sidecar(String),
     /// From now on this happens instead of the rest when the task gets a TERM.
@@ -242,7 +251,18 @@ impl Node {
         let pid = self.pid();
         let upid = self.upid(kind, id, from, pid);
         let ended = Some((to, status.to_owned()));
-        self.tasks.push(Task { upid, pid, started: from, kind: kind.into(), id: id.into(), log, ended, due: VecDeque::new(), on_term: Vec::new(), holds: false });
+        self.tasks.push(Task {
+            upid,
+            pid,
+            started: from,
+            kind: kind.into(),
+            id: id.into(),
+            log,
+            ended,
+            due: VecDeque::new(),
+            on_term: Vec::new(),
+            holds: false,
+        });
     }
 
     fn upid(&self, kind: &str, id: &str, at: Stamp, pid: u32) -> String {

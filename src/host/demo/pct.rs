@@ -9,8 +9,30 @@ use crate::domain::appliance::{CADDY_LOG, DNSMASQ_LOG, VMID};
 
 /// Verbs that `pct` knows and this host does not play.
 const ELSEWHERE: [&str; 24] = [
-    "clone", "console", "cpusets", "create", "delsnapshot", "df", "enter", "fsck", "fstrim", "help", "listsnapshot", "migrate", "mount", "move-volume", "pending", "pull", "push", "remote-migrate",
-    "rescan", "resize", "resume", "rollback", "set", "snapshot",
+    "clone",
+    "console",
+    "cpusets",
+    "create",
+    "delsnapshot",
+    "df",
+    "enter",
+    "fsck",
+    "fstrim",
+    "help",
+    "listsnapshot",
+    "migrate",
+    "mount",
+    "move-volume",
+    "pending",
+    "pull",
+    "push",
+    "remote-migrate",
+    "rescan",
+    "resize",
+    "resume",
+    "rollback",
+    "set",
+    "snapshot",
 ];
 
 /// The beginning of what `pct` prints for a verb it does not know.
@@ -26,7 +48,9 @@ pub(super) fn begin(node: &mut Node, args: &[String]) -> Answer {
         "list" => Answer::Now(list(node)),
         "restore" => restore::begin(node, rest).into(),
         "status" | "config" | "unlock" | "start" | "stop" | "shutdown" | "reboot" | "destroy" | "exec" => one(node, verb, rest),
-        _ if ELSEWHERE.contains(&verb) || ["suspend", "template", "unmount"].contains(&verb) => Answer::Now(Reply::fail(255, format!("the demo host does not play 'pct {verb}'"))),
+        _ if ELSEWHERE.contains(&verb) || ["suspend", "template", "unmount"].contains(&verb) => {
+            Answer::Now(Reply::fail(255, format!("the demo host does not play 'pct {verb}'")))
+        }
         _ => Answer::Now(Reply { status: 255, out: String::new(), err: format!("ERROR: unknown command 'pct {verb}'\n{USAGE}") }),
     }
 }
@@ -79,7 +103,13 @@ fn status(node: &Node, id: u32, guest: &Guest, verbose: bool) -> Reply {
         let (key, value) = ("lock", guest.get("lock"));
         out += &value.map_or(String::new(), |v| format!("{key}: {v}\n"));
     }
-    out += &format!("maxdisk: {}\nmaxmem: {}\nmaxswap: {swap}\nmem: {}\nname: {}\nnetin: 0\nnetout: 0\n", guest.disk(), guest.memory(), runs(guest.mem), guest.name(id));
+    out += &format!(
+        "maxdisk: {}\nmaxmem: {}\nmaxswap: {swap}\nmem: {}\nname: {}\nnetin: 0\nnetout: 0\n",
+        guest.disk(),
+        guest.memory(),
+        runs(guest.mem),
+        guest.name(id)
+    );
     out += &guest.init.map_or(String::new(), |i| format!("pid: {}\n", i.pid));
     out += &format!("status: {}\nswap: 0\n", word(guest));
     out += &guest.get("tags").map_or(String::new(), |t| format!("tags: {t}\n"));
@@ -144,7 +174,8 @@ fn destroy(node: &mut Node, id: u32, opts: &Opts) -> Answer {
         return Answer::Now(Reply::fail(255, why));
     }
     let volume = guest.get("rootfs").and_then(|r| r.split([',', ':']).nth(1)).unwrap_or("").to_owned();
-    let mut events = vec![(0.0, Event::Lock(id, Some("destroyed"))), (0.6, Event::Say(format!("  Logical volume \"{volume}\" successfully removed.")))];
+    let mut events =
+        vec![(0.0, Event::Lock(id, Some("destroyed"))), (0.6, Event::Say(format!("  Logical volume \"{volume}\" successfully removed.")))];
     if opts.get("purge") == Some("1") {
         events.push((0.7, Event::Say(format!("purging CT {id} from related configurations.."))));
     }
@@ -154,10 +185,15 @@ fn destroy(node: &mut Node, id: u32, opts: &Opts) -> Answer {
 
 fn exec(node: &Node, id: u32, guest: &Guest, rest: &[String]) -> Answer {
     let at = rest.iter().position(|a| a == "--").map_or(1, |n| n + 1);
-    let Some(program) = rest.get(at) else { return Answer::Now(Reply::fail(255, "missing command at /usr/share/perl5/PVE/CLI/pct.pm line 239.")) };
+    let Some(program) = rest.get(at) else {
+        return Answer::Now(Reply::fail(255, "missing command at /usr/share/perl5/PVE/CLI/pct.pm line 239."));
+    };
     let Some(init) = guest.init else { return Answer::Now(Reply::fail(255, format!("container '{id}' not running!"))) };
     if node.now() < after(init.since, 0.8) {
-        return Answer::Now(Reply::fail(1, format!("lxc-attach: {id}: ../src/lxc/attach.c: get_attach_context: 405 Connection refused - Failed to get init pid")));
+        return Answer::Now(Reply::fail(
+            1,
+            format!("lxc-attach: {id}: ../src/lxc/attach.c: get_attach_context: 405 Connection refused - Failed to get init pid"),
+        ));
     }
     inside(node, id, guest, program, &rest[at + 1..])
 }
@@ -190,7 +226,9 @@ fn inside(node: &Node, id: u32, guest: &Guest, program: &str, args: &[String]) -
         }
         _ => Answer::Now(Reply::fail(
             127,
-            format!("lxc-attach: {id}: ../src/lxc/attach.c: lxc_attach_run_command: 1841 No such file or directory - Failed to exec \"{program}\""),
+            format!(
+                "lxc-attach: {id}: ../src/lxc/attach.c: lxc_attach_run_command: 1841 No such file or directory - Failed to exec \"{program}\""
+            ),
         )),
     }
 }
@@ -223,10 +261,17 @@ pub(super) fn qm(node: &Node, args: &[String]) -> Result<Reply, Reply> {
     let id = args.get(1).and_then(|a| a.parse::<u32>().ok());
     match (args.first().map(String::as_str), id) {
         (Some("list"), _) => {
-            let mut out = format!("{:>10} {:<20} {:<10} {:<10} {:>12} {:<10}\n", "VMID", "NAME", "STATUS", "MEM(MB)", "BOOTDISK(GB)", "PID");
+            let mut out =
+                format!("{:>10} {:<20} {:<10} {:<10} {:>12} {:<10}\n", "VMID", "NAME", "STATUS", "MEM(MB)", "BOOTDISK(GB)", "PID");
             for (id, g) in node.guests.iter().filter(|(_, g)| g.qemu) {
                 let pid = g.init.map_or(0, |i| i.pid);
-                out += &format!("{id:>10} {:<20} {:<10} {:<10} {:>12.2} {pid:<10}\n", g.name(*id), word(g), g.memory() >> 20, g.disk() as f64 / (1u64 << 30) as f64);
+                out += &format!(
+                    "{id:>10} {:<20} {:<10} {:<10} {:>12.2} {pid:<10}\n",
+                    g.name(*id),
+                    word(g),
+                    g.memory() >> 20,
+                    g.disk() as f64 / (1u64 << 30) as f64
+                );
             }
             Ok(Reply::ok(out))
         }

@@ -22,7 +22,10 @@ pub(super) fn system(node: &Node, add: &mut impl FnMut(String, String)) {
     add("/proc/uptime".into(), format!("{up:.2} {:.2}\n", up * CPUS as f64 * 0.9));
     let load = [swing(0.62, 0.4, 70.0, up) + busy, swing(0.55, 0.2, 300.0, up) + busy * 0.4, swing(0.51, 0.1, 900.0, up) + busy * 0.1];
     let threads = 700 + (up as u64 % 9);
-    add("/proc/loadavg".into(), format!("{:.2} {:.2} {:.2} {}/{threads} {}\n", load[0], load[1], load[2], 1 + busy as u64, 4_000_000 + up as u64 % 90_000));
+    add(
+        "/proc/loadavg".into(),
+        format!("{:.2} {:.2} {:.2} {}/{threads} {}\n", load[0], load[1], load[2], 1 + busy as u64, 4_000_000 + up as u64 % 90_000),
+    );
     add("/proc/meminfo".into(), meminfo(up));
     add("/proc/stat".into(), stat(node, up, busy));
     add("/proc/self/mounts".into(), mounts());
@@ -58,11 +61,19 @@ fn stat(node: &Node, up: f64, busy: f64) -> String {
     };
     let each: String = (0..CPUS).map(|n| line(&format!("cpu{n}"), 1.0)).collect();
     let boot = node.now().secs() - up as i64;
-    format!("{}{each}ctxt {:.0}\nbtime {boot}\nprocesses {:.0}\nprocs_running {}\nprocs_blocked 0\n", line("cpu ", CPUS as f64), up * 900.0, up * 3.0, 1 + busy as u64)
+    format!(
+        "{}{each}ctxt {:.0}\nbtime {boot}\nprocesses {:.0}\nprocs_running {}\nprocs_blocked 0\n",
+        line("cpu ", CPUS as f64),
+        up * 900.0,
+        up * 3.0,
+        1 + busy as u64
+    )
 }
 
 fn mounts() -> String {
-    let mut out = String::from("sysfs /sys sysfs rw,nosuid,nodev,noexec,relatime 0 0\nproc /proc proc rw,relatime 0 0\nudev /dev devtmpfs rw,nosuid,relatime 0 0\ntmpfs /run tmpfs rw,nosuid,nodev,noexec,relatime 0 0\n/dev/mapper/pve-root / ext4 rw,relatime,errors=remount-ro 0 0\ncgroup2 /sys/fs/cgroup cgroup2 rw,nosuid,nodev,noexec,relatime 0 0\n");
+    let mut out = String::from(
+        "sysfs /sys sysfs rw,nosuid,nodev,noexec,relatime 0 0\nproc /proc proc rw,relatime 0 0\nudev /dev devtmpfs rw,nosuid,relatime 0 0\ntmpfs /run tmpfs rw,nosuid,nodev,noexec,relatime 0 0\n/dev/mapper/pve-root / ext4 rw,relatime,errors=remount-ro 0 0\ncgroup2 /sys/fs/cgroup cgroup2 rw,nosuid,nodev,noexec,relatime 0 0\n",
+    );
     for (n, p) in PLACES.iter().filter(|p| p.active() && !p.path.is_empty()).enumerate() {
         out += &format!("/dev/mapper/pve-data{n} {} ext4 rw,relatime 0 0\n", p.path);
     }
@@ -72,14 +83,23 @@ fn mounts() -> String {
 /// Files about the guests that run.
 pub(super) fn guests(node: &Node, add: &mut impl FnMut(String, String)) {
     let now = node.now();
-    let mut unix = String::from("Num       RefCount Protocol Flags    Type St Inode Path\nffff8f0a8f1c8000: 00000002 00000000 00010000 0001 01 18341 /run/systemd/private\n");
+    let mut unix = String::from(
+        "Num       RefCount Protocol Flags    Type St Inode Path\nffff8f0a8f1c8000: 00000002 00000000 00010000 0001 01 18341 /run/systemd/private\n",
+    );
     for (id, guest) in &node.guests {
         let Some(init) = guest.init else { continue };
         let up = node.uptime_s(now) - node.uptime_s(init.since);
         let path = if guest.qemu { format!("/var/run/qemu-server/{id}.qmp") } else { format!("@/var/lib/lxc/{id}/command") };
         unix += &format!("ffff8f0b{:08x}: 00000002 00000000 00010000 0001 01 {:5} {path}\n", init.pid, 20_000 + id);
         let name = if guest.qemu { "kvm" } else { "init" };
-        add(format!("/proc/{}/stat", init.pid), format!("{} ({name}) S 1 {0} {0} 0 -1 4194560 900 0 4 0 12 31 0 0 20 0 1 0 {} 2400256 320 0\n", init.pid, node.ticks(init.since)));
+        add(
+            format!("/proc/{}/stat", init.pid),
+            format!(
+                "{} ({name}) S 1 {0} {0} 0 -1 4194560 900 0 4 0 12 31 0 0 20 0 1 0 {} 2400256 320 0\n",
+                init.pid,
+                node.ticks(init.since)
+            ),
+        );
         if guest.qemu {
             add(format!("/run/qemu-server/{id}.pid"), format!("{}\n", init.pid));
             continue;

@@ -19,7 +19,12 @@ pub(super) fn begin(node: &Node, args: &[String]) -> Result<Reply, Reply> {
         ["cluster", "nextid"] => json!((100..).find(|n| !node.guests.contains_key(n)).unwrap_or(100).to_string()),
         ["cluster", "resources"] => resources(node, &opts),
         ["nodes"] => json!([of_node(node)]),
-        ["nodes", name, ..] if name != NAME && name != "localhost" => return Err(Reply::fail(11, format!("hostname lookup '{name}' failed - failed to get address info for: {name}: Temporary failure in name resolution"))),
+        ["nodes", name, ..] if name != NAME && name != "localhost" => {
+            return Err(Reply::fail(
+                11,
+                format!("hostname lookup '{name}' failed - failed to get address info for: {name}: Temporary failure in name resolution"),
+            ));
+        }
         ["nodes", _, ref rest @ ..] => return below(node, rest, &opts, path),
         _ => return Err(no_handler(path)),
     };
@@ -37,10 +42,14 @@ fn below(node: &Node, rest: &[&str], opts: &Opts, path: &str) -> Result<Reply, R
         ["qemu"] => json(guests(node, true)),
         ["lxc", id, "config" | "status"] | ["lxc", id, "status", "current"] => {
             let id = id.parse().unwrap_or(0);
-            let Some(guest) = node.guests.get(&id).filter(|g| !g.qemu) else { return Err(Reply::fail(2, format!("Configuration file 'nodes/{NAME}/lxc/{id}.conf' does not exist"))) };
+            let Some(guest) = node.guests.get(&id).filter(|g| !g.qemu) else {
+                return Err(Reply::fail(2, format!("Configuration file 'nodes/{NAME}/lxc/{id}.conf' does not exist")));
+            };
             json(if rest[2] == "config" { json!(guest.conf) } else { of_guest(node, id, guest) })
         }
-        ["storage"] => Ok(Reply::ok(format!("{}\n", PLACES.iter().map(|p| of_storage(node, p)).collect::<Value>())).with_err(storage::OFFLINE)),
+        ["storage"] => {
+            Ok(Reply::ok(format!("{}\n", PLACES.iter().map(|p| of_storage(node, p)).collect::<Value>())).with_err(storage::OFFLINE))
+        }
         ["storage", name, "status"] => match storage::find(name) {
             Some(place) => json(of_storage(node, place)),
             None => Err(Reply::fail(255, format!("storage '{name}' does not exist"))),
@@ -123,8 +132,10 @@ fn resources(node: &Node, opts: &Opts) -> Value {
         for p in &PLACES {
             let s = node.space(p);
             let status = if p.active() { "available" } else { "unknown" };
-            all.push(json!({"content": p.content, "disk": s.used, "id": format!("storage/{NAME}/{}", p.name), "maxdisk": s.total, "node": NAME,
-                "plugintype": p.kind, "shared": i32::from(p.kind == "nfs"), "status": status, "storage": p.name, "type": "storage"}));
+            all.push(
+                json!({"content": p.content, "disk": s.used, "id": format!("storage/{NAME}/{}", p.name), "maxdisk": s.total, "node": NAME,
+                "plugintype": p.kind, "shared": i32::from(p.kind == "nfs"), "status": status, "storage": p.name, "type": "storage"}),
+            );
         }
     }
     Value::Array(all)
@@ -145,7 +156,9 @@ fn content(node: &Node, name: &str, opts: &Opts) -> Result<Reply, Reply> {
     if !place.active() {
         return Err(Reply::fail(255, storage::OFFLINE));
     }
-    let wanted = |v: &super::pvesm::Volume| opts.get("content").is_none_or(|c| c == v.content) && opts.get("vmid").is_none_or(|id| v.vmid.is_some_and(|n| n.to_string() == id));
+    let wanted = |v: &super::pvesm::Volume| {
+        opts.get("content").is_none_or(|c| c == v.content) && opts.get("vmid").is_none_or(|id| v.vmid.is_some_and(|n| n.to_string() == id))
+    };
     let row = |v: super::pvesm::Volume| {
         let mut row = json!({"content": v.content, "ctime": v.made.secs(), "format": v.format, "size": v.size, "volid": v.volid});
         if let Some(id) = v.vmid {

@@ -19,7 +19,9 @@ pub(super) fn begin(node: &mut Node, args: &[String]) -> Result<Reply, Reply> {
         }
         "extractconfig" => extract(node, &volid()?),
         "free" => free(node, &volid()?),
-        "add" | "alloc" | "apiinfo" | "export" | "help" | "import" | "prune-backups" | "remove" | "scan" | "set" => Err(Reply::fail(255, format!("the demo host does not play 'pvesm {verb}'"))),
+        "add" | "alloc" | "apiinfo" | "export" | "help" | "import" | "prune-backups" | "remove" | "scan" | "set" => {
+            Err(Reply::fail(255, format!("the demo host does not play 'pvesm {verb}'")))
+        }
         _ => Err(Reply::fail(255, format!("ERROR: unknown command 'pvesm {verb}'\nUSAGE: pvesm <COMMAND> [ARGS] [OPTIONS]"))),
     }
 }
@@ -36,12 +38,23 @@ fn status(node: &Node, opts: &Opts) -> Result<Reply, Reply> {
     let mut rows: Vec<&Place> = PLACES.iter().filter(shown).collect();
     rows.sort_by_key(|p| p.name);
     let width = rows.iter().map(|p| p.name.len()).max().unwrap_or(4) + 1;
-    let mut out = format!("{:<width$} {:>10} {:>10} {:>15} {:>15} {:>15} {:>8}\n", "Name", "Type", "Status", "Total (KiB)", "Used (KiB)", "Available (KiB)", "%");
+    let mut out = format!(
+        "{:<width$} {:>10} {:>10} {:>15} {:>15} {:>15} {:>8}\n",
+        "Name", "Type", "Status", "Total (KiB)", "Used (KiB)", "Available (KiB)", "%"
+    );
     for p in rows {
         let s = node.space(p);
         let percent = if s.total > 0 { s.used as f64 * 100.0 / s.total as f64 } else { 0.0 };
         let state = if p.active() { "active" } else { "inactive" };
-        out += &format!("{:<width$} {:>10} {state:>10} {:>15} {:>15} {:>15} {:>8}\n", p.name, p.kind, s.total >> 10, s.used >> 10, s.avail >> 10, format!("{percent:.2}%"));
+        out += &format!(
+            "{:<width$} {:>10} {state:>10} {:>15} {:>15} {:>15} {:>8}\n",
+            p.name,
+            p.kind,
+            s.total >> 10,
+            s.used >> 10,
+            s.avail >> 10,
+            format!("{percent:.2}%")
+        );
     }
     Ok(Reply::ok(out).with_err(storage::OFFLINE))
 }
@@ -53,14 +66,23 @@ fn list(node: &Node, opts: &Opts) -> Result<Reply, Reply> {
         return Err(Reply::fail(255, storage::OFFLINE));
     }
     let vmid = opts.get("vmid");
-    let fits = |v: &&Volume| opts.get("content").is_none_or(|c| c == v.content) && vmid.is_none_or(|id| v.vmid.is_some_and(|n| n.to_string() == id));
+    let fits = |v: &&Volume| {
+        opts.get("content").is_none_or(|c| c == v.content) && vmid.is_none_or(|id| v.vmid.is_some_and(|n| n.to_string() == id))
+    };
     let all = node.volumes(place);
     let rows: Vec<&Volume> = all.iter().filter(fits).collect();
     let wide = rows.iter().map(|v| v.volid.len()).max().unwrap_or(5);
     let size = rows.iter().map(|v| v.size.to_string().len()).max().unwrap_or(4);
     let mut out = format!("{:<wide$} {:<7} {:<9} {:>size$} VMID\n", "Volid", "Format", "Type", "Size");
     for v in rows {
-        let line = format!("{:<wide$} {:<7} {:<9} {:>size$} {}", v.volid, v.format, v.content, v.size, v.vmid.map(|n| n.to_string()).unwrap_or_default());
+        let line = format!(
+            "{:<wide$} {:<7} {:<9} {:>size$} {}",
+            v.volid,
+            v.format,
+            v.content,
+            v.size,
+            v.vmid.map(|n| n.to_string()).unwrap_or_default()
+        );
         out += line.trim_end();
         out.push('\n');
     }
@@ -137,7 +159,15 @@ impl Node {
         for (_, path, id, file) in self.archives().filter(|(p, ..)| p.name == place.name) {
             let name = path.rsplit('/').next().unwrap_or("");
             let format = name.split_once('.').map_or("", |(_, ext)| ext).to_owned();
-            out.push(Volume { volid: format!("{}:backup/{name}", place.name), format, content: "backup", size: file.size(now), vmid: Some(id), path: Some(path.to_owned()), made: file.modified });
+            out.push(Volume {
+                volid: format!("{}:backup/{name}", place.name),
+                format,
+                content: "backup",
+                size: file.size(now),
+                vmid: Some(id),
+                path: Some(path.to_owned()),
+                made: file.modified,
+            });
         }
         if place.path.is_empty() {
             for (id, guest) in &self.guests {
@@ -153,7 +183,15 @@ impl Node {
         for (path, file) in self.disk.iter().filter(|(p, _)| !place.path.is_empty() && p.starts_with(&cache)) {
             let name = path.rsplit('/').next().unwrap_or("");
             let format = if name.ends_with("zst") { "tzst" } else { "txz" };
-            out.push(Volume { volid: format!("{}:vztmpl/{name}", place.name), format: format.into(), content: "vztmpl", size: file.size(now), vmid: None, path: None, made: file.modified });
+            out.push(Volume {
+                volid: format!("{}:vztmpl/{name}", place.name),
+                format: format.into(),
+                content: "vztmpl",
+                size: file.size(now),
+                vmid: None,
+                path: None,
+                made: file.modified,
+            });
         }
         out.sort_by(|a, b| a.volid.cmp(&b.volid));
         out

@@ -12,12 +12,18 @@ const NO_KEYS: [&str; 8] = ["storage", "force", "unique", "rootfs", "start", "ig
 /// Begins the task, or answers what is wrong with the command.
 pub(super) fn begin(node: &mut Node, args: &[String]) -> Result<String, Reply> {
     let opts = Opts::read(args);
-    let (Some(id), Some(volid)) = (opts.free.first(), opts.free.get(1)) else { return Err(Reply::fail(255, format!("400 not enough arguments\n{USAGE}"))) };
-    let Some(id) = id.parse::<u32>().ok().filter(|n| *n >= 100) else { return Err(Reply::param(&format!("vmid: type check ('integer') failed - got '{id}'"), USAGE)) };
+    let (Some(id), Some(volid)) = (opts.free.first(), opts.free.get(1)) else {
+        return Err(Reply::fail(255, format!("400 not enough arguments\n{USAGE}")));
+    };
+    let Some(id) = id.parse::<u32>().ok().filter(|n| *n >= 100) else {
+        return Err(Reply::param(&format!("vmid: type check ('integer') failed - got '{id}'"), USAGE));
+    };
     let storage = opts.get("storage").unwrap_or("local");
     match storage::find(storage) {
         None => return Err(Reply::fail(255, format!("storage '{storage}' does not exist"))),
-        Some(p) if !p.takes("rootdir") => return Err(Reply::param(&format!("storage: storage '{storage}' does not support container directories"), USAGE)),
+        Some(p) if !p.takes("rootdir") => {
+            return Err(Reply::param(&format!("storage: storage '{storage}' does not support container directories"), USAGE));
+        }
         Some(_) => {}
     }
     if let Some(guest) = node.guests.get(&id) {
@@ -41,7 +47,8 @@ pub(super) fn begin(node: &mut Node, args: &[String]) -> Result<String, Reply> {
 }
 
 fn garbage(id: u32) -> Vec<(f64, Event)> {
-    let lines = ["tar: This does not look like a tar archive", "tar: Child returned status 1", "tar: Error is not recoverable: exiting now"];
+    let lines =
+        ["tar: This does not look like a tar archive", "tar: Child returned status 1", "tar: Error is not recoverable: exiting now"];
     let mut events: Vec<_> = lines.into_iter().map(|l| (0.4, Event::Say(l.into()))).collect();
     events.push((0.5, Event::End(Err(format!("unable to restore CT {id} - ERROR: archive contains no configuration file")))));
     events
@@ -54,7 +61,9 @@ fn unpack(node: &Node, id: u32, volid: &str, path: &str, inside: &Conf, opts: &O
     half.insert("arch".into(), "amd64".into());
     let used = node.guests.values().find(|g| g.get("hostname") == inside.get("hostname").map(String::as_str)).map_or(1 << 30, |g| g.used);
     let say = |at: f64, line: String| (at, Event::Say(line));
-    let failed = format!("unable to restore CT {id} - command 'lxc-usernsexec -m u:0:100000:65536 -m g:0:100000:65536 -- tar xpf - --zstd --totals --one-file-system -p --sparse --numeric-owner -C /var/lib/lxc/{id}/rootfs --skip-old-files --anchored --exclude './dev/*'' failed: interrupted by signal");
+    let failed = format!(
+        "unable to restore CT {id} - command 'lxc-usernsexec -m u:0:100000:65536 -m g:0:100000:65536 -- tar xpf - --zstd --totals --one-file-system -p --sparse --numeric-owner -C /var/lib/lxc/{id}/rootfs --skip-old-files --anchored --exclude './dev/*'' failed: interrupted by signal"
+    );
     let mut undo = Vec::new();
     let mut events = vec![(0.1, Event::Conf(id, Box::new(half.clone()), 0))];
     for volume in conf.iter().filter(|(k, v)| is_volume(k) && !v.starts_with('/')).filter_map(|(_, v)| v.split([',', ':']).nth(1)) {
@@ -75,7 +84,11 @@ fn unpack(node: &Node, id: u32, volid: &str, path: &str, inside: &Conf, opts: &O
     events.push(say(7.3, "merging backed-up and given configuration..".into()));
     let mut locked = conf.clone();
     locked.insert("lock".into(), "create".into());
-    events.extend([(7.4, Event::Conf(id, Box::new(locked), used)), (7.8, Event::Conf(id, Box::new(conf), used)), (8.0, Event::End(Ok(())))]);
+    events.extend([
+        (7.4, Event::Conf(id, Box::new(locked), used)),
+        (7.8, Event::Conf(id, Box::new(conf), used)),
+        (8.0, Event::End(Ok(()))),
+    ]);
     events.sort_by(|a, b| a.0.total_cmp(&b.0));
     events
 }

@@ -17,17 +17,65 @@ struct Seed {
 
 /// A configuration without the lines all containers share; see [`COMMON`].
 const GUESTS: [Seed; 10] = [
-    Seed { id: 101, running: true, mem: 96, used: 640, conf: "hostname: web\nmemory: 256\nonboot: 1\nrootfs: local-lvm:vm-101-disk-0,size=4G\ntags: app;public" },
-    Seed { id: 102, running: true, mem: 310, used: 1900, conf: "hostname: wiki\nmemory: 512\nonboot: 1\nmp0: /srv/media,mp=/media\nmp1: local-lvm:vm-102-disk-1,mp=/cache,size=8G\nrootfs: local-lvm:vm-102-disk-0,size=8G\ntags: app" },
-    Seed { id: 103, running: true, mem: 1430, used: 9200, conf: "cores: 4\nhostname: nextcloud\nmemory: 2048\nmp0: local-lvm:vm-103-disk-1,mp=/data,backup=1,size=64G\nonboot: 1\nprotection: 1\nrootfs: local-lvm:vm-103-disk-0,size=16G\ntags: app;public" },
+    Seed {
+        id: 101,
+        running: true,
+        mem: 96,
+        used: 640,
+        conf: "hostname: web\nmemory: 256\nonboot: 1\nrootfs: local-lvm:vm-101-disk-0,size=4G\ntags: app;public",
+    },
+    Seed {
+        id: 102,
+        running: true,
+        mem: 310,
+        used: 1900,
+        conf: "hostname: wiki\nmemory: 512\nonboot: 1\nmp0: /srv/media,mp=/media\nmp1: local-lvm:vm-102-disk-1,mp=/cache,size=8G\nrootfs: local-lvm:vm-102-disk-0,size=8G\ntags: app",
+    },
+    Seed {
+        id: 103,
+        running: true,
+        mem: 1430,
+        used: 9200,
+        conf: "cores: 4\nhostname: nextcloud\nmemory: 2048\nmp0: local-lvm:vm-103-disk-1,mp=/data,backup=1,size=64G\nonboot: 1\nprotection: 1\nrootfs: local-lvm:vm-103-disk-0,size=16G\ntags: app;public",
+    },
     // Its backup was killed: the lock stayed, and so did a partial file.
-    Seed { id: 104, running: true, mem: 420, used: 2600, conf: "hostname: gitea\nlock: backup\nmemory: 1024\nonboot: 1\nrootfs: local-lvm:vm-104-disk-0,size=8G\ntags: app" },
-    Seed { id: 105, running: true, mem: 780, used: 3100, conf: "cores: 2\nhostname: db\nmemory: 1024\nonboot: 1\nostype: debian\nrootfs: local-lvm:vm-105-disk-0,size=16G" },
+    Seed {
+        id: 104,
+        running: true,
+        mem: 420,
+        used: 2600,
+        conf: "hostname: gitea\nlock: backup\nmemory: 1024\nonboot: 1\nrootfs: local-lvm:vm-104-disk-0,size=8G\ntags: app",
+    },
+    Seed {
+        id: 105,
+        running: true,
+        mem: 780,
+        used: 3100,
+        conf: "cores: 2\nhostname: db\nmemory: 1024\nonboot: 1\nostype: debian\nrootfs: local-lvm:vm-105-disk-0,size=16G",
+    },
     Seed { id: 106, running: true, mem: 40, used: 310, conf: "memory: 128\nrootfs: local-lvm:vm-106-disk-0,size=2G" },
-    Seed { id: 107, running: false, mem: 120, used: 700, conf: "hostname: monitor\nmemory: 256\nonboot: 1\nrootfs: local-lvm:vm-107-disk-0,size=4G" },
-    Seed { id: 110, running: false, mem: 0, used: 420, conf: "hostname: alpine-base\nmemory: 256\nrootfs: local-lvm:base-110-disk-0,size=2G\ntemplate: 1" },
+    Seed {
+        id: 107,
+        running: false,
+        mem: 120,
+        used: 700,
+        conf: "hostname: monitor\nmemory: 256\nonboot: 1\nrootfs: local-lvm:vm-107-disk-0,size=4G",
+    },
+    Seed {
+        id: 110,
+        running: false,
+        mem: 0,
+        used: 420,
+        conf: "hostname: alpine-base\nmemory: 256\nrootfs: local-lvm:base-110-disk-0,size=2G\ntemplate: 1",
+    },
     Seed { id: 200, running: true, mem: 2900, used: 6800, conf: "" },
-    Seed { id: 9999, running: true, mem: 88, used: 510, conf: "hostname: prox-appliance\nmemory: 512\nnet0: name=eth0,bridge=vmbr0,hwaddr=BC:24:11:99:99:00,ip=dhcp,type=veth\nnet1: name=eth1,bridge=proximity-lan,hwaddr=BC:24:11:99:99:01,ip=10.20.0.1/24,type=veth\nonboot: 1\nrootfs: local-lvm:vm-9999-disk-0,size=4G\nstartup: order=1" },
+    Seed {
+        id: 9999,
+        running: true,
+        mem: 88,
+        used: 510,
+        conf: "hostname: prox-appliance\nmemory: 512\nnet0: name=eth0,bridge=vmbr0,hwaddr=BC:24:11:99:99:00,ip=dhcp,type=veth\nnet1: name=eth1,bridge=proximity-lan,hwaddr=BC:24:11:99:99:01,ip=10.20.0.1/24,type=veth\nonboot: 1\nrootfs: local-lvm:vm-9999-disk-0,size=4G\nstartup: order=1",
+    },
 ];
 
 const COMMON: &str = "arch: amd64\ncores: 1\nfeatures: nesting=1\nostype: alpine\nswap: 256\nunprivileged: 1";
@@ -70,7 +118,10 @@ fn parse(text: &str) -> Conf {
 
 fn container(id: u32, own: &str) -> Conf {
     let mut conf = parse(COMMON);
-    conf.insert("net0".into(), format!("name=eth0,bridge=proximity-lan,hwaddr=BC:24:11:00:{:02X}:{:02X},ip=dhcp,type=veth", id / 256, id % 256));
+    conf.insert(
+        "net0".into(),
+        format!("name=eth0,bridge=proximity-lan,hwaddr=BC:24:11:00:{:02X}:{:02X},ip=dhcp,type=veth", id / 256, id % 256),
+    );
     conf.extend(parse(own));
     conf
 }
@@ -102,7 +153,8 @@ fn archives(node: &mut Node) {
         }
         let (status, log) = past_log(node, id, from, to, mib, &path);
         let sidecar = format!("{dir}/dump/{}.log", node.stem("lxc", id, from));
-        node.disk.insert(sidecar, File { body: Body::Text(log.iter().map(|l| format!("{} {l}\n", node.written(to))).collect()), modified: to });
+        node.disk
+            .insert(sidecar, File { body: Body::Text(log.iter().map(|l| format!("{} {l}\n", node.written(to))).collect()), modified: to });
         node.inside.insert(path, conf);
         node.past("vzdump", &id.to_string(), from, to, status, log);
     }
@@ -121,10 +173,19 @@ fn past_log(node: &Node, id: u32, from: Stamp, to: Stamp, mib: u64, path: &str) 
     ];
     if mib == 0 {
         log.push(format!("ERROR: Backup of VM {id} failed - command 'set -o pipefail && tar cpf - | zstd' failed: exit code 70"));
-        log.extend([format!("INFO: Failed at {}", node.written(to)), "INFO: Backup job finished with errors".into(), "TASK ERROR: job errors".into()]);
+        log.extend([
+            format!("INFO: Failed at {}", node.written(to)),
+            "INFO: Backup job finished with errors".into(),
+            "TASK ERROR: job errors".into(),
+        ]);
         return ("job errors", log);
     }
-    log.extend([format!("INFO: archive file size: {mib}MB"), format!("INFO: Finished Backup of VM {id}"), "INFO: Backup job finished successfully".into(), "TASK OK".into()]);
+    log.extend([
+        format!("INFO: archive file size: {mib}MB"),
+        format!("INFO: Finished Backup of VM {id}"),
+        "INFO: Backup job finished successfully".into(),
+        "TASK OK".into(),
+    ]);
     ("OK", log)
 }
 
@@ -134,7 +195,8 @@ fn killed(node: &mut Node) {
     let stem = node.stem("lxc", 104, from);
     let dat = format!("/var/lib/vz/dump/{stem}.tar.dat");
     node.disk.insert(dat.clone(), File { body: Body::Sparse(344 * MIB), modified: after(from, 6.0) });
-    let log = vec!["INFO: Starting Backup of VM 104 (lxc)".into(), format!("INFO: creating vzdump archive '/var/lib/vz/dump/{stem}.tar.zst'")];
+    let log =
+        vec!["INFO: Starting Backup of VM 104 (lxc)".into(), format!("INFO: creating vzdump archive '/var/lib/vz/dump/{stem}.tar.zst'")];
     node.past("vzdump", "104", from, after(from, 6.0), "unexpected status", log);
 }
 

@@ -23,8 +23,24 @@ const GIB: u64 = 1 << 30;
 /// All storages, in the order of storage.cfg.
 pub(super) const PLACES: [Place; 4] = [
     Place { name: "local", kind: "dir", path: "/var/lib/vz", content: "backup,iso,vztmpl", more: &[], total: 94 * GIB, used: 11 * GIB },
-    Place { name: "local-lvm", kind: "lvmthin", path: "", content: "images,rootdir", more: &["thinpool data", "vgname pve"], total: 349 * GIB, used: 61 * GIB },
-    Place { name: "nas", kind: "nfs", path: "/mnt/pve/nas", content: "backup", more: &["export /volume1/proxmox", "server 192.168.1.9", "prune-backups keep-daily=7"], total: 0, used: 0 },
+    Place {
+        name: "local-lvm",
+        kind: "lvmthin",
+        path: "",
+        content: "images,rootdir",
+        more: &["thinpool data", "vgname pve"],
+        total: 349 * GIB,
+        used: 61 * GIB,
+    },
+    Place {
+        name: "nas",
+        kind: "nfs",
+        path: "/mnt/pve/nas",
+        content: "backup",
+        more: &["export /volume1/proxmox", "server 192.168.1.9", "prune-backups keep-daily=7"],
+        total: 0,
+        used: 0,
+    },
     Place { name: "tiny", kind: "dir", path: "/mnt/tiny", content: "backup", more: &["is_mountpoint 1"], total: 32 * GIB, used: 29 * GIB },
 ];
 
@@ -55,7 +71,9 @@ pub(super) fn find(name: &str) -> Option<&'static Place> {
 
 /// The storage a path lies on.
 pub(super) fn holding(path: &str) -> Option<&'static Place> {
-    PLACES.iter().find(|p| p.active() && !p.path.is_empty() && (path == p.path || path.strip_prefix(p.path).is_some_and(|r| r.starts_with('/'))))
+    PLACES
+        .iter()
+        .find(|p| p.active() && !p.path.is_empty() && (path == p.path || path.strip_prefix(p.path).is_some_and(|r| r.starts_with('/'))))
 }
 
 impl Node {

@@ -11,9 +11,15 @@ use crate::domain::storage::Space;
 /// Directories that are there though nothing is in them.
 const EMPTY: [&str; 6] = ["/mnt/pve/nas", "/etc/pve/priv/lock", "/root", "/tmp", "/run/lock/lxc", "/var/lib/vz/template/iso"];
 /// Symbolic links: from, to.
-const LINKS: [(&str, &str); 4] = [("/etc/pve/local", "/etc/pve/nodes/pve1"), ("/etc/pve/lxc", "/etc/pve/nodes/pve1/lxc"), ("/etc/pve/qemu-server", "/etc/pve/nodes/pve1/qemu-server"), ("/var/run", "/run")];
+const LINKS: [(&str, &str); 4] = [
+    ("/etc/pve/local", "/etc/pve/nodes/pve1"),
+    ("/etc/pve/lxc", "/etc/pve/nodes/pve1/lxc"),
+    ("/etc/pve/qemu-server", "/etc/pve/nodes/pve1/qemu-server"),
+    ("/var/run", "/run"),
+];
 /// Mount points and their device numbers.
-const DEVICES: [(&str, u64); 8] = [("/", 1), ("/etc/pve", 2), ("/proc", 3), ("/sys", 4), ("/run", 5), ("/var/lib/vz", 6), ("/mnt/tiny", 7), ("/dev", 8)];
+const DEVICES: [(&str, u64); 8] =
+    [("/", 1), ("/etc/pve", 2), ("/proc", 3), ("/sys", 4), ("/run", 5), ("/var/lib/vz", 6), ("/mnt/tiny", 7), ("/dev", 8)];
 
 /// All files at one moment.
 pub(super) struct Tree {
@@ -59,7 +65,11 @@ impl Tree {
     fn read(&self, path: &str, most: usize, end: bool) -> Result<Vec<u8>, HostError> {
         let real = real(path);
         let Some(file) = self.files.get(&real) else {
-            return Err(if self.is_dir(&real) { HostError::Io { what: path.into(), why: "not a regular file".into() } } else { missing(path) });
+            return Err(if self.is_dir(&real) {
+                HostError::Io { what: path.into(), why: "not a regular file".into() }
+            } else {
+                missing(path)
+            });
         };
         let bytes = match &file.body {
             Body::Text(t) => t.as_bytes(),
@@ -72,7 +82,8 @@ impl Tree {
 
     fn is_dir(&self, real: &str) -> bool {
         let below = format!("{}/", real.trim_end_matches('/'));
-        self.files.range(below.clone()..).next().is_some_and(|(p, _)| p.starts_with(&below)) || EMPTY.iter().any(|e| *e == real || e.starts_with(&below))
+        self.files.range(below.clone()..).next().is_some_and(|(p, _)| p.starts_with(&below))
+            || EMPTY.iter().any(|e| *e == real || e.starts_with(&below))
     }
 
     fn names(&self, path: &str) -> Result<Vec<String>, HostError> {
@@ -123,7 +134,9 @@ impl Tree {
                 None => paths.iter().map(|dir| format!("{dir}/{part}")).collect(),
                 Some((head, tail)) => {
                     let fits = |n: &String| n.len() >= head.len() + tail.len() && n.starts_with(head) && n.ends_with(tail);
-                    let inside = |dir: &String| self.names(dir).unwrap_or_default().into_iter().filter(fits).map(|n| format!("{dir}/{n}")).collect::<Vec<_>>();
+                    let inside = |dir: &String| {
+                        self.names(dir).unwrap_or_default().into_iter().filter(fits).map(|n| format!("{dir}/{n}")).collect::<Vec<_>>()
+                    };
                     paths.iter().flat_map(inside).collect()
                 }
             };
@@ -153,7 +166,13 @@ fn etc(node: &Node, add: &mut impl FnMut(String, String)) {
     add("/etc/hostname".into(), format!("{NAME}\n"));
     add("/etc/pve/storage.cfg".into(), storage::cfg());
     add("/etc/pve/.members".into(), format!("{{\n\"nodename\": \"{NAME}\",\n\"version\": 0\n}}\n"));
-    let ids: Vec<String> = node.guests.iter().map(|(id, g)| format!("\"{id}\": {{ \"node\": \"{NAME}\", \"type\": \"{}\", \"version\": {id} }}", if g.qemu { "qemu" } else { "lxc" })).collect();
+    let ids: Vec<String> = node
+        .guests
+        .iter()
+        .map(|(id, g)| {
+            format!("\"{id}\": {{ \"node\": \"{NAME}\", \"type\": \"{}\", \"version\": {id} }}", if g.qemu { "qemu" } else { "lxc" })
+        })
+        .collect();
     add("/etc/pve/.vmlist".into(), format!("{{\n\"version\": 221,\n\"ids\": {{\n{}}}\n\n}}\n", ids.join(",\n")));
     add("/etc/pve/datacenter.cfg".into(), "keyboard: en-us\n".into());
     add("/etc/vzdump.conf".into(), "# vzdump default settings\n".into());

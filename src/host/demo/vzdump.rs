@@ -34,7 +34,10 @@ pub(super) fn begin(node: &mut Node, args: &[String]) -> Result<String, Reply> {
     };
     let mode = opts.get("mode").unwrap_or("snapshot");
     if !["snapshot", "suspend", "stop"].contains(&mode) {
-        return Err(Reply::param(&format!("mode: value '{mode}' does not have a value in the enumeration 'snapshot, suspend, stop'"), USAGE));
+        return Err(Reply::param(
+            &format!("mode: value '{mode}' does not have a value in the enumeration 'snapshot, suspend, stop'"),
+            USAGE,
+        ));
     }
     let wish = Wish {
         id,
@@ -60,9 +63,13 @@ pub(super) fn begin(node: &mut Node, args: &[String]) -> Result<String, Reply> {
 /// Why nothing is even begun, in vzdump's words.
 fn refused(storage: &str) -> Option<String> {
     match storage::find(storage) {
-        None => Some(format!("could not activate storage '{storage}': storage '{storage}' does not exist could not get storage information for '{storage}': storage '{storage}' does not exist")),
+        None => Some(format!(
+            "could not activate storage '{storage}': storage '{storage}' does not exist could not get storage information for '{storage}': storage '{storage}' does not exist"
+        )),
         Some(p) if !p.active() => Some(format!("could not activate storage '{storage}': {}", storage::OFFLINE)),
-        Some(p) if !p.takes("backup") => Some(format!("could not get storage information for '{storage}': can't use storage '{storage}' for backups - wrong content type")),
+        Some(p) if !p.takes("backup") => Some(format!(
+            "could not get storage information for '{storage}': can't use storage '{storage}' for backups - wrong content type"
+        )),
         Some(_) => None,
     }
 }
@@ -101,7 +108,13 @@ impl Run<'_> {
     }
 
     fn dat(&self) -> String {
-        self.path(if self.wish.compress.is_empty() { ".dat" } else if self.kind == ".tar" { ".tar.dat" } else { ".vma.dat" })
+        self.path(if self.wish.compress.is_empty() {
+            ".dat"
+        } else if self.kind == ".tar" {
+            ".tar.dat"
+        } else {
+            ".vma.dat"
+        })
     }
 }
 
@@ -172,7 +185,8 @@ fn head(run: &mut Run<'_>, node: &Node) {
         }
     }
     let how = [format!("backup mode: {mode}"), "ionice priority: 7".into()];
-    let lines: Vec<String> = if mode == "snapshot" || guest.qemu { what.into_iter().chain(how).collect() } else { how.into_iter().chain(what).collect() };
+    let lines: Vec<String> =
+        if mode == "snapshot" || guest.qemu { what.into_iter().chain(how).collect() } else { how.into_iter().chain(what).collect() };
     for line in lines {
         run.info(0.2, line);
     }
@@ -211,7 +225,9 @@ fn write(run: &mut Run<'_>, node: &Node) {
         undo.extend([say("INFO: restarting vm"), Event::Power(id, true)]);
     }
     let log = Event::Sidecar(run.path(".log"));
-    let command = format!("command 'set -o pipefail && lxc-usernsexec -m u:0:100000:65536 -m g:0:100000:65536 -- tar cpf - --totals --one-file-system -p --sparse --numeric-owner --acls --xattrs | zstd '--threads=1' >{dat}' failed");
+    let command = format!(
+        "command 'set -o pipefail && lxc-usernsexec -m u:0:100000:65536 -m g:0:100000:65536 -- tar cpf - --totals --one-file-system -p --sparse --numeric-owner --acls --xattrs | zstd '--threads=1' >{dat}' failed"
+    );
     let ending = |why: &str| -> Vec<Event> {
         let mut tail: Vec<Event> = failed(0.0, id, why).into_iter().map(|(_, e)| e).collect();
         tail.insert(tail.len() - 1, log.clone());
@@ -316,5 +332,11 @@ fn file_size(n: u64) -> String {
 /// tar's own form of sizes.
 pub(super) fn tar_size(n: u64) -> String {
     let mib = n as f64 / (1u64 << 20) as f64;
-    if mib < 10.0 { format!("{mib:.1}MiB") } else if mib < 1024.0 { format!("{mib:.0}MiB") } else { format!("{:.1}GiB", mib / 1024.0) }
+    if mib < 10.0 {
+        format!("{mib:.1}MiB")
+    } else if mib < 1024.0 {
+        format!("{mib:.0}MiB")
+    } else {
+        format!("{:.1}GiB", mib / 1024.0)
+    }
 }

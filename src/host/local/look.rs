@@ -112,7 +112,8 @@ fn tail(path: &Path, most: usize) -> io::Result<Vec<u8>> {
 }
 
 fn names(path: &Path) -> io::Result<Vec<String>> {
-    let mut names = std::fs::read_dir(path)?.map(|e| e.map(|e| e.file_name().to_string_lossy().into_owned())).collect::<io::Result<Vec<_>>>()?;
+    let mut names =
+        std::fs::read_dir(path)?.map(|e| e.map(|e| e.file_name().to_string_lossy().into_owned())).collect::<io::Result<Vec<_>>>()?;
     names.sort();
     Ok(names)
 }

@@ -161,7 +161,9 @@ mod tests {
         let (tx, mut rx) = mpsc::channel(100);
         let stop = CancellationToken::new();
         let ask = stop.clone();
-        let run = tokio::spawn(async move { LocalHost::new().stream(sh("trap 'echo tidy; exit 9' TERM; echo up; sleep 60 & wait"), Pace::Whole, tx, ask).await });
+        let run = tokio::spawn(async move {
+            LocalHost::new().stream(sh("trap 'echo tidy; exit 9' TERM; echo up; sleep 60 & wait"), Pace::Whole, tx, ask).await
+        });
         let mut text = Vec::new();
         let mut status = None;
         while let Some(said) = rx.recv().await {
@@ -183,7 +185,14 @@ mod tests {
         let (tx, mut rx) = mpsc::channel(1);
         let run = tokio::spawn(async move {
             let stop = CancellationToken::new();
-            LocalHost::new().stream(sh("for i in 1 2 3 4 5 6 7 8 9; do seq 1 10000; sleep 0.02; done; sleep 0.5; echo last; sleep 0.5; echo end"), Pace::Live, tx, stop).await
+            LocalHost::new()
+                .stream(
+                    sh("for i in 1 2 3 4 5 6 7 8 9; do seq 1 10000; sleep 0.02; done; sleep 0.5; echo last; sleep 0.5; echo end"),
+                    Pace::Live,
+                    tx,
+                    stop,
+                )
+                .await
         });
         tokio::time::sleep(Duration::from_millis(600)).await;
         let (mut seen, mut lost) = (0, 0);

@@ -173,7 +173,10 @@ pub(super) async fn run(cmd: Cmd) -> Result<Output, HostError> {
             Err(_) => {
                 // A descendant holds the pipe. What was said is not known to be whole.
                 signal(&child, group, Signal::TERM);
-                return Err(HostError::Io { what: cmd.shown(), why: "it ended, but left processes behind that held its output; they were ended".into() });
+                return Err(HostError::Io {
+                    what: cmd.shown(),
+                    why: "it ended, but left processes behind that held its output; they were ended".into(),
+                });
             }
         },
     };

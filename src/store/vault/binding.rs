@@ -31,12 +31,7 @@ impl Binding<'_> {
         out.push(self.purpose as u8);
         out.extend_from_slice(self.vault_id);
         out.extend_from_slice(&FORMAT.to_be_bytes());
-        for part in [
-            self.table.as_bytes(),
-            self.column.as_bytes(),
-            self.row_id,
-            self.scope_id,
-        ] {
+        for part in [self.table.as_bytes(), self.column.as_bytes(), self.row_id, self.scope_id] {
             // Names are ours and short; identifiers have 16 bytes.
             out.extend_from_slice(&u16::try_from(part.len()).unwrap_or(u16::MAX).to_be_bytes());
             out.extend_from_slice(part);
@@ -65,49 +60,17 @@ mod tests {
         };
         let all = [
             base().bytes(),
-            Binding {
-                purpose: Purpose::VaultKey,
-                ..base()
-            }
-            .bytes(),
-            Binding {
-                vault_id: &[3; 16],
-                ..base()
-            }
-            .bytes(),
-            Binding {
-                table: "a",
-                column: "bc",
-                ..base()
-            }
-            .bytes(),
-            Binding {
-                column: "d",
-                ..base()
-            }
-            .bytes(),
-            Binding {
-                row_id: &[3; 16],
-                ..base()
-            }
-            .bytes(),
-            Binding {
-                scope_id: &[3; 16],
-                ..base()
-            }
-            .bytes(),
+            Binding { purpose: Purpose::VaultKey, ..base() }.bytes(),
+            Binding { vault_id: &[3; 16], ..base() }.bytes(),
+            Binding { table: "a", column: "bc", ..base() }.bytes(),
+            Binding { column: "d", ..base() }.bytes(),
+            Binding { row_id: &[3; 16], ..base() }.bytes(),
+            Binding { scope_id: &[3; 16], ..base() }.bytes(),
             Binding { epoch: 2, ..base() }.bytes(),
-            Binding {
-                row_version: 2,
-                ..base()
-            }
-            .bytes(),
+            Binding { row_version: 2, ..base() }.bytes(),
         ];
         for (index, one) in all.iter().enumerate() {
-            assert!(
-                !all[..index].contains(one),
-                "case {index} equals an earlier one"
-            );
+            assert!(!all[..index].contains(one), "case {index} equals an earlier one");
         }
     }
 }

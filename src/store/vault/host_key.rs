@@ -23,9 +23,7 @@ pub(super) fn read(path: &Path) -> Result<Key, VaultError> {
     match place::check_file(path) {
         Ok(_) => {}
         Err(StoreError::Missing { .. }) => {
-            return Err(VaultError::HostKeyMissing {
-                path: path.to_owned(),
-            });
+            return Err(VaultError::HostKeyMissing { path: path.to_owned() });
         }
         Err(other) => return Err(other.into()),
     }
@@ -40,9 +38,7 @@ pub(super) fn read(path: &Path) -> Result<Key, VaultError> {
         }
     }
     if length != 32 {
-        return Err(VaultError::Corrupt {
-            what: format!("the host key {}", path.display()),
-        });
+        return Err(VaultError::Corrupt { what: format!("the host key {}", path.display()) });
     }
     let mut key = Zeroizing::new([0u8; 32]);
     key.copy_from_slice(&bytes[..32]);
@@ -51,10 +47,7 @@ pub(super) fn read(path: &Path) -> Result<Key, VaultError> {
 
 /// Reads the host key, or makes it where there is none: mode 0400, whole or not at all, on disk before this returns.
 pub(super) fn read_or_make(path: &Path) -> Result<Key, VaultError> {
-    let dir = path
-        .parent()
-        .filter(|dir| !dir.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     place::check_dir(dir)?;
     let _only_maker = place::lock_dir(dir)?;
     match read(path) {

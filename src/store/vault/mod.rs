@@ -82,32 +82,16 @@ impl Vault {
             return Err(VaultError::Exists);
         }
         let host_key = host_key::read_or_make(new.host_key)?;
-        let vault = Self {
-            vault_id: crypto::random()?,
-            epoch: 1,
-            vault_key: Key::random()?,
-        };
+        let vault = Self { vault_id: crypto::random()?, epoch: 1, vault_key: Key::random()? };
         let recovery = Key::random()?;
         let words = RecoveryWords::of(&recovery)?;
         let owner = vault.owner();
         // Before the transaction: the slow step must not keep other processes from writing.
         let slots = [
-            slot::for_operator(
-                owner,
-                &vault.vault_key,
-                new.operator,
-                new.passphrase,
-                new.cost,
-                &host_key,
-            )?,
+            slot::for_operator(owner, &vault.vault_key, new.operator, new.passphrase, new.cost, &host_key)?,
             slot::for_recovery(owner, &vault.vault_key, &recovery)?,
         ];
-        let mut meta = Meta {
-            vault_id: vault.vault_id,
-            created_ms: new.now_ms,
-            epoch: vault.epoch,
-            mac: Vec::new(),
-        };
+        let mut meta = Meta { vault_id: vault.vault_id, created_ms: new.now_ms, epoch: vault.epoch, mac: Vec::new() };
         meta.mac = meta.expected_mac(&vault.vault_key)?.to_vec();
         let operator_id: [u8; 16] = crypto::random()?;
         store.write_txn_as(|tx| {
@@ -118,10 +102,7 @@ impl Vault {
                 "INSERT INTO vault_meta (only, vault_id, created_ms, epoch, mac) VALUES (1, ?1, ?2, ?3, ?4)",
                 params![meta.vault_id, meta.created_ms, meta.epoch, meta.mac],
             )?;
-            tx.execute(
-                "INSERT INTO operator (id, name, created_ms) VALUES (?1, ?2, ?3)",
-                params![operator_id, new.operator, new.now_ms],
-            )?;
+            tx.execute("INSERT INTO operator (id, name, created_ms) VALUES (?1, ?2, ?3)", params![operator_id, new.operator, new.now_ms])?;
             slots.iter().try_for_each(|slot| slot.insert(tx))
         })?;
         Ok((vault, words))
@@ -132,17 +113,10 @@ impl Vault {
     /// `memory_available` is MemAvailable in bytes; where the slot needs more than four fifths of it the answer is
     /// `CostTooHigh`, and the recovery words, which need no memory, still open. Damage and a missing host key are told
     /// before the passphrase is tried: `WrongPassphrase` means that all else is in order.
-    pub fn unlock(
-        store: &Store,
-        host_key: &Path,
-        operator: &str,
-        passphrase: &Secret,
-        memory_available: u64,
-    ) -> Result<Self, VaultError> {
+    pub fn unlock(store: &Store, host_key: &Path, operator: &str, passphrase: &Secret, memory_available: u64) -> Result<Self, VaultError> {
         let meta = Meta::load(&store.conn)?.ok_or(VaultError::NoVault)?;
         let slot = slot::of_operator(slot::all(&store.conn)?, operator)?;
-        let vault_key =
-            slot.open_with_passphrase(meta.owner(), passphrase, host_key, memory_available)?;
+        let vault_key = slot.open_with_passphrase(meta.owner(), passphrase, host_key, memory_available)?;
         Self::opened(meta, vault_key)
     }
 
@@ -159,40 +133,27 @@ impl Vault {
     /// `NoVault`, `Tampered` or `Corrupt`. A tampered slot whose sum was made to fit passes here and fails at unlock.
     pub fn check_slots(store: &Store) -> Result<(), VaultError> {
         Meta::load(&store.conn)?.ok_or(VaultError::NoVault)?;
-        slot::all(&store.conn)?
-            .iter()
-            .try_for_each(slot::Slot::check_undamaged)
+        slot::all(&store.conn)?.iter().try_for_each(slot::Slot::check_undamaged)
     }
 
     fn opened(meta: Meta, vault_key: Key) -> Result<Self, VaultError> {
         if !crypto::equal(&meta.mac, &meta.expected_mac(&vault_key)?) {
-            return Err(VaultError::Tampered {
-                what: "the vault's own row".to_owned(),
-            });
+            return Err(VaultError::Tampered { what: "the vault's own row".to_owned() });
         }
-        Ok(Self {
-            vault_id: meta.vault_id,
-            epoch: meta.epoch,
-            vault_key,
-        })
+        Ok(Self { vault_id: meta.vault_id, epoch: meta.epoch, vault_key })
     }
 
     fn owner(&self) -> slot::Owner<'_> {
-        slot::Owner {
-            vault_id: &self.vault_id,
-            epoch: self.epoch,
-        }
+        slot::Owner { vault_id: &self.vault_id, epoch: self.epoch }
     }
 }
 
 impl Meta {
     fn load(conn: &Connection) -> Result<Option<Self>, VaultError> {
         let row: Option<(Vec<u8>, i64, i64, Vec<u8>)> = conn
-            .query_row(
-                "SELECT vault_id, created_ms, epoch, mac FROM vault_meta",
-                [],
-                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
-            )
+            .query_row("SELECT vault_id, created_ms, epoch, mac FROM vault_meta", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })
             .optional()?;
         let Some((vault_id, created_ms, epoch, mac)) = row else {
             // Slots without the row they hang on: somebody took it away.
@@ -201,19 +162,11 @@ impl Meta {
         };
         let vault_id = vault_id.try_into().map_err(|_| damaged())?;
         let epoch = u32::try_from(epoch).map_err(|_| damaged())?;
-        Ok(Some(Self {
-            vault_id,
-            created_ms,
-            epoch,
-            mac,
-        }))
+        Ok(Some(Self { vault_id, created_ms, epoch, mac }))
     }
 
     fn owner(&self) -> slot::Owner<'_> {
-        slot::Owner {
-            vault_id: &self.vault_id,
-            epoch: self.epoch,
-        }
+        slot::Owner { vault_id: &self.vault_id, epoch: self.epoch }
     }
 
     fn expected_mac(&self, vault_key: &Key) -> Result<[u8; 32], VaultError> {
@@ -223,9 +176,7 @@ impl Meta {
 }
 
 fn damaged() -> VaultError {
-    VaultError::Corrupt {
-        what: "the vault's own row".to_owned(),
-    }
+    VaultError::Corrupt { what: "the vault's own row".to_owned() }
 }
 
 fn check_name(operator: &str) -> Result<(), VaultError> {
@@ -239,12 +190,6 @@ fn check_name(operator: &str) -> Result<(), VaultError> {
 /// Does the work of one unlock for nothing, to measure it.
 pub(super) fn rehearse(cost: Cost) -> Result<(), VaultError> {
     let nothing = Secret::new(Vec::new());
-    crypto::argon2id(
-        &nothing,
-        &[0; 16],
-        cost,
-        &Key::from_bytes([0; 32]),
-        b"rehearsal",
-    )?;
+    crypto::argon2id(&nothing, &[0; 16], cost, &Key::from_bytes([0; 32]), b"rehearsal")?;
     Ok(())
 }

@@ -48,14 +48,7 @@ impl Vault {
     /// Seals a value under (table, column, row), in place of what was there. It is on disk when this returns.
     ///
     /// Fails with `TooLong` above 64 KiB; an empty value is a value.
-    pub fn seal(
-        &self,
-        store: &Store,
-        table: &str,
-        column: &str,
-        row_id: &[u8; 16],
-        plaintext: &Secret,
-    ) -> Result<(), VaultError> {
+    pub fn seal(&self, store: &Store, table: &str, column: &str, row_id: &[u8; 16], plaintext: &Secret) -> Result<(), VaultError> {
         store.write_txn_as(|tx| self.seal_in(tx, table, column, row_id, plaintext))
     }
 
@@ -79,17 +72,8 @@ impl Vault {
             )
             .optional()?;
         // Only a forged version is near the end of the numbers; starting again is safe since nonces are random.
-        let row_version = before
-            .and_then(|old| old.checked_add(1))
-            .filter(|v| *v > 0)
-            .unwrap_or(1);
-        let place = self.binding(
-            table,
-            column,
-            row_id,
-            &WHOLE_VAULT,
-            row_version.cast_unsigned(),
-        );
+        let row_version = before.and_then(|old| old.checked_add(1)).filter(|v| *v > 0).unwrap_or(1);
+        let place = self.binding(table, column, row_id, &WHOLE_VAULT, row_version.cast_unsigned());
         let nonce: [u8; NONCE] = crypto::random()?;
         let key = self.record_key(&place)?;
         let body = crypto::seal(&key, &nonce, &place.bytes(), plaintext.expose())?;
@@ -97,16 +81,7 @@ impl Vault {
             "INSERT OR REPLACE INTO sealed
              (table_name, column_name, row_id, scope_id, epoch, row_version, nonce, body)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            params![
-                table,
-                column,
-                row_id,
-                WHOLE_VAULT,
-                self.epoch,
-                row_version,
-                nonce,
-                body
-            ],
+            params![table, column, row_id, WHOLE_VAULT, self.epoch, row_version, nonce, body],
         )?;
         Ok(())
     }
@@ -115,37 +90,19 @@ impl Vault {
     ///
     /// `NotSet` if there is none, `Tampered` if it or anything in its row was changed, `Corrupt` if the row has a shape
     /// that is never written. There is no default and no partial value.
-    pub fn open(
-        &self,
-        store: &Store,
-        table: &str,
-        column: &str,
-        row_id: &[u8; 16],
-    ) -> Result<Secret, VaultError> {
+    pub fn open(&self, store: &Store, table: &str, column: &str, row_id: &[u8; 16]) -> Result<Secret, VaultError> {
         self.open_in(&store.conn, table, column, row_id)
     }
 
     /// The same inside a transaction or a [`Store::read`].
-    pub fn open_in(
-        &self,
-        conn: &Connection,
-        table: &str,
-        column: &str,
-        row_id: &[u8; 16],
-    ) -> Result<Secret, VaultError> {
+    pub fn open_in(&self, conn: &Connection, table: &str, column: &str, row_id: &[u8; 16]) -> Result<Secret, VaultError> {
         let row = conn
             .query_row(
                 "SELECT scope_id, epoch, row_version, nonce, body FROM sealed
                  WHERE table_name = ?1 AND column_name = ?2 AND row_id = ?3",
                 params![table, column, row_id],
                 |row| {
-                    Ok(Row {
-                        scope_id: row.get(0)?,
-                        epoch: row.get(1)?,
-                        row_version: row.get(2)?,
-                        nonce: row.get(3)?,
-                        body: row.get(4)?,
-                    })
+                    Ok(Row { scope_id: row.get(0)?, epoch: row.get(1)?, row_version: row.get(2)?, nonce: row.get(3)?, body: row.get(4)? })
                 },
             )
             .optional()?;
@@ -157,17 +114,9 @@ impl Vault {
     }
 
     /// Forgets the value of (table, column, row); says whether there was one.
-    pub fn remove_in(
-        &self,
-        tx: &Transaction<'_>,
-        table: &str,
-        column: &str,
-        row_id: &[u8; 16],
-    ) -> Result<bool, VaultError> {
-        let gone = tx.execute(
-            "DELETE FROM sealed WHERE table_name = ?1 AND column_name = ?2 AND row_id = ?3",
-            params![table, column, row_id],
-        )?;
+    pub fn remove_in(&self, tx: &Transaction<'_>, table: &str, column: &str, row_id: &[u8; 16]) -> Result<bool, VaultError> {
+        let gone =
+            tx.execute("DELETE FROM sealed WHERE table_name = ?1 AND column_name = ?2 AND row_id = ?3", params![table, column, row_id])?;
         Ok(gone > 0)
     }
 
@@ -176,8 +125,7 @@ impl Vault {
         let mut found = Verified::default();
         for slot in super::slot::all(&store.conn)? {
             let checked = slot.check_undamaged();
-            if let Err(error) = checked.and_then(|()| slot.check_mac(self.owner(), &self.vault_key))
-            {
+            if let Err(error) = checked.and_then(|()| slot.check_mac(self.owner(), &self.vault_key)) {
                 found.bad_slots.push(error);
             }
         }
@@ -186,34 +134,18 @@ impl Vault {
             let opened = if row_id.len() == 16 {
                 self.open_in(&store.conn, &table, &column, &short)
             } else {
-                Err(VaultError::Corrupt {
-                    what: format!("{table}.{column}"),
-                })
+                Err(VaultError::Corrupt { what: format!("{table}.{column}") })
             };
             match opened {
                 Ok(_) => found.opened += 1,
                 Err(error @ VaultError::Store(_)) => return Err(error),
-                Err(error) => found.failed.push((
-                    RecordName {
-                        table,
-                        column,
-                        row_id: short,
-                    },
-                    error,
-                )),
+                Err(error) => found.failed.push((RecordName { table, column, row_id: short }, error)),
             }
         }
         Ok(found)
     }
 
-    fn open_row(
-        &self,
-        table: &str,
-        column: &str,
-        row_id: &[u8; 16],
-        row: &Row,
-        what: impl Fn() -> String,
-    ) -> Result<Secret, VaultError> {
+    fn open_row(&self, table: &str, column: &str, row_id: &[u8; 16], row: &Row, what: impl Fn() -> String) -> Result<Secret, VaultError> {
         let corrupt = |_| VaultError::Corrupt { what: what() };
         let nonce: [u8; NONCE] = row.nonce.as_slice().try_into().map_err(corrupt)?;
         let scope_id: [u8; 16] = row.scope_id.as_slice().try_into().map_err(corrupt)?;
@@ -224,16 +156,9 @@ impl Vault {
         if row.epoch != i64::from(self.epoch) {
             return Err(VaultError::Tampered { what: what() });
         }
-        let place = self.binding(
-            table,
-            column,
-            row_id,
-            &scope_id,
-            row.row_version.cast_unsigned(),
-        );
+        let place = self.binding(table, column, row_id, &scope_id, row.row_version.cast_unsigned());
         let key = self.record_key(&place)?;
-        crypto::open(&key, &nonce, &place.bytes(), &row.body)
-            .ok_or_else(|| VaultError::Tampered { what: what() })
+        crypto::open(&key, &nonce, &place.bytes(), &row.body).ok_or_else(|| VaultError::Tampered { what: what() })
     }
 
     fn binding<'a>(
@@ -244,43 +169,22 @@ impl Vault {
         scope_id: &'a [u8; 16],
         row_version: u64,
     ) -> Binding<'a> {
-        Binding {
-            purpose: Purpose::Record,
-            vault_id: &self.vault_id,
-            table,
-            column,
-            row_id,
-            scope_id,
-            epoch: self.epoch,
-            row_version,
-        }
+        Binding { purpose: Purpose::Record, vault_id: &self.vault_id, table, column, row_id, scope_id, epoch: self.epoch, row_version }
     }
 
     /// `HKDF(HKDF(vault key, "scope", scope, epoch), "rec", table, column, row, version)`. A scope with a random key of
     /// its own will take the place of the inner step.
     fn record_key(&self, place: &Binding<'_>) -> Result<Key, VaultError> {
         let epoch = place.epoch.to_be_bytes();
-        let scope = crypto::derive(
-            &self.vault_key,
-            &self.vault_id,
-            "scope",
-            &[place.scope_id, &epoch],
-        )?;
+        let scope = crypto::derive(&self.vault_key, &self.vault_id, "scope", &[place.scope_id, &epoch])?;
         let version = place.row_version.to_be_bytes();
-        let record = [
-            place.table.as_bytes(),
-            place.column.as_bytes(),
-            place.row_id,
-            &version,
-        ];
+        let record = [place.table.as_bytes(), place.column.as_bytes(), place.row_id, &version];
         Ok(crypto::derive(&scope, &self.vault_id, "rec", &record)?)
     }
 }
 
 fn names(conn: &Connection) -> Result<Vec<(String, String, Vec<u8>)>, VaultError> {
-    let mut query = conn.prepare(
-        "SELECT table_name, column_name, row_id FROM sealed ORDER BY table_name, column_name, row_id",
-    )?;
+    let mut query = conn.prepare("SELECT table_name, column_name, row_id FROM sealed ORDER BY table_name, column_name, row_id")?;
     let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

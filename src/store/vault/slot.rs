@@ -95,20 +95,12 @@ pub(super) fn for_operator(
 }
 
 /// Makes the slot of the recovery words.
-pub(super) fn for_recovery(
-    owner: Owner<'_>,
-    vault_key: &Key,
-    key: &Key,
-) -> Result<Slot, VaultError> {
+pub(super) fn for_recovery(owner: Owner<'_>, vault_key: &Key, key: &Key) -> Result<Slot, VaultError> {
     let header = Header {
         kind: Kind::Recovery,
         vault_id: *owner.vault_id,
         slot_id: crypto::random()?,
-        cost: Cost {
-            memory_kib: 0,
-            passes: 0,
-            lanes: 0,
-        },
+        cost: Cost { memory_kib: 0, passes: 0, lanes: 0 },
         salt: [0; 16],
         host_key_id: [0; 16],
         operator: String::new(),
@@ -126,9 +118,7 @@ fn make(owner: Owner<'_>, vault_key: &Key, header: &Header, k0: &Key) -> Result<
         id: header.slot_id.to_vec(),
         kind: header.kind.word().to_owned(),
         operator: (header.kind == Kind::Operator).then(|| header.operator.clone()),
-        check_value: crypto::derive(k0, owner.vault_id, "commit", &[&bytes])?
-            .bytes()
-            .to_vec(),
+        check_value: crypto::derive(k0, owner.vault_id, "commit", &[&bytes])?.bytes().to_vec(),
         wrapped: crypto::seal(&kek, &nonce, &ad, vault_key.bytes())?,
         nonce: nonce.to_vec(),
         header: bytes,
@@ -147,9 +137,7 @@ pub(super) fn all(conn: &Connection) -> Result<Vec<Slot>, VaultError> {
         "SELECT id, kind, operator, header, check_value, nonce, wrapped, row_version, mac, sum
          FROM slot ORDER BY kind, operator, id",
     )?;
-    let slots = query
-        .query_map([], Slot::from_row)?
-        .collect::<Result<_, _>>()?;
+    let slots = query.query_map([], Slot::from_row)?.collect::<Result<_, _>>()?;
     Ok(slots)
 }
 
@@ -157,32 +145,21 @@ pub(super) fn all(conn: &Connection) -> Result<Vec<Slot>, VaultError> {
 pub(super) fn of_operator(slots: Vec<Slot>, operator: &str) -> Result<Slot, VaultError> {
     // A damaged name looks like a name that is not there, so damage anywhere is told first in that case.
     let damaged = slots.iter().find_map(|slot| slot.check_undamaged().err());
-    let wanted = |slot: &Slot| {
-        slot.kind == Kind::Operator.word() && slot.operator.as_deref() == Some(operator)
-    };
+    let wanted = |slot: &Slot| slot.kind == Kind::Operator.word() && slot.operator.as_deref() == Some(operator);
     match (slots.into_iter().find(wanted), damaged) {
         (Some(slot), _) => slot.check_undamaged().map(|()| slot),
         (None, Some(damage)) => Err(damage),
-        (None, None) => Err(VaultError::UnknownOperator {
-            name: operator.to_owned(),
-        }),
+        (None, None) => Err(VaultError::UnknownOperator { name: operator.to_owned() }),
     }
 }
 
 /// The slot of the recovery words, after the checks that need no key.
 pub(super) fn of_recovery(slots: Vec<Slot>) -> Result<Slot, VaultError> {
     let damaged = slots.iter().find_map(|slot| slot.check_undamaged().err());
-    match (
-        slots
-            .into_iter()
-            .find(|slot| slot.kind == Kind::Recovery.word()),
-        damaged,
-    ) {
+    match (slots.into_iter().find(|slot| slot.kind == Kind::Recovery.word()), damaged) {
         (Some(slot), _) => slot.check_undamaged().map(|()| slot),
         (None, Some(damage)) => Err(damage),
-        (None, None) => Err(VaultError::Tampered {
-            what: "the recovery slot".to_owned(),
-        }),
+        (None, None) => Err(VaultError::Tampered { what: "the recovery slot".to_owned() }),
     }
 }
 
@@ -208,8 +185,16 @@ impl Slot {
             "INSERT INTO slot (id, kind, operator, header, check_value, nonce, wrapped, row_version, mac, sum)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             params![
-                self.id, self.kind, self.operator, self.header, self.check_value, self.nonce, self.wrapped,
-                self.row_version, self.mac, self.sum
+                self.id,
+                self.kind,
+                self.operator,
+                self.header,
+                self.check_value,
+                self.nonce,
+                self.wrapped,
+                self.row_version,
+                self.mac,
+                self.sum
             ],
         )?;
         Ok(())
@@ -269,26 +254,14 @@ impl Slot {
         header.cost.check_open(available)?;
         let host_key = host_key::read(host_key_path)?;
         if host_key::fingerprint(&host_key, owner.vault_id)? != header.host_key_id {
-            return Err(VaultError::HostKeyOther {
-                path: host_key_path.to_owned(),
-            });
+            return Err(VaultError::HostKeyOther { path: host_key_path.to_owned() });
         }
-        let k0 = crypto::argon2id(
-            passphrase,
-            &header.salt,
-            header.cost,
-            &host_key,
-            &self.header,
-        )?;
+        let k0 = crypto::argon2id(passphrase, &header.salt, header.cost, &host_key, &self.header)?;
         self.open(owner, &k0, VaultError::WrongPassphrase)
     }
 
     /// Opens the recovery slot with the words as typed.
-    pub(super) fn open_with_words(
-        &self,
-        owner: Owner<'_>,
-        typed: &Secret,
-    ) -> Result<Key, VaultError> {
+    pub(super) fn open_with_words(&self, owner: Owner<'_>, typed: &Secret) -> Result<Key, VaultError> {
         self.read_header(owner, Kind::Recovery)?;
         let k0 = words::read(typed)?;
         let why = "they are in order, but of another vault".to_owned();
@@ -302,15 +275,10 @@ impl Slot {
             return Err(wrong);
         }
         let kek = crypto::derive(k0, owner.vault_id, "kek", &[&self.header])?;
-        let nonce = self
-            .nonce
-            .as_slice()
-            .try_into()
-            .map_err(|_| self.corrupt())?;
+        let nonce = self.nonce.as_slice().try_into().map_err(|_| self.corrupt())?;
         let ad = binding(owner, &self.id, self.row_version.cast_unsigned()).bytes();
-        let vault_key = crypto::open(&kek, &nonce, &ad, &self.wrapped)
-            .and_then(|plain| Key::from_secret(&plain))
-            .ok_or_else(|| self.tampered())?;
+        let vault_key =
+            crypto::open(&kek, &nonce, &ad, &self.wrapped).and_then(|plain| Key::from_secret(&plain)).ok_or_else(|| self.tampered())?;
         self.check_mac(owner, &vault_key)?;
         Ok(vault_key)
     }
@@ -322,11 +290,7 @@ impl Slot {
             && header.vault_id == *owner.vault_id
             && header.slot_id == self.id.as_slice()
             && header.operator == self.operator.as_deref().unwrap_or_default();
-        if agrees {
-            Ok(header)
-        } else {
-            Err(self.tampered())
-        }
+        if agrees { Ok(header) } else { Err(self.tampered()) }
     }
 
     fn columns(&self) -> [Vec<u8>; 8] {
@@ -384,11 +348,7 @@ impl Header {
         out.extend_from_slice(&self.salt);
         out.extend_from_slice(&self.host_key_id);
         // Names are at most 64 bytes; see `super::check_name`.
-        out.extend_from_slice(
-            &u16::try_from(self.operator.len())
-                .unwrap_or(0)
-                .to_be_bytes(),
-        );
+        out.extend_from_slice(&u16::try_from(self.operator.len()).unwrap_or(0).to_be_bytes());
         out.extend_from_slice(self.operator.as_bytes());
         out
     }
@@ -412,24 +372,12 @@ impl Header {
         let vault_id = take(16)?.try_into().ok()?;
         let slot_id = take(16)?.try_into().ok()?;
         let mut number = || Some(u32::from_be_bytes(take(4)?.try_into().ok()?));
-        let cost = Cost {
-            memory_kib: number()?,
-            passes: number()?,
-            lanes: number()?,
-        };
+        let cost = Cost { memory_kib: number()?, passes: number()?, lanes: number()? };
         let salt = take(16)?.try_into().ok()?;
         let host_key_id = take(16)?.try_into().ok()?;
         let length = usize::from(u16::from_be_bytes(take(2)?.try_into().ok()?));
         let operator = String::from_utf8(take(length)?.to_vec()).ok()?;
-        let header = Self {
-            kind,
-            vault_id,
-            slot_id,
-            cost,
-            salt,
-            host_key_id,
-            operator,
-        };
+        let header = Self { kind, vault_id, slot_id, cost, salt, host_key_id, operator };
         rest.is_empty().then_some(header)
     }
 }

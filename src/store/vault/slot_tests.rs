@@ -4,18 +4,11 @@
 use super::*;
 
 const ID: [u8; 16] = [9; 16];
-const OWNER: Owner<'static> = Owner {
-    vault_id: &ID,
-    epoch: 1,
-};
+const OWNER: Owner<'static> = Owner { vault_id: &ID, epoch: 1 };
 
 fn recovery() -> (Slot, Key, Key) {
     let (vault_key, words_key) = (Key::from_bytes([1; 32]), Key::from_bytes([2; 32]));
-    (
-        for_recovery(OWNER, &vault_key, &words_key).unwrap(),
-        vault_key,
-        words_key,
-    )
+    (for_recovery(OWNER, &vault_key, &words_key).unwrap(), vault_key, words_key)
 }
 
 /// Makes the sum fit again, as an attacker would.
@@ -56,10 +49,7 @@ fn each_changed_byte_of_a_slot_is_told_without_a_key() {
                 _ => &mut slot.sum,
             };
             bytes[at] ^= 1;
-            assert!(matches!(
-                slot.check_undamaged(),
-                Err(VaultError::Tampered { .. })
-            ));
+            assert!(matches!(slot.check_undamaged(), Err(VaultError::Tampered { .. })));
         }
     }
 }
@@ -67,12 +57,7 @@ fn each_changed_byte_of_a_slot_is_told_without_a_key() {
 #[test]
 fn a_changed_byte_with_a_sum_made_to_fit_never_opens() {
     let (slot, _, words_key) = recovery();
-    let typed = Secret::from_text(
-        crate::store::RecoveryWords::of(&words_key)
-            .unwrap()
-            .expose()
-            .join(" "),
-    );
+    let typed = Secret::from_text(crate::store::RecoveryWords::of(&words_key).unwrap().expose().join(" "));
     assert!(slot.open_with_words(OWNER, &typed).is_ok());
     for at in 0..slot.wrapped.len() + slot.nonce.len() + slot.mac.len() + slot.header.len() {
         let (mut slot, ..) = recovery();
@@ -96,17 +81,11 @@ fn a_changed_byte_with_a_sum_made_to_fit_never_opens() {
     let (mut slot, ..) = recovery();
     slot.row_version = 2;
     forge(&mut slot);
-    assert!(matches!(
-        slot.open_with_words(OWNER, &typed),
-        Err(VaultError::Tampered { .. })
-    ));
+    assert!(matches!(slot.open_with_words(OWNER, &typed), Err(VaultError::Tampered { .. })));
     let (mut slot, ..) = recovery();
     slot.check_value[0] ^= 1;
     forge(&mut slot);
-    assert!(matches!(
-        slot.open_with_words(OWNER, &typed),
-        Err(VaultError::WrongWords { .. })
-    ));
+    assert!(matches!(slot.open_with_words(OWNER, &typed), Err(VaultError::WrongWords { .. })));
 }
 
 #[test]
@@ -114,22 +93,10 @@ fn a_slot_of_another_epoch_or_vault_does_not_open() {
     let (slot, _, words_key) = recovery();
     let later = Owner { epoch: 2, ..OWNER };
     let wrong = || VaultError::WrongPassphrase;
-    assert!(matches!(
-        slot.open(later, &words_key, wrong()),
-        Err(VaultError::Tampered { .. })
-    ));
-    let other = Owner {
-        vault_id: &[8; 16],
-        ..OWNER
-    };
-    assert!(matches!(
-        slot.open(other, &words_key, wrong()),
-        Err(VaultError::WrongPassphrase)
-    ));
-    assert!(matches!(
-        slot.read_header(other, Kind::Recovery),
-        Err(VaultError::Tampered { .. })
-    ));
+    assert!(matches!(slot.open(later, &words_key, wrong()), Err(VaultError::Tampered { .. })));
+    let other = Owner { vault_id: &[8; 16], ..OWNER };
+    assert!(matches!(slot.open(other, &words_key, wrong()), Err(VaultError::WrongPassphrase)));
+    assert!(matches!(slot.read_header(other, Kind::Recovery), Err(VaultError::Tampered { .. })));
 }
 
 #[test]
@@ -142,11 +109,7 @@ fn absurd_costs_are_refused_at_once() {
             kind: Kind::Operator,
             vault_id: ID,
             slot_id: [3; 16],
-            cost: Cost {
-                memory_kib: wild,
-                passes: 3 + number,
-                lanes: 1 + number % 3,
-            },
+            cost: Cost { memory_kib: wild, passes: 3 + number, lanes: 1 + number % 3 },
             salt: [0; 16],
             host_key_id: [0; 16],
             operator: "a".to_owned(),
@@ -160,10 +123,7 @@ fn absurd_costs_are_refused_at_once() {
         assert!(slot.check_undamaged().is_ok(), "the forged sum fits");
         let nowhere = Path::new("/nonexistent/host.key");
         let outcome = slot.open_with_passphrase(OWNER, &passphrase, nowhere, u64::MAX);
-        assert!(
-            matches!(outcome, Err(VaultError::CostTooHigh { .. })),
-            "{wild}"
-        );
+        assert!(matches!(outcome, Err(VaultError::CostTooHigh { .. })), "{wild}");
     }
     assert!(started.elapsed().as_millis() < 2_500, "5 ms each");
 }

@@ -28,13 +28,15 @@ pub struct Menu {
 }
 
 /// The turns of power, as an operator says them.
-pub const TURNS: [(&str, Turn); 4] = [("start", Turn::Start), ("shut down", Turn::Shutdown), ("reboot", Turn::Reboot), ("stop, pulling its plug", Turn::Stop)];
+pub const TURNS: [(&str, Turn); 4] =
+    [("start", Turn::Start), ("shut down", Turn::Shutdown), ("reboot", Turn::Reboot), ("stop, pulling its plug", Turn::Stop)];
 
 impl Menu {
     /// For this guest.
     pub fn new(guest: Guest) -> Menu {
         let id = guest.id;
-        let mut entries: Vec<_> = TURNS.iter().map(|(word, turn)| (*word, What::Wish(Wish::Power(PowerWish { guest: id, turn: *turn })))).collect();
+        let mut entries: Vec<_> =
+            TURNS.iter().map(|(word, turn)| (*word, What::Wish(Wish::Power(PowerWish { guest: id, turn: *turn })))).collect();
         entries.push(("back up", What::Wish(Wish::Backup(BackupWish { guest: id, storage: None, mode: Mode::default() }))));
         entries.push(("restore its newest archive beside it", What::Restore));
         entries.push(("show its log lines", What::Logs));
@@ -71,8 +73,18 @@ impl Menu {
 /// The filter that finds a guest in logs: its address where it is fixed, or its name. One expression,
 /// because words of a filter must all match.
 pub fn log_words(guest: &Guest) -> String {
-    let fixed = guest.nics.iter().filter_map(|n| n.ip.as_deref()).filter_map(|ip| ip.split('/').next()).find(|ip| ip.parse::<std::net::IpAddr>().is_ok());
-    let escape = |w: &str| w.chars().filter(|c| !c.is_whitespace()).flat_map(|c| ["\\".repeat(usize::from(c.is_ascii_punctuation() && c != '-')), c.to_string()]).collect::<String>();
+    let fixed = guest
+        .nics
+        .iter()
+        .filter_map(|n| n.ip.as_deref())
+        .filter_map(|ip| ip.split('/').next())
+        .find(|ip| ip.parse::<std::net::IpAddr>().is_ok());
+    let escape = |w: &str| {
+        w.chars()
+            .filter(|c| !c.is_whitespace())
+            .flat_map(|c| ["\\".repeat(usize::from(c.is_ascii_punctuation() && c != '-')), c.to_string()])
+            .collect::<String>()
+    };
     let mut words: Vec<String> = Vec::new();
     words.extend(guest.name.as_deref().map(&escape).filter(|w| !w.is_empty()));
     words.extend(fixed.map(|ip| format!("\\b{}\\b", escape(ip))));
@@ -98,7 +110,11 @@ impl Pane for Menu {
     }
 
     fn window(&self, known: &Known) -> Window {
-        Window { title: self.guest.title(), width: text::text_width(known).min(76), height: (self.entries.len() as u16 + 2).min(text::most_rows(known)) }
+        Window {
+            title: self.guest.title(),
+            width: text::text_width(known).min(76),
+            height: (self.entries.len() as u16 + 2).min(text::most_rows(known)),
+        }
     }
 
     fn draw(&self, on: &mut Canvas<'_>, known: &Known) {
@@ -157,7 +173,13 @@ impl Pane for Sources {
     fn draw(&self, on: &mut Canvas<'_>, _known: &Known) {
         for (y, (source, follow)) in self.entries.iter().enumerate() {
             marker(on, y as u16, y == self.list.at);
-            on.put(2, y as u16, on.width().saturating_sub(3), &format!("[{}] {} {}", if *follow { 'x' } else { ' ' }, y + 1, source_words(source)), Tone::Plain);
+            on.put(
+                2,
+                y as u16,
+                on.width().saturating_sub(3),
+                &format!("[{}] {} {}", if *follow { 'x' } else { ' ' }, y + 1, source_words(source)),
+                Tone::Plain,
+            );
         }
         let y = self.entries.len() as u16 + 1;
         on.line(2, y, &[("Space", Tone::Key), (" or a number: on or off   ", Tone::Quiet), ("Enter", Tone::Key), (" done", Tone::Quiet)]);

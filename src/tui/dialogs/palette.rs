@@ -38,14 +38,19 @@ pub struct Palette {
 impl Palette {
     /// What can be done from this place.
     pub fn new(context: Context, known: &Known) -> Palette {
-        let moving = |a| matches!(a, Action::Down | Action::Up | Action::PageDown | Action::PageUp | Action::HalfDown | Action::HalfUp | Action::Palette);
+        let moving = |a| {
+            matches!(a, Action::Down | Action::Up | Action::PageDown | Action::PageUp | Action::HalfDown | Action::HalfUp | Action::Palette)
+        };
         let mut entries: Vec<Entry> = action::here(context)
             .filter(|b| !moving(b.action))
             .map(|b| Entry { text: b.sentence.to_owned(), key: b.key_names(), what: What::Act(b.action) })
             .collect();
         for g in known.world.guests.get().into_iter().flatten() {
             let mut add = |text: String, what| entries.push(Entry { text, key: String::new(), what });
-            add(format!("back up {}", g.title()), What::Wish(Wish::Backup(BackupWish { guest: g.id, storage: None, mode: Mode::default() })));
+            add(
+                format!("back up {}", g.title()),
+                What::Wish(Wish::Backup(BackupWish { guest: g.id, storage: None, mode: Mode::default() })),
+            );
             for (word, turn) in TURNS {
                 let word = word.split(',').next().unwrap_or(word);
                 add(format!("{word} {}", g.title()), What::Wish(Wish::Power(PowerWish { guest: g.id, turn })));
@@ -97,7 +102,8 @@ impl Pane for Palette {
     }
 
     fn typed(&mut self, _known: &Known) -> Vec<Then> {
-        let mut scored: Vec<(usize, usize)> = self.entries.iter().enumerate().filter_map(|(i, e)| Some((words::fuzzy(&e.text, self.input.text())?, i))).collect();
+        let mut scored: Vec<(usize, usize)> =
+            self.entries.iter().enumerate().filter_map(|(i, e)| Some((words::fuzzy(&e.text, self.input.text())?, i))).collect();
         scored.sort_unstable();
         self.found = scored.into_iter().map(|(_, i)| i).collect();
         self.list = List::default();

@@ -63,7 +63,9 @@ impl Confirm {
     fn approve(&mut self, known: &Known) -> Vec<Then> {
         let by = match known.operator() {
             Ok(by) => by,
-            Err((why, hint)) => return vec![Then::Close, Then::Open(Box::new(text::problem(&format!("nothing can be changed now: {why}"), &hint)))],
+            Err((why, hint)) => {
+                return vec![Then::Close, Then::Open(Box::new(text::problem(&format!("nothing can be changed now: {why}"), &hint)))];
+            }
         };
         let typed = self.typed.as_ref().map(Input::text);
         match Approved::new(self.plan.clone(), by, typed) {
@@ -77,8 +79,20 @@ impl Confirm {
 
     fn prompt(&self, on: &mut Canvas<'_>, y: u16) {
         let x = match &self.plan.risk {
-            Risk::Low => on.line(1, y, &[("y or Enter", Tone::Key), (" do it   ", Tone::Plain), ("n or Esc", Tone::Key), (" no", Tone::Plain)]),
-            Risk::Interrupts => on.line(1, y, &[("this interrupts something: ", Tone::Warn), ("y", Tone::Key), (" do it   ", Tone::Plain), ("n or Esc", Tone::Key), (" no", Tone::Plain)]),
+            Risk::Low => {
+                on.line(1, y, &[("y or Enter", Tone::Key), (" do it   ", Tone::Plain), ("n or Esc", Tone::Key), (" no", Tone::Plain)])
+            }
+            Risk::Interrupts => on.line(
+                1,
+                y,
+                &[
+                    ("this interrupts something: ", Tone::Warn),
+                    ("y", Tone::Key),
+                    (" do it   ", Tone::Plain),
+                    ("n or Esc", Tone::Key),
+                    (" no", Tone::Plain),
+                ],
+            ),
             Risk::Destroys { name } => {
                 let name = crate::domain::clean::clean(name);
                 let used = on.line(1, y, &[("type ", Tone::Bad), (&name, Tone::Strong), (" to go on: ", Tone::Bad)]);

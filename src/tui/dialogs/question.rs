@@ -29,7 +29,8 @@ pub fn quit(known: &Known) -> Option<Question> {
         let lines = vec![(Tone::Unknown, "Whether jobs run is not known. Those that do go on without you.".to_owned())];
         return unknown.then_some(Question { title: "leave?", lines, yes: Answer::Quit });
     };
-    let mut lines: Vec<Line> = fact::running(jobs).map(|j| (Tone::Strong, format!("job {} goes on without you: {}", j.id, j.title()))).collect();
+    let mut lines: Vec<Line> =
+        fact::running(jobs).map(|j| (Tone::Strong, format!("job {} goes on without you: {}", j.id, j.title()))).collect();
     if lines.is_empty() {
         return None;
     }
@@ -56,7 +57,9 @@ impl Pane for Question {
     fn act(&mut self, action: Action, _known: &Known) -> Option<Vec<Then>> {
         match (action, &self.yes) {
             (Action::Yes | Action::Open, Answer::Quit) => Some(vec![Then::Close, Then::Do(Effect::Quit)]),
-            (Action::Yes, Answer::Cancel(id)) => Some(vec![Then::Close, Then::Do(Effect::Cancel(*id)), Then::Say(format!("job {id} was asked to end"))]),
+            (Action::Yes, Answer::Cancel(id)) => {
+                Some(vec![Then::Close, Then::Do(Effect::Cancel(*id)), Then::Say(format!("job {id} was asked to end"))])
+            }
             (Action::Open, Answer::Cancel(_)) => Some(vec![Then::Say("type y to cancel the job, n to let it run".into())]),
             (Action::No, _) => Some(vec![Then::Close]),
             _ => None,

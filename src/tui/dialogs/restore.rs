@@ -78,13 +78,28 @@ impl Pane for Restore {
     }
 
     fn window(&self, known: &Known) -> Window {
-        Window { title: "restore beside the original".into(), width: text::text_width(known).min(76), height: 10.min(text::most_rows(known)) }
+        Window {
+            title: "restore beside the original".into(),
+            width: text::text_width(known).min(76),
+            height: 10.min(text::most_rows(known)),
+        }
     }
 
     fn draw(&self, on: &mut Canvas<'_>, known: &Known) {
         let room = on.width().saturating_sub(2);
-        let of = self.archive.vmid.and_then(|id| known.world.guest(id)).map(|g| g.title()).or_else(|| self.archive.vmid.map(|id| format!("{id} (not here any more)")));
-        on.put(1, 0, room, &format!("{} of {}", self.archive.made.minute(known.offset_s), of.as_deref().unwrap_or("an unknown guest")), Tone::Strong);
+        let of = self
+            .archive
+            .vmid
+            .and_then(|id| known.world.guest(id))
+            .map(|g| g.title())
+            .or_else(|| self.archive.vmid.map(|id| format!("{id} (not here any more)")));
+        on.put(
+            1,
+            0,
+            room,
+            &format!("{} of {}", self.archive.made.minute(known.offset_s), of.as_deref().unwrap_or("an unknown guest")),
+            Tone::Strong,
+        );
         on.put(1, 1, room, &self.archive.volid, Tone::Quiet);
         let sign = |on: &mut Canvas<'_>, y, here| on.put(1, y, 1, if here { "▸" } else { " " }, Tone::Strong);
         sign(on, 3, !self.on_start);

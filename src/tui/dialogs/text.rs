@@ -37,7 +37,10 @@ pub fn field(name: &str, value: Result<String, &str>) -> Line {
 
 /// Wraps lines for a width; a continued line stands under its value.
 pub fn wrapped(lines: &[Line], room: u16) -> Vec<Line> {
-    lines.iter().flat_map(|(tone, text)| words::wrap(&crate::domain::clean::clean(text), room, indent(text)).into_iter().map(move |l| (*tone, l))).collect()
+    lines
+        .iter()
+        .flat_map(|(tone, text)| words::wrap(&crate::domain::clean::clean(text), room, indent(text)).into_iter().map(move |l| (*tone, l)))
+        .collect()
 }
 
 /// Where a continued line begins: behind the name of a field, the sign of a note, the prompt of a command.
@@ -45,7 +48,10 @@ fn indent(text: &str) -> u16 {
     let own = text.len() - text.trim_start().len();
     let body = &text[own..];
     let extra = if body.starts_with("$ ") || body.starts_with("! ") || body.starts_with("? ") { 2 } else { 0 };
-    let is_field = own == 0 && text.as_bytes().get(12) == Some(&b' ') && text.get(..12).is_some_and(|name| !name.trim_end().contains("  ")) && text.as_bytes().get(11) == Some(&b' ');
+    let is_field = own == 0
+        && text.as_bytes().get(12) == Some(&b' ')
+        && text.get(..12).is_some_and(|name| !name.trim_end().contains("  "))
+        && text.as_bytes().get(11) == Some(&b' ');
     if is_field { 13 } else { (own + extra).min(20) as u16 }
 }
 
@@ -124,7 +130,10 @@ impl Pane for Text {
 
 /// Why a wish is refused, and what to do.
 pub fn refusal(r: &Refusal) -> Text {
-    Text::new(format!("cannot {}", r.what), vec![(Tone::Bad, sentence(&r.why)), (Tone::Plain, String::new()), (Tone::Strong, format!("What to do: {}", r.hint))])
+    Text::new(
+        format!("cannot {}", r.what),
+        vec![(Tone::Bad, sentence(&r.why)), (Tone::Plain, String::new()), (Tone::Strong, format!("What to do: {}", r.hint))],
+    )
 }
 
 /// What could not be done, and what to do.

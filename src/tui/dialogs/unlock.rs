@@ -113,7 +113,13 @@ impl Pane for Unlock {
         let name = self.names.get(self.at).map_or("nobody may open this store", String::as_str);
         let used = on.put(14, gap, room.saturating_sub(13), name, Tone::Strong);
         if self.names.len() > 1 {
-            on.put(15 + used, gap, room.saturating_sub(14 + used), &format!(" {} of {}, ↓ next", self.at + 1, self.names.len()), Tone::Quiet);
+            on.put(
+                15 + used,
+                gap,
+                room.saturating_sub(14 + used),
+                &format!(" {} of {}, ↓ next", self.at + 1, self.names.len()),
+                Tone::Quiet,
+            );
         }
         on.put(1, gap + 1 + gap, 12, "passphrase", Tone::Quiet);
         self.passphrase.draw(&mut on, 14, gap + 1 + gap);

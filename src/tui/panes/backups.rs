@@ -116,7 +116,15 @@ impl Backups {
         let chosen = nth == self.list.at;
         marker(on, y, chosen);
         let hit = !self.search.needle.is_empty() && self.matches(nth, known);
-        let strong = |chosen| if hit { Tone::Mark } else if chosen { Tone::Strong } else { Tone::Plain };
+        let strong = |chosen| {
+            if hit {
+                Tone::Mark
+            } else if chosen {
+                Tone::Strong
+            } else {
+                Tone::Plain
+            }
+        };
         match self.rows.get(nth) {
             Some(Row::Guest(id, count)) => {
                 let title = known.world.guest(*id).map_or(id.to_string(), Guest::title);
@@ -133,7 +141,13 @@ impl Backups {
                 on.put(x, y, on.width().saturating_sub(x + 1), &text, tone);
             }
             Some(Row::Others(count)) => {
-                on.put(2, y, on.width().saturating_sub(3), &format!("of guests that are not here: {}", words::many(*count, "archive")), Tone::Strong);
+                on.put(
+                    2,
+                    y,
+                    on.width().saturating_sub(3),
+                    &format!("of guests that are not here: {}", words::many(*count, "archive")),
+                    Tone::Strong,
+                );
             }
             Some(Row::Archive(at)) => {
                 let Some(a) = archives(known).get(*at) else { return };
@@ -197,12 +211,16 @@ impl Pane for Backups {
                 let open = match (self.archive(known), self.guest(known)) {
                     (Some(a), g) => Some(details(a, g, known)),
                     (None, Some(g)) => Some(guest::details(g, known)),
-                    (None, None) => known.world.archives.known.as_ref().err().map(|why| Text::new("backups", vec![field("backups", Err(why))])),
+                    (None, None) => {
+                        known.world.archives.known.as_ref().err().map(|why| Text::new("backups", vec![field("backups", Err(why))]))
+                    }
                 };
                 return Some(open.map(|t| Then::Open(Box::new(t))).into_iter().collect());
             }
             Action::Copy => {
-                let Some(volid) = self.archive(known).map(|a| a.volid.clone()) else { return Some(vec![Then::Say("no archive is selected".into())]) };
+                let Some(volid) = self.archive(known).map(|a| a.volid.clone()) else {
+                    return Some(vec![Then::Say("no archive is selected".into())]);
+                };
                 let said = format!("copied: {volid}");
                 return Some(vec![Then::Do(Effect::Copy(volid)), Then::Say(said)]);
             }

@@ -115,7 +115,10 @@ pub fn details(g: &Guest, known: &Known) -> Text {
     let mut out: Vec<Line> = vec![
         field("kind", Ok(kind.into())),
         field("node", g.node.clone().ok_or("nothing told which node it lives on")),
-        field("state", if g.power == Power::Unknown { Err(gap.unwrap_or("nobody could say whether it runs")) } else { Ok(g.power.word().into()) }),
+        field(
+            "state",
+            if g.power == Power::Unknown { Err(gap.unwrap_or("nobody could say whether it runs")) } else { Ok(g.power.word().into()) },
+        ),
         field("lock", conf(g.lock.clone())),
         field("memory", live(g.mem.map(|m| format!("{} of {}", stamp::bytes(m), g.mem_max.map_or("?".into(), stamp::bytes))))),
         field("root disk", live(g.disk.map(|(used, all)| format!("{} of {}", stamp::bytes(used), stamp::bytes(all))))),
@@ -127,7 +130,10 @@ pub fn details(g: &Guest, known: &Known) -> Text {
     ];
     for n in &g.nics {
         let bridge = n.bridge.as_deref().unwrap_or("no bridge");
-        out.push(field(&n.key, Ok(format!("{} {} on {bridge}  {}", n.name, n.ip.as_deref().unwrap_or("no address"), n.hwaddr.as_deref().unwrap_or("")))));
+        out.push(field(
+            &n.key,
+            Ok(format!("{} {} on {bridge}  {}", n.name, n.ip.as_deref().unwrap_or("no address"), n.hwaddr.as_deref().unwrap_or(""))),
+        ));
     }
     for m in &g.mounts {
         let size = m.size.map(|s| format!("  {}", stamp::bytes(s))).unwrap_or_default();

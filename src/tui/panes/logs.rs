@@ -66,7 +66,10 @@ impl Logs {
             return Vec::new();
         }
         let from_the_start = |s: &LogSource| !matches!(s, LogSource::Journal);
-        self.sources = LogSource::standing().into_iter().map(|source| Source { on: from_the_start(&source), source, state: LogState::Opening }).collect();
+        self.sources = LogSource::standing()
+            .into_iter()
+            .map(|source| Source { on: from_the_start(&source), source, state: LogState::Opening })
+            .collect();
         self.sources.iter().filter(|s| s.on).map(|s| Then::Do(Effect::Follow { source: s.source.clone(), on: true })).collect()
     }
 
@@ -264,7 +267,11 @@ impl Logs {
                 LogState::Broken { why, again } => (format!(" broken: {why}{}", if *again { ", tried again" } else { "" }), Tone::Bad),
             };
             // One long reason leaves room for the other names.
-            let most = if self.sources.iter().any(|s| matches!(s.state, LogState::Broken { .. })) { room(x).min((end / 2).max(20)) } else { room(x) };
+            let most = if self.sources.iter().any(|s| matches!(s.state, LogState::Broken { .. })) {
+                room(x).min((end / 2).max(20))
+            } else {
+                room(x)
+            };
             x += on.put(x, 0, most, &state, tone) + 2;
         }
     }
@@ -366,7 +373,9 @@ impl Pane for Logs {
 
     fn act(&mut self, action: Action, known: &Known) -> Option<Vec<Then>> {
         match action {
-            Action::Sources => return Some(vec![Then::Open(Box::new(Sources::new(self.sources.iter().map(|s| (s.source.clone(), s.on)).collect())))]),
+            Action::Sources => {
+                return Some(vec![Then::Open(Box::new(Sources::new(self.sources.iter().map(|s| (s.source.clone(), s.on)).collect())))]);
+            }
             Action::Search => {
                 self.before = self.buffer.filter().text().to_owned();
                 self.input = Some(Input::with(self.before.clone()));
@@ -483,7 +492,11 @@ impl Pane for Logs {
         let mut end = on.width().saturating_sub(1);
         if self.cursor.is_some() {
             let new = self.buffer.len().saturating_sub(self.buffer.position(self.paused_at));
-            let text = if on.width() < 60 { format!("{} new, G", words::count(new as u64)) } else { format!("paused, {} new below: G goes on", words::count(new as u64)) };
+            let text = if on.width() < 60 {
+                format!("{} new, G", words::count(new as u64))
+            } else {
+                format!("paused, {} new below: G goes on", words::count(new as u64))
+            };
             end = on.put_right(end, high - 1, on.width() / 2, &text, Tone::Strong);
         }
         if folded && self.input.is_some() {

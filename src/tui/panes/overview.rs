@@ -124,7 +124,9 @@ impl Overview {
                 (None, Err(why)) => vec![Then::Open(Box::new(Text::new("guests", vec![field("guests", Err(why))])))],
                 (None, Ok(_)) => Vec::new(),
             },
-            Focus::Storages => all_storages(known).get(self.storage.at).map(|s| Then::Open(Box::new(storage_details(s)))).into_iter().collect(),
+            Focus::Storages => {
+                all_storages(known).get(self.storage.at).map(|s| Then::Open(Box::new(storage_details(s)))).into_iter().collect()
+            }
             Focus::Wrong => match self.finding() {
                 Some(f) => vec![Then::Open(Box::new(finding_details(f)))],
                 None => Vec::new(),
@@ -134,7 +136,9 @@ impl Overview {
 
     fn seek(&mut self, known: &Known, forward: bool, here_too: bool) -> bool {
         let all = all_guests(known);
-        let found = self.search.next(self.guests.at, all.len(), forward, here_too, |i| all.get(i).is_some_and(|g| guest::matches(g, &self.search.needle)));
+        let found = self
+            .search
+            .next(self.guests.at, all.len(), forward, here_too, |i| all.get(i).is_some_and(|g| guest::matches(g, &self.search.needle)));
         if let Some(at) = found {
             self.focus = Focus::Guests;
             let rows = self.parts(known).guests.saturating_sub(2).into();
@@ -258,7 +262,11 @@ impl Pane for Overview {
         }
         if parts.storages > 0 {
             let mut part = on.rows(y, parts.storages);
-            if parts.dense { dense_storages(&mut part, known) } else { self.draw_storages(&mut part, known) }
+            if parts.dense {
+                dense_storages(&mut part, known)
+            } else {
+                self.draw_storages(&mut part, known)
+            }
             y += parts.storages;
         }
         if parts.guests > 0 {
@@ -410,18 +418,31 @@ impl Overview {
         let part = &known.world.guests;
         let all = all_guests(known);
         let running = all.iter().filter(|g| g.power == Power::Running).count();
-        let heading = if part.get().is_some() { format!("{} · {running} running", words::many(all.len(), "guest")) } else { "guests".to_owned() };
+        let heading =
+            if part.get().is_some() { format!("{} · {running} running", words::many(all.len(), "guest")) } else { "guests".to_owned() };
         on.title(0, &heading, focus_tone(self.focus == Focus::Guests), &words::source(part, known.now));
         if let Some(input) = &self.search.input {
             on.put(0, 0, on.width(), &" ".repeat(on.width().into()), Tone::Plain);
             let found = all.iter().filter(|g| guest::matches(g, &self.search.needle)).count();
-            let end = on.put_right(on.width().saturating_sub(1), 0, 12, &format!("{found} found"), if found == 0 { Tone::Warn } else { Tone::Quiet });
+            let end = on.put_right(
+                on.width().saturating_sub(1),
+                0,
+                12,
+                &format!("{found} found"),
+                if found == 0 { Tone::Warn } else { Tone::Quiet },
+            );
             on.put(1, 0, 1, "/", Tone::Key);
             input.draw(on, 3, 0, end.saturating_sub(4), true);
         }
         let Some(all) = known_or_why(on, part, "guests") else { return };
         if all.is_empty() {
-            on.put(3, 1, on.width().saturating_sub(4), "This node has no guest. Create containers on the Proxmox page or with pct create.", Tone::Quiet);
+            on.put(
+                3,
+                1,
+                on.width().saturating_sub(4),
+                "This node has no guest. Create containers on the Proxmox page or with pct create.",
+                Tone::Quiet,
+            );
             return;
         }
         let columns = guest::columns(all);
@@ -436,7 +457,13 @@ impl Overview {
             for (i, (text, tone)) in guest::cells(g, known).iter().enumerate() {
                 if let Some(place) = places[i] {
                     let hit = i < 2 && !self.search.needle.is_empty() && guest::matches(g, &self.search.needle);
-                    let tone = if hit { Tone::Mark } else if i < 2 && chosen { Tone::Strong } else { *tone };
+                    let tone = if hit {
+                        Tone::Mark
+                    } else if i < 2 && chosen {
+                        Tone::Strong
+                    } else {
+                        *tone
+                    };
                     cell(on, y, place, text, tone, columns[i].right);
                 }
             }

@@ -197,9 +197,7 @@ fn option_name(word: &str) -> Option<&str> {
 }
 
 pub fn guest_kind(name: &str) -> Option<Kind> {
-    let numbered = |prefix: &str| {
-        name.strip_prefix(prefix).is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
-    };
+    let numbered = |prefix: &str| name.strip_prefix(prefix).is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
     if numbered("net") {
         return Some(Kind::Pairs(false));
     }
@@ -248,9 +246,7 @@ pub fn checked(kind: Kind, value: &str) -> Result<String, String> {
             Ok(n) if n > high => Err(format!("value must have a maximum value of {high}")),
             Ok(_) => Ok(value.to_owned()),
         },
-        Kind::Long(least) if value.chars().count() < least => {
-            Err(format!("value must be at least {least} characters long"))
-        }
+        Kind::Long(least) if value.chars().count() < least => Err(format!("value must be at least {least} characters long")),
         Kind::OneOf(list) if !list.contains(&value) => {
             Err(format!("value '{value}' does not have a value in the enumeration '{}'", list.join(", ")))
         }

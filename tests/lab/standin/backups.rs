@@ -25,12 +25,8 @@ const FORMATS: &[&str] = &["tar.zst", "tar.gz", "tar.lzo", "tgz", "tar", "vma.zs
 /// All backups of a storage in name order.
 pub fn list(storage: &Storage) -> Vec<Backup> {
     let dir = storage.dump_dir();
-    let mut files: Vec<String> = std::fs::read_dir(&dir)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|e| e.file_name().to_string_lossy().into_owned())
-        .collect();
+    let mut files: Vec<String> =
+        std::fs::read_dir(&dir).into_iter().flatten().flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
     files.sort();
     files.into_iter().filter_map(|file| read(&dir, file)).collect()
 }
@@ -81,7 +77,13 @@ pub fn marks(backups: &[Backup], retention: &str) -> BTreeMap<String, &'static s
     let mut order: Vec<&Backup> = backups.iter().collect();
     order.sort_by_key(|b| -b.ctime);
     for backup in &order {
-        let early = if !backup.regular { "renamed" } else if backup.protected { "protected" } else { "remove" };
+        let early = if !backup.regular {
+            "renamed"
+        } else if backup.protected {
+            "protected"
+        } else {
+            "remove"
+        };
         marks.insert(backup.file.clone(), early);
     }
     let keys = crate::args::pairs(retention, "");

@@ -211,10 +211,7 @@ pub fn refresh_vmlist(changed: Option<u32>) {
     let path = format!("{ETC}/.vmlist");
     let Ok(lock) = File::create("/run/lock/pve-vmlist.lock") else { return };
     let _ = flock(&lock, FlockOperation::LockExclusive);
-    let old: serde_json::Value = std::fs::read_to_string(&path)
-        .ok()
-        .and_then(|t| serde_json::from_str(&t).ok())
-        .unwrap_or_default();
+    let old: serde_json::Value = std::fs::read_to_string(&path).ok().and_then(|t| serde_json::from_str(&t).ok()).unwrap_or_default();
     let guests = everywhere();
     let known = old["ids"].as_object().map_or(0, serde_json::Map::len);
     let same = old["ids"].is_object()
@@ -236,10 +233,8 @@ pub fn refresh_vmlist(changed: Option<u32>) {
     replace(&path, &format!("{{\n\"version\": {version},\n\"ids\": {{\n{}}}\n\n}}\n", rows.join(",\n")));
     let file = format!("{ETC}/.version");
     let text = std::fs::read_to_string(&file).unwrap_or_default();
-    let lines: Vec<String> = text
-        .lines()
-        .map(|l| if l.starts_with("\"vmlist\":") { format!("\"vmlist\": {version},") } else { l.to_owned() })
-        .collect();
+    let lines: Vec<String> =
+        text.lines().map(|l| if l.starts_with("\"vmlist\":") { format!("\"vmlist\": {version},") } else { l.to_owned() }).collect();
     if !lines.is_empty() {
         replace(&file, &(lines.join("\n") + "\n"));
     }

@@ -148,8 +148,7 @@ fn apply(given: &Given, section: &mut Section) {
     if given.flag("unique") {
         let nets: Vec<String> = section.keys.keys().filter(|k| k.starts_with("net")).cloned().collect();
         for net in nets {
-            let bare: Vec<String> =
-                section.keys[&net].split(',').filter(|p| !p.starts_with("hwaddr=")).map(str::to_owned).collect();
+            let bare: Vec<String> = section.keys[&net].split(',').filter(|p| !p.starts_with("hwaddr=")).map(str::to_owned).collect();
             set_option(section, &net, &bare.join(","));
         }
     }
@@ -308,9 +307,23 @@ fn unpack(archive: &str, root: &str, section: &Section, vmid: u32) -> Outcome<()
     argv.extend(["tar", "xpf", "-"]);
     argv.extend(unzip);
     argv.extend([
-        "--totals", "--one-file-system", "-p", "--sparse", "--numeric-owner", "--acls", "--xattrs",
-        "--xattrs-include=user.*", "--xattrs-include=security.capability", "--warning=no-file-ignored",
-        "--warning=no-xattr-write", "-C", root, "--skip-old-files", "--anchored", "--exclude", "./dev/*",
+        "--totals",
+        "--one-file-system",
+        "-p",
+        "--sparse",
+        "--numeric-owner",
+        "--acls",
+        "--xattrs",
+        "--xattrs-include=user.*",
+        "--xattrs-include=security.capability",
+        "--warning=no-file-ignored",
+        "--warning=no-xattr-write",
+        "-C",
+        root,
+        "--skip-old-files",
+        "--anchored",
+        "--exclude",
+        "./dev/*",
     ]);
     let Ok(input) = std::fs::File::open(archive) else { return die(format!("can't open '{archive}'")) };
     // stderr is the task log already.

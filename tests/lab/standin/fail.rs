@@ -25,10 +25,7 @@ pub fn die<T>(text: impl Into<String>) -> Outcome<T> {
 }
 
 pub fn die_rc<T>(rc: i32, text: impl Into<String>) -> Outcome<T> {
-    Err(Fail {
-        rc,
-        text: text.into(),
-    })
+    Err(Fail { rc, text: text.into() })
 }
 
 /// Prints one line (or several) on stdout. A reader that is gone ends the call like SIGPIPE would, unless the

@@ -27,11 +27,7 @@ pub fn init_pid(vmid: u32) -> Option<u32> {
 
 /// The prefix that runs a program with the id map of the guest.
 pub fn id_map(section: &Section) -> Vec<&'static str> {
-    if section.is_unprivileged() {
-        vec!["lxc-usernsexec", "-m", "u:0:100000:65536", "-m", "g:0:100000:65536", "--"]
-    } else {
-        Vec::new()
-    }
+    if section.is_unprivileged() { vec!["lxc-usernsexec", "-m", "u:0:100000:65536", "-m", "g:0:100000:65536", "--"] } else { Vec::new() }
 }
 
 fn unit(vmid: u32) -> String {
@@ -97,8 +93,7 @@ pub fn launch(conf: &Conf) -> Outcome<()> {
 
 /// Up with an init, or failed: either ends the waiting.
 fn is_up(vmid: u32, unit: &str) -> bool {
-    (is_running(vmid) && init_pid(vmid).is_some())
-        || ["failed", "inactive"].contains(&run::text(&["systemctl", "is-active", unit]).trim())
+    (is_running(vmid) && init_pid(vmid).is_some()) || ["failed", "inactive"].contains(&run::text(&["systemctl", "is-active", unit]).trim())
 }
 
 fn say_start_errors(vmid: u32) {
@@ -111,9 +106,7 @@ fn say_start_errors(vmid: u32) {
 
 /// The version the real tools warn about is 257 and newer without nesting.
 fn needs_nesting(section: &Section) -> bool {
-    section.is_unprivileged()
-        && !section.get("features").is_some_and(|f| f.contains("nesting=1"))
-        && systemd_version(section) >= 257
+    section.is_unprivileged() && !section.get("features").is_some_and(|f| f.contains("nesting=1")) && systemd_version(section) >= 257
 }
 
 fn systemd_version(section: &Section) -> u32 {
@@ -147,9 +140,7 @@ pub fn shut_down(vmid: u32, seconds: u64) -> Outcome<bool> {
 
 fn settled(vmid: u32, seconds: u64) -> Outcome<()> {
     let unit = unit(vmid);
-    let gone = || {
-        !is_running(vmid) && ["inactive", "failed"].contains(&run::text(&["systemctl", "is-active", &unit]).trim())
-    };
+    let gone = || !is_running(vmid) && ["inactive", "failed"].contains(&run::text(&["systemctl", "is-active", &unit]).trim());
     if wait(seconds, gone) { Ok(()) } else { die("container did not stop") }
 }
 
@@ -170,11 +161,8 @@ pub fn wait(seconds: u64, condition: impl Fn() -> bool) -> bool {
 type Net = Vec<(String, String)>;
 
 pub fn nets(section: &Section) -> Vec<(u32, Net)> {
-    let mut list: Vec<(u32, Net)> = section
-        .keys
-        .iter()
-        .filter_map(|(k, v)| Some((k.strip_prefix("net")?.parse().ok()?, pairs(v, "name"))))
-        .collect();
+    let mut list: Vec<(u32, Net)> =
+        section.keys.iter().filter_map(|(k, v)| Some((k.strip_prefix("net")?.parse().ok()?, pairs(v, "name")))).collect();
     list.sort_by_key(|(n, _)| *n);
     list
 }
@@ -318,15 +306,9 @@ pub fn numbers(conf: &Conf) -> Numbers {
         return Numbers::default();
     };
     let read = |path: String| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
-    let net = |what: &str| {
-        (0..nets(conf.current()).len())
-            .filter_map(|n| read(format!("/sys/class/net/veth{vmid}i{n}/statistics/{what}")))
-            .sum()
-    };
-    let now: f64 = std::fs::read_to_string("/proc/uptime")
-        .ok()
-        .and_then(|t| t.split(' ').next()?.parse().ok())
-        .unwrap_or(0.0);
+    let net =
+        |what: &str| (0..nets(conf.current()).len()).filter_map(|n| read(format!("/sys/class/net/veth{vmid}i{n}/statistics/{what}"))).sum();
+    let now: f64 = std::fs::read_to_string("/proc/uptime").ok().and_then(|t| t.split(' ').next()?.parse().ok()).unwrap_or(0.0);
     let started = task::pstart(pid).unwrap_or(0) as f64 / 100.0;
     Numbers {
         pid: Some(pid),

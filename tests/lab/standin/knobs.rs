@@ -12,10 +12,7 @@ const FILE: &str = "/etc/pve-standin.json";
 
 fn setting(key: &str) -> Option<Value> {
     let text = std::fs::read_to_string(FILE).ok()?;
-    serde_json::from_str::<Value>(&text)
-        .ok()?
-        .get(key)
-        .cloned()
+    serde_json::from_str::<Value>(&text).ok()?.get(key).cloned()
 }
 
 fn number(key: &str, env: &str) -> Option<u64> {
@@ -27,28 +24,18 @@ fn number(key: &str, env: &str) -> Option<u64> {
 
 /// True for the texts and exit codes of 9.x, false for those of 8.4.
 pub fn is_nine() -> bool {
-    let version = std::env::var("PVE_VERSION").ok().or_else(|| {
-        setting("version").and_then(|v| v.as_str().map(str::to_owned))
-    });
+    let version = std::env::var("PVE_VERSION").ok().or_else(|| setting("version").and_then(|v| v.as_str().map(str::to_owned)));
     version.is_none_or(|v| v.starts_with('9'))
 }
 
 pub fn release() -> (&'static str, &'static str) {
-    if is_nine() {
-        ("9.1", "9.1.8")
-    } else {
-        ("8.4", "8.4.1")
-    }
+    if is_nine() { ("9.1", "9.1.8") } else { ("8.4", "8.4.1") }
 }
 
 pub const REPOID: &str = "a8e257e1ab2c0d3e";
 
 pub fn pveversion_line() -> String {
-    format!(
-        "pve-manager/{}/{REPOID} (running kernel: {})",
-        release().1,
-        kernel()
-    )
+    format!("pve-manager/{}/{REPOID} (running kernel: {})", release().1, kernel())
 }
 
 pub fn kernel() -> String {
@@ -81,11 +68,7 @@ pub fn forced_failure(tool: &str, argv: &[String]) -> Option<Fail> {
         let (call, result) = rule.split_once('=')?;
         let (code, text) = result.split_once(':')?;
         let mut words = call.split_whitespace();
-        let same = words.next()? == tool
-            && words.enumerate().all(|(at, word)| argv.get(at).is_some_and(|a| a == word));
-        same.then(|| Fail {
-            rc: code.parse().unwrap_or(255),
-            text: text.to_owned(),
-        })
+        let same = words.next()? == tool && words.enumerate().all(|(at, word)| argv.get(at).is_some_and(|a| a == word));
+        same.then(|| Fail { rc: code.parse().unwrap_or(255), text: text.to_owned() })
     })
 }

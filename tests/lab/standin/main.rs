@@ -3,12 +3,7 @@
 //!
 //! What it says (texts, exit codes, streams) follows recordings of the real tools; what it does is real: LXC
 //! containers, btrfs subvolumes, tar archives. It is a test tool and never part of the program.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    missing_docs
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod args;
 mod backups;
@@ -31,13 +26,8 @@ mod vzdump;
 use std::path::Path;
 
 fn main() {
-    let mut argv: Vec<String> = std::env::args_os()
-        .map(|a| a.to_string_lossy().into_owned())
-        .collect();
-    let name = Path::new(&argv.remove(0))
-        .file_name()
-        .map(|n| n.to_string_lossy().into_owned())
-        .unwrap_or_default();
+    let mut argv: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
+    let name = Path::new(&argv.remove(0)).file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     task::take_marker(&mut argv);
     if !task::is_worker() {
         knobs::delay();

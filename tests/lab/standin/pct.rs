@@ -31,20 +31,57 @@ fn verb(name: &str) -> Option<Verb> {
         "shutdown" => verb!("pct shutdown <vmid> [OPTIONS]", ["vmid"], [("timeout", SECONDS), ("forceStop", Bool)], false),
         "reboot" => verb!("pct reboot <vmid> [OPTIONS]", ["vmid"], [("timeout", SECONDS)], false),
         "set" => verb!("pct set <vmid> [OPTIONS]", ["vmid"], [("delete", Text), ("digest", Text), ("revert", Text)], true),
-        "create" => verb!("pct create <vmid> <ostemplate> [OPTIONS]", ["vmid", "ostemplate"], [
-            ("storage", Text), ("force", Bool), ("unique", Bool), ("restore", Bool), ("start", Bool),
-            ("ignore-unpack-errors", Bool), ("bwlimit", Text), ("password", Long(5)), ("ssh-public-keys", Text), ("pool", Text)
-        ], true),
-        "restore" => verb!("pct restore <vmid> <ostemplate> [OPTIONS]", ["vmid", "ostemplate"], [
-            ("storage", Text), ("force", Bool), ("unique", Bool), ("start", Bool),
-            ("ignore-unpack-errors", Bool), ("bwlimit", Text), ("password", Long(5)), ("ssh-public-keys", Text), ("pool", Text)
-        ], true),
-        "destroy" => verb!("pct destroy <vmid> [OPTIONS]", ["vmid"], [("force", Bool), ("purge", Bool), ("destroy-unreferenced-disks", Bool)], false),
+        "create" => verb!(
+            "pct create <vmid> <ostemplate> [OPTIONS]",
+            ["vmid", "ostemplate"],
+            [
+                ("storage", Text),
+                ("force", Bool),
+                ("unique", Bool),
+                ("restore", Bool),
+                ("start", Bool),
+                ("ignore-unpack-errors", Bool),
+                ("bwlimit", Text),
+                ("password", Long(5)),
+                ("ssh-public-keys", Text),
+                ("pool", Text)
+            ],
+            true
+        ),
+        "restore" => verb!(
+            "pct restore <vmid> <ostemplate> [OPTIONS]",
+            ["vmid", "ostemplate"],
+            [
+                ("storage", Text),
+                ("force", Bool),
+                ("unique", Bool),
+                ("start", Bool),
+                ("ignore-unpack-errors", Bool),
+                ("bwlimit", Text),
+                ("password", Long(5)),
+                ("ssh-public-keys", Text),
+                ("pool", Text)
+            ],
+            true
+        ),
+        "destroy" => {
+            verb!("pct destroy <vmid> [OPTIONS]", ["vmid"], [("force", Bool), ("purge", Bool), ("destroy-unreferenced-disks", Bool)], false)
+        }
         "unlock" => verb!("pct unlock <vmid>", ["vmid"], [], false),
         "exec" => verb!("pct exec <vmid> [<extra-args>] [OPTIONS]", ["vmid"], [("keep-env", Bool)], false),
         "enter" => verb!("pct enter <vmid> [OPTIONS]", ["vmid"], [("keep-env", Bool)], false),
-        "push" => verb!("pct push <vmid> <file> <destination> [OPTIONS]", ["vmid", "file", "destination"], [("user", Text), ("group", Text), ("perms", Text)], false),
-        "pull" => verb!("pct pull <vmid> <path> <destination> [OPTIONS]", ["vmid", "path", "destination"], [("user", Text), ("group", Text), ("perms", Text)], false),
+        "push" => verb!(
+            "pct push <vmid> <file> <destination> [OPTIONS]",
+            ["vmid", "file", "destination"],
+            [("user", Text), ("group", Text), ("perms", Text)],
+            false
+        ),
+        "pull" => verb!(
+            "pct pull <vmid> <path> <destination> [OPTIONS]",
+            ["vmid", "path", "destination"],
+            [("user", Text), ("group", Text), ("perms", Text)],
+            false
+        ),
         "snapshot" => verb!("pct snapshot <vmid> <snapname> [OPTIONS]", ["vmid", "snapname"], [("description", Text)], false),
         "delsnapshot" => verb!("pct delsnapshot <vmid> <snapname> [OPTIONS]", ["vmid", "snapname"], [("force", Bool)], false),
         "rollback" => verb!("pct rollback <vmid> <snapname> [OPTIONS]", ["vmid", "snapname"], [("start", Bool)], false),
@@ -82,9 +119,7 @@ pub fn main(argv: &[String]) -> Outcome<()> {
         "push" => push(&given, &id),
         "pull" => pull(&given, &id),
         "snapshot" => snapshot(&given, &id),
-        "delsnapshot" => {
-            task::call("vzdelsnapshot", &id, || snapshots::delete(given.vmid(), given.place(1), given.flag("force")))
-        }
+        "delsnapshot" => task::call("vzdelsnapshot", &id, || snapshots::delete(given.vmid(), given.place(1), given.flag("force"))),
         "rollback" => rollback(&given, &id),
         "listsnapshot" => {
             snapshots::list(&conf::load(given.vmid())?);
@@ -416,8 +451,19 @@ fn df(given: &Given) -> Outcome<()> {
     for r in &rows {
         say(&format!(
             "{:<a$} {:<b$} {:>c$} {:>d$} {:>e$} {:>f$} {}",
-            r[0], r[1], r[2], r[3], r[4], r[5], r[6],
-            a = widths[0], b = widths[1], c = widths[2], d = widths[3], e = widths[4], f = widths[5]
+            r[0],
+            r[1],
+            r[2],
+            r[3],
+            r[4],
+            r[5],
+            r[6],
+            a = widths[0],
+            b = widths[1],
+            c = widths[2],
+            d = widths[3],
+            e = widths[4],
+            f = widths[5]
         ));
     }
     Ok(())

@@ -8,8 +8,7 @@ use crate::storage::{self, Storage};
 use crate::{backups, guest, knobs, pct, run, task, vzdump};
 use serde_json::{Map, Value, json};
 
-const FORMAT: [(&str, Kind); 4] =
-    [("output-format", Kind::Text), ("quiet", Kind::Bool), ("noborder", Kind::Bool), ("noproxy", Kind::Bool)];
+const FORMAT: [(&str, Kind); 4] = [("output-format", Kind::Text), ("quiet", Kind::Bool), ("noborder", Kind::Bool), ("noproxy", Kind::Bool)];
 
 pub fn main(argv: &[String]) -> Outcome<()> {
     let [method, path, rest @ ..] = argv else {
@@ -19,7 +18,10 @@ pub fn main(argv: &[String]) -> Outcome<()> {
     if let ["nodes", node, ..] = parts.as_slice()
         && *node != knobs::node()
     {
-        return die_rc(11, format!("hostname lookup '{node}' failed - failed to get address info for: {node}: Temporary failure in name resolution"));
+        return die_rc(
+            11,
+            format!("hostname lookup '{node}' failed - failed to get address info for: {node}: Temporary failure in name resolution"),
+        );
     }
     let (given, format) = options(method, rest)?;
     let value = match method.as_str() {
@@ -167,12 +169,7 @@ fn guest_config(conf: &Conf) -> Value {
         row.insert("description".into(), json!(conf::decode(&text)));
     }
     if !section.raw.is_empty() {
-        let pairs: Vec<Value> = section
-            .raw
-            .iter()
-            .filter_map(|l| l.split_once(':'))
-            .map(|(k, v)| json!([k.trim(), v.trim()]))
-            .collect();
+        let pairs: Vec<Value> = section.raw.iter().filter_map(|l| l.split_once(':')).map(|(k, v)| json!([k.trim(), v.trim()])).collect();
         row.insert("lxc".into(), pairs.into());
     }
     row.insert("digest".into(), json!(pct::digest(conf.vmid)));
@@ -315,9 +312,7 @@ fn content(s: &Storage, given: &Given) -> Value {
     let all = backups::list(s);
     let mut rows: Vec<Value> = Vec::new();
     for item in pvesm::items(s) {
-        if given.get("content").is_some_and(|c| c != item.content)
-            || given.get("vmid").is_some_and(|v| item.vmid != v.parse().ok())
-        {
+        if given.get("content").is_some_and(|c| c != item.content) || given.get("vmid").is_some_and(|v| item.vmid != v.parse().ok()) {
             continue;
         }
         let modified = std::fs::metadata(&item.path).and_then(|m| m.modified()).ok();
@@ -502,8 +497,7 @@ fn pretty(value: &Value, depth: usize) -> String {
     let (inner, outer) = ("   ".repeat(depth + 1), "   ".repeat(depth));
     match value {
         Value::Object(map) if !map.is_empty() => {
-            let rows: Vec<String> =
-                sorted(map).iter().map(|(k, v)| format!("{inner}{} : {}", json!(k), pretty(v, depth + 1))).collect();
+            let rows: Vec<String> = sorted(map).iter().map(|(k, v)| format!("{inner}{} : {}", json!(k), pretty(v, depth + 1))).collect();
             format!("{{\n{}\n{outer}}}", rows.join(",\n"))
         }
         Value::Array(list) if !list.is_empty() => {

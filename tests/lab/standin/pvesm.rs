@@ -9,7 +9,11 @@ use std::path::Path;
 
 fn verb(name: &str) -> Option<Verb> {
     let (usage, places, options): (_, &'static [&'static str], crate::args::Table) = match name {
-        "status" => ("pvesm status  [OPTIONS]", &[], &[("storage", Kind::Text), ("content", Kind::Text), ("enabled", Kind::Bool), ("target", Kind::Text)]),
+        "status" => (
+            "pvesm status  [OPTIONS]",
+            &[],
+            &[("storage", Kind::Text), ("content", Kind::Text), ("enabled", Kind::Bool), ("target", Kind::Text)],
+        ),
         "list" => ("pvesm list <storage> [OPTIONS]", &["storage"], &[("content", Kind::Text), ("vmid", Kind::Int(100, 999_999_999))]),
         "path" => ("pvesm path <volume>", &["volume"], &[]),
         "free" => ("pvesm free <volume> [OPTIONS]", &["volume"], &[("delay", Kind::Int(1, 30)), ("storage", Kind::Text)]),
@@ -108,13 +112,27 @@ pub fn items(storage: &Storage) -> Vec<Item> {
             for disk in names(&dir).into_iter().filter(|d| d.starts_with("vm-") && !d.contains('@')) {
                 let volid = format!("{}:{vmid}/{}.raw", storage.id, disk.trim_end_matches(".raw"));
                 let size = configured_size(&vmid, &volid);
-                items.push(Item { volid, format: "raw".into(), content: "rootdir", size, vmid: vmid.parse().ok(), path: format!("{dir}/{disk}") });
+                items.push(Item {
+                    volid,
+                    format: "raw".into(),
+                    content: "rootdir",
+                    size,
+                    vmid: vmid.parse().ok(),
+                    path: format!("{dir}/{disk}"),
+                });
             }
         }
     }
     if storage.has("backup") {
         for b in backups::list(storage) {
-            items.push(Item { volid: format!("{}:backup/{}", storage.id, b.file), format: b.format, content: "backup", size: b.size, vmid: b.vmid, path: b.path });
+            items.push(Item {
+                volid: format!("{}:backup/{}", storage.id, b.file),
+                format: b.format,
+                content: "backup",
+                size: b.size,
+                vmid: b.vmid,
+                path: b.path,
+            });
         }
     }
     if storage.has("vztmpl") {
@@ -128,7 +146,14 @@ pub fn items(storage: &Storage) -> Vec<Item> {
             };
             let path = format!("{dir}/{file}");
             let size = std::fs::metadata(&path).map_or(0, |m| m.len());
-            items.push(Item { volid: format!("{}:vztmpl/{file}", storage.id), format: format.into(), content: "vztmpl", size, vmid: None, path });
+            items.push(Item {
+                volid: format!("{}:vztmpl/{file}", storage.id),
+                format: format.into(),
+                content: "vztmpl",
+                size,
+                vmid: None,
+                path,
+            });
         }
     }
     items
@@ -216,8 +241,7 @@ fn extract(given: &Given) -> Outcome<()> {
 
 fn prune(given: &Given) -> Outcome<()> {
     let storage = storage::usable(given.place(0))?;
-    let mut rules: Vec<String> =
-        given.options.iter().filter(|(n, _)| n.starts_with("keep-")).map(|(n, v)| format!("{n}={v}")).collect();
+    let mut rules: Vec<String> = given.options.iter().filter(|(n, _)| n.starts_with("keep-")).map(|(n, v)| format!("{n}={v}")).collect();
     rules.extend(given.get("prune-backups").map(str::to_owned));
     let retention = if rules.is_empty() { storage.prune.clone().unwrap_or_default() } else { rules.join(",") };
     if retention.is_empty() {

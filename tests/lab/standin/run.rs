@@ -11,12 +11,7 @@ fn command(argv: &[&str]) -> Command {
 
 /// Runs quietly; true when it ended with 0.
 pub fn ok(argv: &[&str]) -> bool {
-    command(argv)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|s| s.success())
+    command(argv).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
 }
 
 /// Stdout of a program whose failure does not matter.
@@ -40,10 +35,5 @@ pub fn must(argv: &[&str]) -> Outcome<()> {
         return Ok(());
     }
     let words = String::from_utf8_lossy(&out.stderr);
-    die(format!(
-        "command '{}' failed: exit code {} {}",
-        argv.join(" "),
-        out.status.code().unwrap_or(255),
-        words.trim()
-    ))
+    die(format!("command '{}' failed: exit code {} {}", argv.join(" "), out.status.code().unwrap_or(255), words.trim()))
 }

@@ -12,15 +12,9 @@ static ORDERLY: AtomicBool = AtomicBool::new(false);
 /// From here on TERM, INT, QUIT, HUP and a broken pipe only raise the flag: the caller cleans up itself.
 pub fn end_orderly() {
     ORDERLY.store(true, Ordering::SeqCst);
-    listen(
-        &[
-            SignalKind::terminate(),
-            SignalKind::interrupt(),
-            SignalKind::quit(),
-            SignalKind::hangup(),
-        ],
-        || INTERRUPTED.store(true, Ordering::SeqCst),
-    );
+    listen(&[SignalKind::terminate(), SignalKind::interrupt(), SignalKind::quit(), SignalKind::hangup()], || {
+        INTERRUPTED.store(true, Ordering::SeqCst)
+    });
 }
 
 pub fn interrupted() -> bool {
@@ -38,10 +32,7 @@ pub fn listen(kinds: &[SignalKind], then: impl Fn() + Send + Clone + 'static) {
     let kinds = kinds.to_vec();
     let (ready, wait) = mpsc::channel();
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async move {
             let tasks: Vec<_> = kinds
                 .into_iter()

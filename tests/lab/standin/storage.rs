@@ -100,12 +100,7 @@ impl Storage {
 
 /// The lines the real tools print on stderr whenever any enabled storage is offline.
 pub fn offline_noise() -> Vec<String> {
-    all()
-        .iter()
-        .filter(|s| !s.disabled)
-        .filter_map(|s| s.activate().err())
-        .map(|e| e.text)
-        .collect()
+    all().iter().filter(|s| !s.disabled).filter_map(|s| s.activate().err()).map(|e| e.text).collect()
 }
 
 fn is_mount_point(path: &str) -> bool {

@@ -241,9 +241,7 @@ fn parse_active(text: &str) -> Vec<Entry> {
             let upid = parts.next()?.to_owned();
             let saved = parts.next()? == "1";
             let end = match (saved, parts.next(), parts.next()) {
-                (true, Some(when), Some(status)) => {
-                    Some((u64::from_str_radix(when, 16).ok()?, status.to_owned()))
-                }
+                (true, Some(when), Some(status)) => Some((u64::from_str_radix(when, 16).ok()?, status.to_owned())),
                 _ => None,
             };
             Some(Entry { upid, end })
@@ -291,10 +289,7 @@ fn update(change: impl FnOnce(&mut Vec<Entry>)) -> Vec<Entry> {
 }
 
 fn append_index(upid: &str, when: u64, status: &str) {
-    let index = std::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(format!("{DIR}/index"));
+    let index = std::fs::OpenOptions::new().create(true).append(true).open(format!("{DIR}/index"));
     if let Ok(mut index) = index {
         let _ = index.write_all(format!("{upid} {when:08X} {status}\n").as_bytes());
     }
@@ -302,9 +297,7 @@ fn append_index(upid: &str, when: u64, status: &str) {
 
 /// What the last line of a task log says about the end.
 pub fn status_from_log(upid: &str) -> String {
-    let text = log_path(upid)
-        .and_then(|p| std::fs::read_to_string(p).ok())
-        .unwrap_or_default();
+    let text = log_path(upid).and_then(|p| std::fs::read_to_string(p).ok()).unwrap_or_default();
     let last = text.lines().last().unwrap_or("");
     if last == "TASK OK" {
         "OK".into()

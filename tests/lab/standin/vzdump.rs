@@ -477,10 +477,7 @@ fn rsync(argv: &[String], which: &str, log: &mut Log) -> Outcome<()> {
         .or_die("rsync")?;
     let (out, err) = (collect(child.stdout.take()), collect(child.stderr.take()));
     let status = wait_or_interrupt(&mut child);
-    let words: Vec<String> = argv
-        .iter()
-        .map(|a| if a.contains('=') { format!("'{a}'") } else { a.clone() })
-        .collect();
+    let words: Vec<String> = argv.iter().map(|a| if a.contains('=') { format!("'{a}'") } else { a.clone() }).collect();
     let name = format!("command '{}' failed", words.join(" "));
     let Some(code) = status else {
         return die(format!("{name}: interrupted by signal"));
@@ -535,7 +532,16 @@ fn wait_or_interrupt(child: &mut Child) -> Option<i32> {
 }
 
 #[allow(clippy::too_many_arguments)]
-fn write_archive(job: &Job, conf: &Conf, included: &[&Volume], file: &str, temp: &str, source: &str, log: &mut Log, held: &mut Held) -> Outcome<()> {
+fn write_archive(
+    job: &Job,
+    conf: &Conf,
+    included: &[&Volume],
+    file: &str,
+    temp: &str,
+    source: &str,
+    log: &mut Log,
+    held: &mut Held,
+) -> Outcome<()> {
     let data = match job.compressor {
         Some(_) => format!("{}.dat", file.trim_end_matches(&format!(".{}", job.ending.trim_start_matches("tar.")))),
         None => format!("{}.dat", file.trim_end_matches(".tar")),
@@ -569,9 +575,24 @@ fn write_archive(job: &Job, conf: &Conf, included: &[&Volume], file: &str, temp:
 fn tar_words(job: &Job, conf: &Conf, included: &[&Volume], temp: &str, source: &str) -> Vec<String> {
     let mut argv: Vec<String> = guest::id_map(conf.current()).iter().map(|w| (*w).to_owned()).collect();
     argv.extend(
-        ["tar", "cpf", "-", "--totals", "--one-file-system", "-p", "--sparse", "--numeric-owner", "--acls", "--xattrs",
-         "--xattrs-include=user.*", "--xattrs-include=security.capability", "--warning=no-file-ignored",
-         "--warning=no-xattr-write", "--one-file-system", "--warning=no-file-ignored"]
+        [
+            "tar",
+            "cpf",
+            "-",
+            "--totals",
+            "--one-file-system",
+            "-p",
+            "--sparse",
+            "--numeric-owner",
+            "--acls",
+            "--xattrs",
+            "--xattrs-include=user.*",
+            "--xattrs-include=security.capability",
+            "--warning=no-file-ignored",
+            "--warning=no-xattr-write",
+            "--one-file-system",
+            "--warning=no-file-ignored",
+        ]
         .map(str::to_owned),
     );
     argv.push(format!("--directory={temp}"));
@@ -596,13 +617,8 @@ fn shown(argv: &[String]) -> String {
 /// tar, through this process (which may be told to be slow), into the compressor or the file. The code is that of
 /// the last program that failed; nothing after an interruption.
 fn pipe(job: &Job, tar: &[String], mut target: File) -> Outcome<(Option<i32>, String)> {
-    let mut reader = Command::new(&tar[0])
-        .args(&tar[1..])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .or_die("tar")?;
+    let mut reader =
+        Command::new(&tar[0]).args(&tar[1..]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().or_die("tar")?;
     let words = collect(reader.stderr.take());
     let mut from = reader.stdout.take().unwrap();
     let Some((program, option)) = &job.compressor else {

@@ -1,0 +1,108 @@
+//! What the tests of the store run as another process: killed while it writes, counting beside another, without a umask.
+//! And `freeze`, which prints a vault for `tests/vectors/` when the format gets a new version; the old file stays and
+//! must open too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
+
+#[path = "support.rs"]
+mod support;
+
+use std::fmt::Write as _;
+use std::io::BufRead;
+use std::path::Path;
+
+use proximity::store::{Store, Vault};
+use rusqlite::Connection;
+use rusqlite::types::Value;
+use support::*;
+
+fn main() {
+    let args: Vec<String> = std::env::args().collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args[1..] {
+        ["writer", dir] => writer(Path::new(dir)),
+        ["counter", dir] => counter(Path::new(dir)),
+        ["maker-without-umask", dir] => maker_without_umask(Path::new(dir)),
+        ["freeze"] => freeze(),
+        _ => panic!("store-role writer|counter|maker-without-umask DIR, or freeze"),
+    }
+}
+
+fn a_line() -> String {
+    std::io::stdin().lock().lines().next().unwrap().unwrap()
+}
+
+/// Seals pairs for ever and says each one; the recovery words come on standard input. A pair must never be torn.
+fn writer(dir: &Path) {
+    let store = Store::open(dir).unwrap();
+    let vault = Vault::unlock_with_words(&store, &secret(&a_line())).unwrap();
+    for round in 0u64.. {
+        let value = secret(&format!("{round:08} {}", "x".repeat(3000)));
+        store
+            .write_txn_as(|tx| {
+                vault.seal_in(tx, "pair", "left", &id(1), &value)?;
+                vault.seal_in(tx, "pair", "right", &id(1), &value)
+            })
+            .unwrap();
+        println!("wrote {round}");
+    }
+}
+
+fn counter(dir: &Path) {
+    let store = Store::open(dir).unwrap();
+    println!("ready");
+    a_line();
+    for _ in 0..200 {
+        store
+            .write_txn(|tx| {
+                let now: i64 = tx.query_row("SELECT created_ms FROM operator", [], |row| row.get(0))?;
+                // Between reading and writing is where an update gets lost; leave the other time to come in.
+                std::thread::sleep(std::time::Duration::from_micros(300));
+                tx.execute("UPDATE operator SET created_ms = ?1", [now + 1])?;
+                Ok(())
+            })
+            .unwrap();
+    }
+}
+
+fn maker_without_umask(dir: &Path) {
+    rustix::process::umask(rustix::fs::Mode::empty());
+    let store = Store::create(dir).unwrap();
+    make_vault(&store, dir);
+    drop(store);
+    Store::open(dir).unwrap().write_txn(|_| Ok(())).unwrap();
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn freeze_row(out: &mut String, conn: &Connection, name: &str, table: &str, columns: &str, filter: &str) {
+    for column in columns.split(' ') {
+        let sql = format!("SELECT {column} FROM {table} WHERE {filter}");
+        let value = match conn.query_row(&sql, [], |row| row.get(0)).unwrap() {
+            Value::Integer(number) => format!("int {number}"),
+            Value::Text(text) => format!("text {text}"),
+            Value::Blob(bytes) => format!("hex {}", hex(&bytes)),
+            Value::Null | Value::Real(_) => "null".to_owned(),
+        };
+        writeln!(out, "{name}.{column} = {value}").unwrap();
+    }
+}
+
+fn freeze() {
+    let plain = "the frozen value";
+    let (_outer, dir, store) = new_store();
+    let (vault, words) = make_vault(&store, &dir);
+    vault.seal(&store, "host", "password", &id(7), &secret("an earlier value")).unwrap();
+    vault.seal(&store, "host", "password", &id(7), &secret(plain)).unwrap();
+    let conn = raw(&dir);
+    let mut out = String::new();
+    writeln!(out, "passphrase = text {PASSPHRASE}\nwords = text {}", words.expose().join(" ")).unwrap();
+    writeln!(out, "host_key = hex {}", hex(&std::fs::read(dir.join("host.key")).unwrap())).unwrap();
+    writeln!(out, "plain = text {plain}").unwrap();
+    freeze_row(&mut out, &conn, "meta", "vault_meta", META, "only = 1");
+    freeze_row(&mut out, &conn, "slot_operator", "slot", SLOT, "kind = 'operator'");
+    freeze_row(&mut out, &conn, "slot_recovery", "slot", SLOT, "kind = 'recovery'");
+    freeze_row(&mut out, &conn, "record", "sealed", RECORD, "1");
+    println!("{out}");
+}
