@@ -152,7 +152,7 @@ async fn the_world_of_a_refresh_has_what_is_broken() {
         assert!(found.iter().any(|f| f.contains(want)), "{want} is not in {found:#?}");
     }
     assert_eq!(world.node.get().unwrap().version.as_deref(), Some("9.1.8"));
-    assert!(world.archives.get().unwrap().iter().any(|a| a.size == 0));
+    assert!(world.archives.get().unwrap().iter().any(|a| a.is_empty()));
     assert!(world.archives.get().unwrap().iter().any(|a| a.protected));
 }
 

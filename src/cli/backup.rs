@@ -94,7 +94,7 @@ async fn list(ctx: &Ctx, guest: Option<Vmid>) -> Done {
         output::object(&output::list(&world.archives, "backups", &items));
     } else {
         let row = |a: &&Archive| {
-            let flags = if a.size == 0 {
+            let flags = if a.is_empty() {
                 "EMPTY"
             } else if a.protected {
                 "protected"
@@ -104,7 +104,7 @@ async fn list(ctx: &Ctx, guest: Option<Vmid>) -> Done {
             vec![
                 a.vmid.map_or("?".into(), |v| v.to_string()),
                 age(now, a.made),
-                bytes(a.size),
+                a.size.map_or("?".into(), bytes),
                 flags.into(),
                 clean(&a.volid),
                 clean(a.notes.as_deref().unwrap_or("")),

@@ -22,12 +22,19 @@ pub struct Archive {
     pub kind: Option<Kind>,
     /// When it was made, by its name (the host's local time read as such), else by its file time.
     pub made: Stamp,
-    /// Size in bytes; 0 is a broken archive.
-    pub size: u64,
+    /// Size in bytes, where the storage tells it.
+    pub size: Option<u64>,
     /// First line of its notes.
     pub notes: Option<String>,
     /// Protected against removal.
     pub protected: bool,
+}
+
+impl Archive {
+    /// Whether it is a file of no bytes: broken, and no backup however new.
+    pub fn is_empty(&self) -> bool {
+        self.size == Some(0)
+    }
 }
 
 /// What the name of an archive tells: kind, guest and `(year, month, day, hour, minute, second)` in the
@@ -185,7 +192,7 @@ pub fn plan(world: &World, wish: &BackupWish) -> Result<Plan, Refusal> {
     if let Some(upid) = world.task_on(guest.id) {
         return Err(refuse(format!("task {upid} works on {} now", guest.title()), "wait until it ended"));
     }
-    let expect = world.last_archive(guest.id).map(|a| a.size).or(guest.disk.map(|(used, _)| used));
+    let expect = world.last_archive(guest.id).and_then(|a| a.size).or(guest.disk.map(|(used, _)| used));
     let storage = choose(world, wish, expect).map_err(|(why, hint)| refuse(why, hint))?;
     let mut notes: Vec<String> = guest.not_in_backup().into_iter().map(|m| format!("not in it: {m}")).collect();
     match expect {

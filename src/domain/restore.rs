@@ -37,7 +37,7 @@ pub fn plan(world: &World, wish: &RestoreWish, found: &ArchiveConf) -> Result<Pl
     if found.archive.kind != Some(Kind::Lxc) {
         return Err(refuse("it is not of a container".into(), "use the Proxmox page for virtual machines"));
     }
-    if found.archive.size == 0 {
+    if found.archive.is_empty() {
         return Err(refuse("the archive is empty".into(), "choose another one"));
     }
     let old = parse_lxc(from, &found.conf);
@@ -165,7 +165,7 @@ mod tests {
             vmid: "101".parse().ok(),
             kind: Some(Kind::Lxc),
             made: Stamp(0),
-            size: 77,
+            size: Some(77),
             notes: None,
             protected: false,
         };

@@ -70,6 +70,8 @@ pub struct Storage {
     pub kind: String,
     /// Where its files are, for kinds that have a path.
     pub path: Option<String>,
+    /// Folder of its backups below the path, `dump` unless `content-dirs` says otherwise.
+    pub dump: String,
     /// Content types it may hold: `backup`, `rootdir`, …
     pub content: Vec<String>,
     /// Switched off in the configuration.
@@ -90,7 +92,7 @@ impl Storage {
 
     /// The folder of its backup archives, for kinds that keep files.
     pub fn dump_dir(&self) -> Option<String> {
-        self.path.as_ref().map(|p| format!("{}/dump", p.trim_end_matches('/')))
+        self.path.as_ref().map(|p| format!("{}/{}", p.trim_end_matches('/'), self.dump))
     }
 
     /// Whether a path below belongs to a mounted file system of its own kind that must be there.
@@ -131,6 +133,7 @@ fn fresh(kind: &str, id: StorageId) -> Storage {
         id,
         kind: kind.into(),
         path,
+        dump: "dump".into(),
         content: Vec::new(),
         disabled: false,
         nodes: Vec::new(),
@@ -144,6 +147,10 @@ fn set(storage: &mut Storage, key: &str, value: &str) {
     match key {
         "path" => storage.path = Some(value.into()),
         "content" => storage.content = list(),
+        "content-dirs" => {
+            let dump = value.split([',', ' ', ';']).find_map(|part| part.strip_prefix("backup="));
+            storage.dump = dump.map_or_else(|| "dump".into(), |dir| dir.trim_matches('/').into());
+        }
         "nodes" => storage.nodes = list(),
         "disable" => storage.disabled = value != "0",
         "is_mountpoint" => storage.must_be_mounted = !matches!(value, "0" | "no"),
@@ -164,6 +171,13 @@ mod tests {
         assert!(odd.is_empty() && s[4].disabled && s[3].must_be_mounted && !s[4].takes("backup"));
         assert!(s[2].takes("backup") && !s[1].takes("backup"));
         assert_eq!(s[2].dump_dir().as_deref(), Some("/mnt/backup/dump"));
+    }
+
+    #[test]
+    fn the_folder_of_backups_may_be_another() {
+        let (s, _) = parse_cfg("dir: one\n\tpath /x/\n\tcontent-dirs iso=i,backup=saved/dumps\ndir: two\n\tpath /y\n");
+        let dirs: Vec<_> = s.iter().map(|s| s.dump_dir().unwrap()).collect();
+        assert_eq!(dirs, ["/x/saved/dumps", "/y/dump"]);
     }
 
     #[test]

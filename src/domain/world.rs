@@ -229,9 +229,9 @@ impl World {
         self.tasks.get()?.iter().find(|t| t.end.is_none() && t.upid.id == id).map(|t| &t.upid)
     }
 
-    /// Newest archive of this guest.
+    /// The newest archive of this guest that is not empty.
     pub fn last_archive(&self, id: Vmid) -> Option<&Archive> {
-        self.archives.get()?.iter().filter(|a| a.vmid == Some(id)).max_by_key(|a| a.made)
+        self.archives.get()?.iter().filter(|a| a.vmid == Some(id) && !a.is_empty()).max_by_key(|a| a.made)
     }
 
     /// The lowest free VMID from 100 on, as `/cluster/nextid` counts; `None` while guests are unknown.

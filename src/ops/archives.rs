@@ -67,7 +67,7 @@ async fn in_dir(host: &dyn Host, storage: &Storage, dir: &str) -> Result<Vec<Arc
             vmid: Some(id),
             kind: Some(kind),
             made: host.local_time(civil).unwrap_or(modified),
-            size,
+            size: Some(size),
             notes: note.and_then(|b| String::from_utf8_lossy(b).lines().next().map(str::to_owned)),
             protected: names.binary_search(&format!("{name}.protected")).is_ok(),
         });
@@ -101,7 +101,7 @@ async fn by_api(host: &dyn Host, storage: &Storage) -> Result<Vec<Archive>, Host
             _ => None,
         },
         made: Stamp::from_secs(number(&row.ctime).and_then(|n| i64::try_from(n).ok()).unwrap_or(0)),
-        size: number(&row.size).unwrap_or(0),
+        size: number(&row.size),
         notes: row.notes,
         protected: number(&row.protected).is_some_and(|n| n > 0),
         volid: row.volid,

@@ -409,32 +409,35 @@ async fn storages(host: &dyn Host, cfg: &Answer, mounts: &Answer, me: Option<&st
     let gaps = odd.into_iter().map(|l| Gap { what: "storage.cfg".into(), why: format!("line not understood: {l}") }).collect();
     let mounted: Option<BTreeSet<String>> =
         text_of(mounts).ok().map(|m| m.lines().filter_map(|l| l.split(' ').nth(1)).map(unescape).collect());
-    let mut looks = Vec::new();
-    for s in &mut storages {
+    let (mut looks, mut looked_at, mut asked_of_pvesm) = (Vec::new(), Vec::new(), Vec::new());
+    for (at, s) in storages.iter_mut().enumerate() {
         let elsewhere = !s.nodes.is_empty() && me.is_some_and(|me| !s.nodes.iter().any(|n| n == me));
         s.space = Err(match (&s.path, &mounted) {
             _ if s.disabled => "disabled".into(),
             _ if elsewhere => "not for this node".into(),
-            (None, _) => "asked of pvesm".into(),
+            (None, _) => {
+                asked_of_pvesm.push(at);
+                continue;
+            }
             (Some(p), Some(m)) if s.must_be_mounted && !m.contains(p.trim_end_matches('/')) => format!("not mounted at {p}"),
             (Some(p), None) if s.must_be_mounted => format!("whether {p} is mounted could not be read"),
             (Some(p), _) => {
                 looks.push(Look::Space(p.clone()));
+                looked_at.push(at);
                 continue;
             }
         });
     }
-    let mut answers = if looks.is_empty() { Vec::new() } else { host.look(looks).await }.into_iter();
-    let waiting = |s: &&mut Storage| s.space.as_ref().is_err_and(|w| w == "not measured yet");
-    for s in storages.iter_mut().filter(waiting) {
-        s.space = match answers.next() {
-            Some(Ok(Found::Space(space))) => Ok(space),
-            Some(Err(e)) => Err(e.to_string()),
-            _ => Err("no answer".into()),
+    let answers = if looks.is_empty() { Vec::new() } else { host.look(looks).await };
+    for (at, answer) in looked_at.into_iter().zip(answers) {
+        storages[at].space = match answer {
+            Ok(Found::Space(space)) => Ok(space),
+            Ok(_) => Err("no answer".into()),
+            Err(e) => Err(e.to_string()),
         };
     }
-    if storages.iter().any(|s| s.path.is_none() && s.space.as_ref().is_err_and(|w| w == "asked of pvesm")) {
-        ask_pvesm(host, &mut storages).await;
+    if !asked_of_pvesm.is_empty() {
+        ask_pvesm(host, &mut storages, &asked_of_pvesm).await;
     }
     Part::new(storages, now, From::Files).with_gaps(gaps)
 }
@@ -445,10 +448,11 @@ fn unescape(path: &str) -> String {
 }
 
 /// `pvesm status` for storages that are no directory. Columns count from the right: only the name could hold surprises.
-async fn ask_pvesm(host: &dyn Host, storages: &mut [Storage]) {
+async fn ask_pvesm(host: &dyn Host, storages: &mut [Storage], which: &[usize]) {
     let asked = host.run(crate::domain::cmd::Cmd::new("pvesm", ["status"]).limit(20)).await;
     let text = asked.and_then(|out| out.success().map(|t| String::from_utf8_lossy(t.out).into_owned()));
-    for s in storages.iter_mut().filter(|s| s.space.as_ref().is_err_and(|w| w == "asked of pvesm")) {
+    for at in which {
+        let s = &mut storages[*at];
         s.space = match &text {
             Ok(text) => pvesm_row(text, s.id.as_str()),
             Err(e) => Err(e.to_string()),

@@ -531,7 +531,7 @@ mod tests {
                 vmid: "101".parse().ok(),
                 kind: Some(Kind::Lxc),
                 made: at,
-                size: 1,
+                size: Some(1),
                 notes: None,
                 protected: false,
             };

@@ -52,7 +52,7 @@ pub struct Column {
     pub title: &'static str,
     /// Columns of the screen it needs.
     pub least: u16,
-    /// Columns it is glad to have.
+    /// Columns it is glad to have; with 0 it is not shown.
     pub most: u16,
     /// Columns with a small number go last when there is no room.
     pub keep: u8,
@@ -67,7 +67,7 @@ pub const fn column(title: &'static str, least: u16, most: u16, keep: u8, right:
 
 /// Where each column stands: `(x, width)`; `None` for one that has no room.
 pub fn fit(columns: &[Column], from: u16, width: u16) -> Vec<Option<(u16, u16)>> {
-    let mut shown = vec![true; columns.len()];
+    let mut shown: Vec<bool> = columns.iter().map(|c| c.most > 0).collect();
     let room = width.saturating_sub(from);
     let need = |shown: &[bool]| columns.iter().zip(shown).filter(|(_, s)| **s).map(|(c, _)| c.least + 2).sum::<u16>().saturating_sub(2);
     while need(&shown) > room {

@@ -91,7 +91,7 @@ fn archive(id: u32, age: i64, size: u64, notes: Option<&str>) -> Archive {
         vmid: id.try_into().ok(),
         kind: Some(Kind::Lxc),
         made: ago(age),
-        size,
+        size: Some(size),
         notes: notes.map(str::to_owned),
         protected: notes.is_some_and(|n| n.contains("keep")),
     }

@@ -11,7 +11,6 @@ use crate::tui::canvas::Canvas;
 use crate::tui::effect::Effect;
 use crate::tui::list::{List, marker};
 use crate::tui::pane::{Known, Pane, Then, Window};
-use crate::tui::panes::guest::last_good;
 use crate::tui::theme::Tone;
 
 enum What {
@@ -51,7 +50,7 @@ impl Menu {
             What::Wish(Wish::Restore(_)) | What::Logs => None,
             What::Restore => match known.world.archives.get() {
                 None => Some("the backups are unknown".into()),
-                Some(_) => last_good(known, self.guest.id).is_none().then(|| "it has no backup".into()),
+                Some(_) => known.world.last_archive(self.guest.id).is_none().then(|| "it has no backup".into()),
             },
         }
     }
@@ -63,7 +62,7 @@ impl Menu {
         }
         let next = match what {
             What::Wish(wish) => Some(Then::Wish(wish.clone())),
-            What::Restore => last_good(known, self.guest.id).map(|a| Then::Open(Box::new(Restore::new(a.clone(), known)))),
+            What::Restore => known.world.last_archive(self.guest.id).map(|a| Then::Open(Box::new(Restore::new(a.clone(), known)))),
             What::Logs => Some(Then::LogsOf(log_words(&self.guest))),
         };
         std::iter::once(Then::Close).chain(next).collect()

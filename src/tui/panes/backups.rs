@@ -78,7 +78,7 @@ impl Backups {
     fn archive<'k>(&self, known: &'k Known) -> Option<&'k Archive> {
         match self.rows.get(self.list.at)? {
             Row::Archive(at) => archives(known).get(*at),
-            Row::Guest(id, _) => guest::last_good(known, *id),
+            Row::Guest(id, _) => known.world.last_archive(*id),
             Row::Others(_) => None,
         }
     }
@@ -130,7 +130,7 @@ impl Backups {
                 let title = known.world.guest(*id).map_or(id.to_string(), Guest::title);
                 let wide = on.width().saturating_sub(22);
                 let used = 2 + on.put(2, y, wide, &title, if hit { Tone::Mark } else { Tone::Strong });
-                let (text, tone) = match (guest::last_good(known, *id), count) {
+                let (text, tone) = match (known.world.last_archive(*id), count) {
                     (None, 1..) => ("only empty archives: none can be restored".to_owned(), Tone::Bad),
                     (None, _) if known.world.archives.gaps.is_empty() => ("never backed up".to_owned(), Tone::Warn),
                     (None, _) => ("? none found; a storage did not answer".to_owned(), Tone::Unknown),
@@ -151,7 +151,7 @@ impl Backups {
             }
             Some(Row::Archive(at)) => {
                 let Some(a) = archives(known).get(*at) else { return };
-                let broken = a.size == 0;
+                let broken = a.is_empty();
                 let notes = match (&a.vmid, &a.notes) {
                     (_, Some(notes)) => notes.clone(),
                     (Some(id), None) if known.world.guest(*id).is_none() => format!("guest {id}"),
@@ -160,7 +160,7 @@ impl Backups {
                 let texts = [
                     a.made.minute(known.offset_s),
                     words::age(known.now, a.made),
-                    if broken { "empty!".into() } else { stamp::bytes(a.size) },
+                    if broken { "empty!".into() } else { a.size.map_or("?".into(), stamp::bytes) },
                     a.storage.to_string(),
                     if a.protected { "protected".into() } else { String::new() },
                     notes,
@@ -311,7 +311,14 @@ fn details(a: &Archive, g: Option<&Guest>, known: &Known) -> Text {
     let mut lines = vec![
         field("guest", a.vmid.map(|id| g.map_or(format!("{id}, not here any more"), Guest::title)).ok_or("its name tells no guest")),
         field("made", Ok(format!("{}, {} old", a.made.minute(known.offset_s), words::age(known.now, a.made)))),
-        field("size", if a.size == 0 { Err("0 bytes: this archive is broken") } else { Ok(stamp::bytes(a.size)) }),
+        field(
+            "size",
+            match a.size {
+                Some(0) => Err("0 bytes: this archive is broken"),
+                Some(size) => Ok(stamp::bytes(size)),
+                None => Err("the storage does not tell"),
+            },
+        ),
         field("storage", Ok(a.storage.to_string())),
         field("protected", Ok(if a.protected { "yes" } else { "no" }.into())),
         field("notes", Ok(a.notes.clone().unwrap_or_else(|| "none".into()))),

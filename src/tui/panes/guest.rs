@@ -1,8 +1,8 @@
 //! Guests as several panes show them: the table's cells, the details, what `b`, `r`, `x`, `l` mean on one.
 
-use crate::domain::backup::{Archive, BackupWish, Mode};
+use crate::domain::backup::{BackupWish, Mode};
 use crate::domain::fact::Wish;
-use crate::domain::guest::{Guest, Kind, Power, Vmid};
+use crate::domain::guest::{Guest, Kind, Power};
 use crate::domain::stamp;
 use crate::tui::action::Action;
 use crate::tui::dialogs::menu::{Menu, log_words};
@@ -24,15 +24,21 @@ const COLUMNS: [Column; 10] = [
     column("up", 6, 6, 5, true),
     column("backup", 6, 6, 1, true),
     column("address", 15, 18, 4, false),
-    column("bridge", 8, 15, 6, false),
+    column("bridge", 14, 15, 6, false),
 ];
 
-/// The columns for these guests: an id takes as many columns as the longest has.
+/// Where `up` stands.
+const UP: usize = 6;
+
+/// The columns for these guests: an id takes as many as the longest has, and what no guest tells takes none.
 pub fn columns(guests: &[Guest]) -> [Column; 10] {
     let digits = guests.iter().map(|g| u32::from(g.id)).max().map_or(4, |id| id.ilog10() as u16 + 1).max(4);
-    let [_, rest @ ..] = COLUMNS;
-    let [name, state, lock, memory, of, up, backup, address, bridge] = rest;
-    [column("id", digits, digits, 0, true), name, state, lock, memory, of, up, backup, address, bridge]
+    let mut columns = COLUMNS;
+    columns[0] = column("id", digits, digits, 0, true);
+    if guests.iter().all(|g| g.uptime_s.is_none()) {
+        columns[UP].most = 0;
+    }
+    columns
 }
 
 /// The texts of one guest's row.
@@ -59,7 +65,7 @@ pub fn cells(g: &Guest, known: &Known) -> [(String, Tone); 10] {
         None => quiet(),
     };
     let of = |value: Option<String>| value.map_or_else(|| if g.conf_read { quiet() } else { unknown() }, plain);
-    let backup = match (known.world.archives.get(), last_good(known, g.id)) {
+    let backup = match (known.world.archives.get(), known.world.last_archive(g.id)) {
         (None, _) => unknown(),
         (Some(_), Some(a)) => plain(words::age(known.now, a.made)),
         (Some(_), None) if g.template || g.kind == Kind::Qemu => quiet(),
@@ -83,11 +89,6 @@ pub fn cells(g: &Guest, known: &Known) -> [(String, Tone); 10] {
         address,
         bridge,
     ]
-}
-
-/// The newest archive of a guest that is not empty: an empty one is no backup, however new.
-pub fn last_good(known: &Known, id: Vmid) -> Option<&Archive> {
-    known.world.archives.get()?.iter().filter(|a| a.vmid == Some(id) && a.size > 0).max_by_key(|a| a.made)
 }
 
 /// How long a guest runs, without seconds.
@@ -158,7 +159,7 @@ pub fn act(action: Action, guest: Option<&Guest>, known: &Known) -> Option<Vec<T
         Action::Backup => Then::Wish(Wish::Backup(BackupWish { guest: g.id, storage: None, mode: Mode::default() })),
         Action::Menu => Then::Open(Box::new(Menu::new(g.clone()))),
         Action::LogsOf => Then::LogsOf(log_words(g)),
-        _ => match (known.world.archives.get(), last_good(known, g.id)) {
+        _ => match (known.world.archives.get(), known.world.last_archive(g.id)) {
             (None, _) => Then::Say("? the backups are unknown; pane 6 says why".into()),
             (_, None) => Then::Say(format!("{} has no backup; b makes one", g.title())),
             (_, Some(a)) => Then::Open(Box::new(Restore::new(a.clone(), known))),
