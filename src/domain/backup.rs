@@ -195,15 +195,15 @@ pub fn plan(world: &World, wish: &BackupWish) -> Result<Plan, Refusal> {
     let expect = world.last_archive(guest.id).and_then(|a| a.size).or(guest.disk.map(|(used, _)| used));
     let storage = choose(world, wish, expect).map_err(|(why, hint)| refuse(why, hint))?;
     let mut notes: Vec<String> = guest.not_in_backup().into_iter().map(|m| format!("not in it: {m}")).collect();
-    match expect {
-        Some(n) => notes.push(format!(
+    let size = match expect {
+        Some(n) => format!(
             "about {} by the last backup or the disk in use; {} has {} free",
             bytes(n),
             storage.id,
             bytes(room(storage))
-        )),
-        None => notes.push(format!("size unknown, there is no earlier backup; {} has {} free", storage.id, bytes(room(storage)))),
-    }
+        ),
+        None => format!("size unknown, there is no earlier backup; {} has {} free", storage.id, bytes(room(storage))),
+    };
     let stops = wish.mode == Mode::Stop && guest.power == Power::Running;
     if stops {
         notes.push(format!("{} is stopped for the time of the backup", guest.title()));
@@ -213,6 +213,7 @@ pub fn plan(world: &World, wish: &BackupWish) -> Result<Plan, Refusal> {
         title: format!("back up {} to {}", guest.title(), storage.id),
         guest: guest.id,
         host: world.place.host.clone(),
+        facts: vec![size],
         notes,
         risk: if stops { Risk::Interrupts } else { Risk::Low },
         steps: vec![Step {
@@ -302,8 +303,8 @@ pub(super) mod tests {
         1 vzdump 101 in snapshot mode
             $ vzdump 101 --storage local --mode snapshot --compress zstd --notes-template {{guestname}} --remove 0
             then: task ended well, archive stands whole on local
+        size unknown, there is no earlier backup; local has 90 GiB free
         ! not in it: /srv (mp0 bind mount)
-        ! size unknown, there is no earlier backup; local has 90 GiB free
         ");
     }
 

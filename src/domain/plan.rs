@@ -46,7 +46,9 @@ pub struct Plan {
     pub guest: Vmid,
     /// The host it is for; an executor of another host refuses it.
     pub host: String,
-    /// What the operator should know before: one line each.
+    /// What is known beforehand: one line each.
+    pub facts: Vec<String>,
+    /// What the operator should think about before: one line each.
     pub notes: Vec<String>,
     /// How much asking it needs.
     pub risk: Risk,
@@ -176,6 +178,7 @@ impl Plan {
                 out.push(format!("    undo: {}", undo.shown()));
             }
         }
+        out.extend(self.facts.iter().cloned());
         out.extend(self.notes.iter().map(|n| format!("! {n}")));
         out
     }

@@ -57,6 +57,7 @@ pub fn plan(world: &World, wish: &PowerWish) -> Result<Plan, Refusal> {
         title: format!("{verb} {}", guest.title()),
         guest: guest.id,
         host: world.place.host.clone(),
+        facts: Vec::new(),
         notes: Vec::new(),
         risk: if wish.turn == Turn::Start { Risk::Low } else { Risk::Interrupts },
         steps: vec![Step {

@@ -48,7 +48,6 @@ pub fn plan(world: &World, wish: &RestoreWish, found: &ArchiveConf) -> Result<Pl
     let storage = choose(world, wish, &old).map_err(|(why, hint)| refuse(why, hint))?;
     let hostname = beside_name(&old, to);
     let (nets, mut notes) = unplug_fixed(&old);
-    notes.insert(0, format!("{from} is not touched; the new guest gets new hardware addresses and does not start with the host"));
     notes.extend(old.not_in_backup().into_iter().map(|m| format!("not in it: {m}")));
     let options =
         RestoreOptions { storage: storage.clone(), unprivileged: old.unprivileged == Some(true), hostname: hostname.clone(), nets };
@@ -80,6 +79,7 @@ pub fn plan(world: &World, wish: &RestoreWish, found: &ArchiveConf) -> Result<Pl
         title: format!("restore {from} {} beside as {to} on {storage}", old.label()),
         guest: to,
         host: world.place.host.clone(),
+        facts: vec![format!("{from} is not touched; the new guest gets new hardware addresses and does not start with the host")],
         notes,
         risk: Risk::Low,
         steps,
@@ -192,7 +192,7 @@ mod tests {
         3 wait until 100 answers
             wait, at most 90 s
             then: 100 runs and answers
-        ! 101 is not touched; the new guest gets new hardware addresses and does not start with the host
+        101 is not touched; the new guest gets new hardware addresses and does not start with the host
         ! net0 has the fixed address 10.0.0.5/24 and comes up unplugged (link_down=1)
         ");
     }

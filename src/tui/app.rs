@@ -507,6 +507,7 @@ mod tests {
             title: "t".into(),
             guest: "101".parse().unwrap(),
             host: "local".into(),
+            facts: vec![],
             notes: vec![],
             risk: Risk::Low,
             steps: vec![],

@@ -189,7 +189,8 @@ pub fn plan(risk: Risk) -> Plan {
         title: "restore 105 nextcloud beside as 107 on local-lvm".into(),
         guest: to,
         host: "local".into(),
-        notes: vec!["105 is not touched; the new guest gets new hardware addresses".into(), "not in it: /srv (mp0 bind mount)".into()],
+        facts: vec!["105 is not touched; the new guest gets new hardware addresses".into()],
+        notes: vec!["not in it: /srv (mp0 bind mount)".into()],
         risk,
         steps: vec![
             Step {

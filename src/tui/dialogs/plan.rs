@@ -50,9 +50,10 @@ impl Confirm {
                 None => {}
             }
         }
-        if !self.plan.notes.is_empty() {
+        if !self.plan.facts.is_empty() || !self.plan.notes.is_empty() {
             out.push((Tone::Plain, String::new()));
         }
+        out.extend(self.plan.facts.iter().map(|f| (Tone::Plain, f.clone())));
         out.extend(self.plan.notes.iter().map(|n| (Tone::Warn, format!("! {n}"))));
         if self.details {
             out.push((Tone::Quiet, format!("on host {}, about guest {}", self.plan.host, self.plan.guest)));
