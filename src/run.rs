@@ -35,6 +35,12 @@ use crate::tui::theme::Theme;
 
 /// Lines of logs are gathered for so long before they are drawn.
 const GATHER: Duration = Duration::from_millis(33);
+/// How often it is asked whether a worker is gone.
+const RECONCILE: Duration = Duration::from_secs(10);
+/// How often it is asked for new rows where writes to the store cannot be waited for.
+const ASK: Duration = Duration::from_secs(1);
+/// From a write to the store until it is read.
+const SETTLE: Duration = Duration::from_millis(50);
 /// How often ages on the screen are looked at.
 const TICK: Duration = Duration::from_secs(5);
 
@@ -187,6 +193,8 @@ struct Hands {
     facts: mpsc::Sender<Fact>,
     follows: Mutex<HashMap<LogSource, CancellationToken>>,
     refresh: Notify,
+    /// Somebody wrote to the store.
+    written: Arc<Notify>,
     /// The jobs, once the store is open.
     jobs: Mutex<Option<Arc<Jobs>>>,
     /// The vault and who opened it.
@@ -205,6 +213,7 @@ impl Hands {
             facts,
             follows: Mutex::default(),
             refresh: Notify::new(),
+            written: Arc::default(),
             jobs: Mutex::default(),
             open: Mutex::default(),
             stop: CancellationToken::new(),
@@ -244,6 +253,7 @@ impl Hands {
             Ok(jobs) => {
                 let gate = self.gate(&jobs);
                 *locked(&self.jobs) = Some(jobs);
+                self.written.notify_one();
                 gate
             }
             Err(problem) if problem.hint == Problem::from(StoreError::Missing { path: self.ctx.config.state.clone() }).hint => {
@@ -283,21 +293,24 @@ impl Hands {
         }
     }
 
-    /// Looks after the jobs: once a second whether a row changed, and every ten whether a worker is gone.
+    /// Looks after the jobs: reads the rows whenever somebody wrote, and asks from time to time whether a worker is gone.
     async fn watching_jobs(&self) {
         let (mut last, mut seen) = (None, None);
-        for second in 0u64.. {
-            if self.stop.is_cancelled() {
-                return;
-            }
+        let mut every = RECONCILE;
+        let mut reconciled: Option<Instant> = None;
+        let mut watched = false;
+        while !self.stop.is_cancelled() {
             let jobs = locked(&self.jobs).clone();
             if let Some(jobs) = jobs {
+                if !std::mem::replace(&mut watched, true) && !self.watch_store(&jobs) {
+                    every = ASK;
+                }
                 let writable = *jobs.store().mode() == StoreMode::ReadWrite && !self.ctx.read_only;
-                if writable
-                    && second % 10 == 0
-                    && let Err(e) = jobs.reconcile(self.ctx.host.as_ref()).await
-                {
-                    tracing::warn!(%e, "jobs could not be looked after");
+                if writable && reconciled.is_none_or(|at| at.elapsed() >= RECONCILE) {
+                    reconciled = Some(Instant::now());
+                    if let Err(e) = jobs.reconcile(self.ctx.host.as_ref()).await {
+                        tracing::warn!(%e, "jobs could not be looked after");
+                    }
                 }
                 let version = jobs.store().version().ok();
                 // Every row is read only when one was written; with a hundred old jobs that is most of an idle console's work.
@@ -311,10 +324,19 @@ impl Hands {
                 }
             }
             tokio::select! {
-                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                () = tokio::time::sleep(every) => {}
+                // A transaction is several writes, and many follow each other while a job runs.
+                () = self.written.notified() => tokio::time::sleep(SETTLE).await,
                 () = self.stop.cancelled() => {}
             }
         }
+    }
+
+    /// `false` where writes to the store cannot be waited for: it is in memory, or the kernel has no more watches.
+    fn watch_store(&self, jobs: &Jobs) -> bool {
+        let written = Arc::clone(&self.written);
+        let store = jobs.store();
+        store.path().is_some_and(|path| crate::store::watch(path, move || written.notify_one()).is_ok())
     }
 
     fn carry(self: &Arc<Self>, effect: Effect) {

@@ -196,12 +196,7 @@ pub fn plan(world: &World, wish: &BackupWish) -> Result<Plan, Refusal> {
     let storage = choose(world, wish, expect).map_err(|(why, hint)| refuse(why, hint))?;
     let mut notes: Vec<String> = guest.not_in_backup().into_iter().map(|m| format!("not in it: {m}")).collect();
     let size = match expect {
-        Some(n) => format!(
-            "about {} by the last backup or the disk in use; {} has {} free",
-            bytes(n),
-            storage.id,
-            bytes(room(storage))
-        ),
+        Some(n) => format!("about {} by the last backup or the disk in use; {} has {} free", bytes(n), storage.id, bytes(room(storage))),
         None => format!("size unknown, there is no earlier backup; {} has {} free", storage.id, bytes(room(storage))),
     };
     let stops = wish.mode == Mode::Stop && guest.power == Power::Running;

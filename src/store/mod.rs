@@ -6,6 +6,7 @@
 //!
 //! mod.rs      open, create, the one way to write          place.rs   is this directory safe?
 //! migrate.rs  layouts, oldest to newest                   error.rs   what can go wrong
+//! watch.rs    tells when any process wrote
 //! vault/      slots (ways in) and sealed records          crypto.rs  the only file that names the cipher library
 //! cost, passphrase, words: the small parts of the vault
 //! ```
@@ -30,6 +31,7 @@ mod migrate;
 mod passphrase;
 mod place;
 mod vault;
+mod watch;
 mod words;
 
 pub use crate::domain::secret::Secret;
@@ -37,6 +39,7 @@ pub use cost::{Cost, calibrate};
 pub use error::StoreError;
 pub use passphrase::check as check_passphrase;
 pub use vault::{NewVault, RecordName, Vault, VaultError, Verified, host_key_path};
+pub use watch::watch;
 pub use words::RecoveryWords;
 
 /// The file name of the store inside its directory.

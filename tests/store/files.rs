@@ -313,3 +313,17 @@ fn transactions_begin_in_one_place_only() {
     assert_eq!(hits.len(), 2, "{hits:#?}");
     assert!(hits.iter().all(|hit| hit.contains("src/store/mod.rs") && hit.contains("Immediate")), "{hits:#?}");
 }
+
+#[test]
+fn a_write_of_another_process_is_heard_and_reading_is_not() {
+    let (_outer, dir, store) = new_store();
+    let (tell, heard) = std::sync::mpsc::channel();
+    proximity::store::watch(store.path().unwrap(), move || tell.send(()).unwrap()).unwrap();
+    store.check().unwrap();
+    store.operators().unwrap();
+    assert!(heard.recv_timeout(std::time::Duration::from_millis(200)).is_err(), "reading was taken for writing");
+    drop(store);
+    let other = raw(&dir);
+    other.execute("INSERT INTO operator VALUES (zeroblob(16), 'a', 0)", []).unwrap();
+    heard.recv_timeout(std::time::Duration::from_secs(10)).unwrap();
+}
