@@ -111,8 +111,10 @@ async fn list(ctx: &Ctx, guest: Option<Vmid>) -> Done {
             ]
         };
         let rows: Vec<_> = archives.iter().map(row).collect();
-        if rows.is_empty() && world.archives.get().is_some() {
-            output::say("no backups");
+        if rows.is_empty() {
+            if world.archives.get().is_some() {
+                output::say("no backups");
+            }
         } else {
             output::table(ctx.form, &["GUEST", "AGE", "SIZE", "", "ARCHIVE", "NOTES"], &rows);
         }

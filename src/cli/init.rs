@@ -90,7 +90,7 @@ pub(super) fn init(ctx: &Ctx, init: &Init) -> Done {
     }
     output::say(&format!("store and vault made in {}; operator {operator}", dir.display()));
     output::say("");
-    output::say("These 24 words open the vault without passphrase and host key. They are shown once.");
+    output::say("These 24 words open the vault without passphrase and host key; shown only now.");
     output::say("Write them on paper and keep it away from this machine:");
     output::say("");
     for (row, four) in words.chunks(4).enumerate() {

@@ -18,6 +18,7 @@ use super::panes::{backups::Backups, logs::Logs, overview::Overview};
 use super::theme::{Theme, Tone};
 use crate::domain::clean::clean;
 use crate::domain::fact::{Fact, Gate, LogSource};
+use crate::domain::job::JobId;
 use crate::domain::stamp::Stamp;
 use crate::domain::world::{Place, World};
 
@@ -139,6 +140,10 @@ impl App {
         self.run(then)
     }
 
+    fn active_jobs(&self) -> Vec<JobId> {
+        self.known.world.jobs.get().into_iter().flatten().filter(|j| !j.state.is_final()).map(|j| j.id).collect()
+    }
+
     /// Takes the wheel of a mouse.
     pub fn mouse(&mut self, event: MouseEvent) -> Vec<Effect> {
         let action = match event.kind {
@@ -166,6 +171,7 @@ impl App {
             Fact::News(news) => {
                 self.look();
                 let ours = news.jobs.is_some();
+                let active = self.active_jobs();
                 self.known.world.learn(*news);
                 let known = &self.known;
                 self.overview.news(known);
@@ -175,6 +181,11 @@ impl App {
                     self.last = None;
                 }
                 self.look_again();
+                // What a job changed is asked for as soon as it ended.
+                let still = self.active_jobs();
+                if active.iter().any(|id| !still.contains(id)) {
+                    return vec![Effect::Refresh];
+                }
             }
             Fact::Refreshing(on) => {
                 if !on && std::mem::take(&mut self.asking) {
@@ -569,6 +580,17 @@ mod tests {
                 app
             })
             .collect()
+    }
+
+    #[test]
+    fn what_a_job_changed_is_asked_for_when_it_ended() {
+        let mut app = of(Context::Overview).remove(0);
+        let mut jobs = app.known.world.jobs.clone();
+        let mut learn = |jobs: &Part<Vec<Job>>| app.learn(Fact::News(Box::new(News { jobs: Some(jobs.clone()), ..News::default() })));
+        assert!(learn(&jobs).is_empty());
+        jobs.known.as_mut().unwrap()[0].state = State::Succeeded;
+        assert!(matches!(learn(&jobs)[..], [Effect::Refresh]));
+        assert!(learn(&jobs).is_empty());
     }
 
     #[test]
