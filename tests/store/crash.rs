@@ -73,7 +73,7 @@ fn two_processes_count_together() {
     let (_outer, dir, store) = new_store();
     store
         .write_txn(|tx| {
-            tx.execute("INSERT INTO operator VALUES (zeroblob(16), 'a', 0)", [])?;
+            tx.execute("INSERT INTO operator (id, name, created_ms) VALUES (zeroblob(16), 'a', 0)", [])?;
             Ok(())
         })
         .unwrap();

@@ -151,3 +151,30 @@ fn calibration_stays_between_floor_and_default() {
     assert_eq!((cost.passes, cost.lanes), (3, 1));
     assert!(calibrate(100 << 20, || started.elapsed()).is_err());
 }
+
+#[test]
+fn a_row_in_the_open_does_not_change_unseen() {
+    let (_outer, dir, store) = new_store();
+    let (vault, _) = make_vault(&store, &dir);
+    let bad = |store: &Store| store.read(|conn| Ok(vault.check_rows(conn, "operator").unwrap())).unwrap();
+    assert!(bad(&store).is_empty());
+    for change in
+        ["name = name || 'x'", "created_ms = created_ms + 1", "id = zeroblob(16)", "mac = NULL", "mac = zeroblob(32)", "rowid = 7"]
+    {
+        let other = super::raw(&dir);
+        let (before, kept): (i64, Vec<rusqlite::types::Value>) = other
+            .query_row("SELECT rowid, id, name, created_ms, mac FROM operator", [], |row| {
+                Ok((row.get(0)?, (1..5).map(|at| row.get(at)).collect::<Result<_, _>>()?))
+            })
+            .unwrap();
+        other.execute(&format!("UPDATE operator SET {change}"), []).unwrap();
+        assert_eq!(bad(&store).len(), 1, "{change}");
+        other.execute("DELETE FROM operator", []).unwrap();
+        let mut all = vec![rusqlite::types::Value::Integer(before)];
+        all.extend(kept);
+        other
+            .execute("INSERT INTO operator (rowid, id, name, created_ms, mac) VALUES (?, ?, ?, ?, ?)", rusqlite::params_from_iter(all))
+            .unwrap();
+        assert!(bad(&store).is_empty());
+    }
+}

@@ -21,6 +21,7 @@ mod error;
 mod host_key;
 mod record;
 mod slot;
+mod tagged;
 
 pub use error::VaultError;
 pub use host_key::host_key_path;
@@ -103,6 +104,7 @@ impl Vault {
                 params![meta.vault_id, meta.created_ms, meta.epoch, meta.mac],
             )?;
             tx.execute("INSERT INTO operator (id, name, created_ms) VALUES (?1, ?2, ?3)", params![operator_id, new.operator, new.now_ms])?;
+            vault.sign_row(tx, "operator", tx.last_insert_rowid())?;
             slots.iter().try_for_each(|slot| slot.insert(tx))
         })?;
         Ok((vault, words))

@@ -1,0 +1,2 @@
+-- Operators get a tag over their row.
+ALTER TABLE operator ADD COLUMN mac BLOB;

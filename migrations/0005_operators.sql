@@ -1,0 +1,1 @@
+-- Roles, second factors, tries.

@@ -1,0 +1,91 @@
+//! Rows in the open that must not change unseen: operators, settings and their like. Their tables have a column `mac`,
+//! a tag under the vault key over the table's name and every other column.
+//!
+//! A tag tells a changed row. A row that was taken away or put back whole is told by the manifest.
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+
+use super::{Vault, VaultError};
+use crate::store::Store;
+use crate::store::crypto;
+
+/// The tables whose rows carry tags. Their names are the only ones that reach SQL.
+pub(super) const TABLES: [&str; 1] = ["operator"];
+
+impl Vault {
+    /// One change of what the vault answers for: one transaction, and it is on disk when this returns.
+    ///
+    /// Rows of tagged tables that `f` writes must be signed in it with [`sign_row`](Self::sign_row).
+    pub fn change<T>(&self, store: &Store, f: impl FnOnce(&Transaction<'_>) -> Result<T, VaultError>) -> Result<T, VaultError> {
+        store.write_txn_as(f)
+    }
+
+    /// Makes the tag of a row that was just written.
+    pub fn sign_row(&self, tx: &Transaction<'_>, table: &'static str, rowid: i64) -> Result<(), VaultError> {
+        let (tag, _) = self.tag_of(tx, table, rowid)?.ok_or_else(|| VaultError::NotSet { what: format!("{table} {rowid}") })?;
+        tx.execute(&format!("UPDATE {} SET mac = ?1 WHERE rowid = ?2", known(table)?), params![tag, rowid])?;
+        Ok(())
+    }
+
+    /// `NotSet` if there is no such row, `Tampered` if it is not as it was signed.
+    pub fn check_row(&self, conn: &Connection, table: &'static str, rowid: i64) -> Result<(), VaultError> {
+        let what = || format!("{table} {rowid}");
+        let (tag, stored) = self.tag_of(conn, table, rowid)?.ok_or_else(|| VaultError::NotSet { what: what() })?;
+        if crypto::equal(&tag, &stored) { Ok(()) } else { Err(VaultError::Tampered { what: what() }) }
+    }
+
+    /// Checks every row of a table; the numbers of those that are not as they were signed.
+    pub fn check_rows(&self, conn: &Connection, table: &'static str) -> Result<Vec<i64>, VaultError> {
+        let sql = format!("SELECT rowid FROM {} ORDER BY rowid", known(table)?);
+        let rowids: Vec<i64> = conn.prepare(&sql)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        let mut bad = Vec::new();
+        for rowid in rowids {
+            match self.check_row(conn, table, rowid) {
+                Ok(()) => {}
+                Err(VaultError::Tampered { .. }) => bad.push(rowid),
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(bad)
+    }
+
+    /// What the tag of a row should be, and what it is.
+    fn tag_of(&self, conn: &Connection, table: &'static str, rowid: i64) -> Result<Option<([u8; 32], Vec<u8>)>, VaultError> {
+        let read = |row: &Row<'_>| {
+            let (mut bytes, mut mac) = (Vec::new(), Vec::new());
+            for (at, name) in row.as_ref().column_names().into_iter().enumerate() {
+                let value = row.get_ref(at)?;
+                if name == "mac" {
+                    mac = value.as_blob_or_null().ok().flatten().unwrap_or_default().to_vec();
+                } else {
+                    push(&mut bytes, 0, name.as_bytes());
+                    match value {
+                        ValueRef::Null => push(&mut bytes, 1, &[]),
+                        ValueRef::Integer(number) => push(&mut bytes, 2, &number.to_be_bytes()),
+                        ValueRef::Real(number) => push(&mut bytes, 3, &number.to_be_bytes()),
+                        ValueRef::Text(text) => push(&mut bytes, 4, text),
+                        ValueRef::Blob(blob) => push(&mut bytes, 5, blob),
+                    }
+                }
+            }
+            Ok((bytes, mac))
+        };
+        let sql = format!("SELECT rowid AS number, * FROM {} WHERE rowid = ?1", known(table)?);
+        let Some((bytes, mac)) = conn.query_row(&sql, [rowid], read).optional()? else { return Ok(None) };
+        let key = crypto::derive(&self.vault_key, &self.vault_id, "row", &[table.as_bytes(), &self.epoch.to_be_bytes(), &bytes])?;
+        Ok(Some((*key.bytes(), mac)))
+    }
+}
+
+/// Kind, length and bytes, so that no two rows look alike.
+fn push(out: &mut Vec<u8>, kind: u8, bytes: &[u8]) {
+    out.push(kind);
+    out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
+    out.extend_from_slice(bytes);
+}
+
+/// A table's name as SQL may have it.
+fn known(table: &'static str) -> Result<&'static str, VaultError> {
+    if TABLES.contains(&table) { Ok(table) } else { Err(VaultError::Corrupt { what: format!("{table} has no tags") }) }
+}
