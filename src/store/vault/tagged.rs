@@ -54,7 +54,7 @@ impl Vault {
     fn tag_of(&self, conn: &Connection, table: &'static str, rowid: i64) -> Result<Option<([u8; 32], Vec<u8>)>, VaultError> {
         let read = |row: &Row<'_>| {
             let (mut bytes, mut mac) = (Vec::new(), Vec::new());
-            for (at, name) in row.as_ref().column_names().into_iter().enumerate() {
+            for (at, name) in row.as_ref().column_names().enumerate() {
                 let value = row.get_ref(at)?;
                 if name == "mac" {
                     mac = value.as_blob_or_null().ok().flatten().unwrap_or_default().to_vec();
