@@ -156,6 +156,12 @@ impl From<VaultError> for Problem {
             VaultError::NoVault => (Kind::Configuration, "set it up once with: proximity init"),
             VaultError::Exists => (Kind::Refused, "use the one that is there, or give another --state"),
             VaultError::WrongPassphrase => (Kind::Locked, "try again, or use the recovery words"),
+            VaultError::WrongCode => (Kind::Locked, "type the one that is shown now, or a code from the paper"),
+            VaultError::UsedCode => (Kind::Locked, "wait for the next one"),
+            VaultError::Throttled { .. } => (Kind::Locked, "wait; the recovery words are not held up by this"),
+            VaultError::Deactivated { .. } => (Kind::Locked, "an admin can activate it: proximity operator activate NAME"),
+            VaultError::LastAdmin => (Kind::Refused, "make another operator admin first"),
+            VaultError::SecondFactorOn => (Kind::Refused, "switch it off first: proximity operator totp off"),
             VaultError::WrongWords { .. } => (Kind::Locked, "compare them with the paper, word by word"),
             VaultError::UnknownOperator { .. } => (Kind::Locked, "give another --operator"),
             VaultError::HostKeyMissing { .. } | VaultError::HostKeyOther { .. } => {

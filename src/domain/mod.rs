@@ -3,6 +3,7 @@
 //! No I/O, no async, no clock, no terminal. Times arrive inside facts, text from outside
 //! is cleaned by [`clean`] before anybody draws it.
 
+pub mod access;
 pub mod appliance;
 pub mod backup;
 pub mod clean;
@@ -20,6 +21,7 @@ pub mod power;
 pub mod pve;
 pub mod restore;
 pub mod secret;
+pub mod session;
 pub mod stamp;
 pub mod storage;
 pub mod task;

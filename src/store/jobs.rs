@@ -73,11 +73,6 @@ impl Store {
     pub fn version(&self) -> Result<(i64, u64), StoreError> {
         self.read(|conn| Ok((conn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?, conn.total_changes())))
     }
-
-    /// Names of the operators who may open the vault, in the order in which they were added.
-    pub fn operators(&self) -> Result<Vec<String>, StoreError> {
-        self.read(|conn| conn.prepare("SELECT name FROM operator ORDER BY created_ms, name")?.query_map([], |row| row.get(0))?.collect())
-    }
 }
 
 type Raw = (JobId, String, i64, String, String);

@@ -6,7 +6,8 @@
 //!
 //! mod.rs      open, create, the one way to write          place.rs   is this directory safe?
 //! migrate.rs  layouts, oldest to newest                   error.rs   what can go wrong
-//! watch.rs    tells when any process wrote
+//! watch.rs    tells when any process wrote               operators  who there is; login: the way in
+//! throttle    how often one may guess                    totp       codes by the clock
 //! vault/      slots (ways in) and sealed records          crypto.rs  the only file that names the cipher library
 //! cost, passphrase, words: the small parts of the vault
 //! ```
@@ -27,9 +28,13 @@ mod cost;
 mod crypto;
 mod error;
 mod jobs;
+mod login;
 mod migrate;
+mod operators;
 mod passphrase;
 mod place;
+mod throttle;
+mod totp;
 mod vault;
 mod watch;
 mod words;
@@ -37,8 +42,11 @@ mod words;
 pub use crate::domain::secret::Secret;
 pub use cost::{Cost, calibrate};
 pub use error::StoreError;
+pub use login::{Login, Passed, PasswordOk, Unlocked};
+pub use operators::Account;
 pub use passphrase::check as check_passphrase;
-pub use vault::{NewVault, RecordName, Vault, VaultError, Verified, host_key_path};
+pub use throttle::Guess;
+pub use vault::{NewVault, OperatorChange, RecordName, SecondFactor, Vault, VaultError, Verified, host_key_path};
 pub use watch::watch;
 pub use words::RecoveryWords;
 

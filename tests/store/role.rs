@@ -10,7 +10,8 @@ use std::fmt::Write as _;
 use std::io::BufRead;
 use std::path::Path;
 
-use proximity::store::{Store, Vault};
+use proximity::domain::session::Moment;
+use proximity::store::{Login, Store, Vault, host_key_path};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use support::*;
@@ -21,9 +22,10 @@ fn main() {
     match args[1..] {
         ["writer", dir] => writer(Path::new(dir)),
         ["counter", dir] => counter(Path::new(dir)),
+        ["guesser", dir] => guesser(Path::new(dir)),
         ["maker-without-umask", dir] => maker_without_umask(Path::new(dir)),
         ["freeze"] => freeze(),
-        _ => panic!("store-role writer|counter|maker-without-umask DIR, or freeze"),
+        _ => panic!("store-role writer|counter|guesser|maker-without-umask DIR, or freeze"),
     }
 }
 
@@ -62,6 +64,22 @@ fn counter(dir: &Path) {
             })
             .unwrap();
     }
+}
+
+/// Tries one wrong passphrase.
+fn guesser(dir: &Path) {
+    let store = Store::open(dir).unwrap();
+    println!("ready");
+    a_line();
+    let login = Login {
+        store: &store,
+        host_key: &host_key_path(dir),
+        memory_available: ROOMY,
+        now: Moment { boot: "a".into(), ms: 1000 },
+        unix_s: 0,
+        pause: &|_| (),
+    };
+    println!("{}", login.passphrase(OPERATOR, &secret("orbit velvet cactus lantern mosaik")).is_ok());
 }
 
 fn maker_without_umask(dir: &Path) {

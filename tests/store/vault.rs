@@ -163,8 +163,8 @@ fn a_row_in_the_open_does_not_change_unseen() {
     {
         let other = super::raw(&dir);
         let (before, kept): (i64, Vec<rusqlite::types::Value>) = other
-            .query_row("SELECT rowid, id, name, created_ms, mac FROM operator", [], |row| {
-                Ok((row.get(0)?, (1..5).map(|at| row.get(at)).collect::<Result<_, _>>()?))
+            .query_row("SELECT rowid, id, name, created_ms, mac, role FROM operator", [], |row| {
+                Ok((row.get(0)?, (1..6).map(|at| row.get(at)).collect::<Result<_, _>>()?))
             })
             .unwrap();
         other.execute(&format!("UPDATE operator SET {change}"), []).unwrap();
@@ -173,7 +173,10 @@ fn a_row_in_the_open_does_not_change_unseen() {
         let mut all = vec![rusqlite::types::Value::Integer(before)];
         all.extend(kept);
         other
-            .execute("INSERT INTO operator (rowid, id, name, created_ms, mac) VALUES (?, ?, ?, ?, ?)", rusqlite::params_from_iter(all))
+            .execute(
+                "INSERT INTO operator (rowid, id, name, created_ms, mac, role) VALUES (?, ?, ?, ?, ?, ?)",
+                rusqlite::params_from_iter(all),
+            )
             .unwrap();
         assert!(bad(&store).is_empty());
     }

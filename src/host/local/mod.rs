@@ -15,7 +15,7 @@ use super::{Asked, Cmd, Found, Host, HostError, Look, Output, Pace, Said};
 use crate::domain::job::Process;
 use crate::domain::stamp::Stamp;
 
-pub use process::{start_of, this_process};
+pub use process::{moment, start_of, this_process};
 
 /// This machine.
 #[derive(Debug, Default)]

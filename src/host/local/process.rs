@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::{Cmd, HostError, Output, Pace, Said};
 use crate::domain::job::Process;
+use crate::domain::session::Moment;
 
 /// Bytes of standard output that are kept; more is counted and makes the output unusable as a success.
 const KEEP: usize = 16 << 20;
@@ -44,6 +45,13 @@ pub fn this_process() -> std::io::Result<Process> {
 /// The id of this boot.
 pub(super) fn boot_id() -> std::io::Result<String> {
     Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}
+
+/// Now, by the clock that counts since boot, sleep included, and that nobody can set.
+pub fn moment() -> std::io::Result<Moment> {
+    let since = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let ms = u64::try_from(since.tv_sec).unwrap_or(0) * 1000 + u64::try_from(since.tv_nsec).unwrap_or(0) / 1_000_000;
+    Ok(Moment { boot: boot_id()?, ms })
 }
 
 /// Kernel start time of a live process in clock ticks: field 22 of its stat, counted behind the

@@ -28,6 +28,30 @@ pub enum VaultError {
     /// The passphrase is not the one of this slot. Nothing is damaged.
     #[error("the passphrase is wrong")]
     WrongPassphrase,
+    /// The code is not one of the second factor's now.
+    #[error("the code is wrong")]
+    WrongCode,
+    /// The code was right once, and was used.
+    #[error("this code was used already")]
+    UsedCode,
+    /// Too many tries; nothing was verified.
+    #[error("too many tries: the next in {seconds} s")]
+    Throttled {
+        /// Seconds until the next try.
+        seconds: u64,
+    },
+    /// The operator may not log in.
+    #[error("{name} is deactivated")]
+    Deactivated {
+        /// His name.
+        name: String,
+    },
+    /// Nobody would be left who can change operators.
+    #[error("that would leave no active admin")]
+    LastAdmin,
+    /// The second factor is on already.
+    #[error("the second factor is on already")]
+    SecondFactorOn,
     /// The recovery words are mistyped or belong to another vault.
     #[error("the recovery words are wrong: {why}")]
     WrongWords {

@@ -19,13 +19,17 @@ use rusqlite::{Connection, OptionalExtension, params};
 mod binding;
 mod error;
 mod host_key;
+mod operators;
 mod record;
+mod second;
 mod slot;
 mod tagged;
 
 pub use error::VaultError;
 pub use host_key::host_key_path;
+pub use operators::OperatorChange;
 pub use record::{RecordName, Verified};
+pub use second::SecondFactor;
 
 use super::crypto::{self, Key};
 use super::{Cost, RecoveryWords, Secret, Store, passphrase};
@@ -103,7 +107,8 @@ impl Vault {
                 "INSERT INTO vault_meta (only, vault_id, created_ms, epoch, mac) VALUES (1, ?1, ?2, ?3, ?4)",
                 params![meta.vault_id, meta.created_ms, meta.epoch, meta.mac],
             )?;
-            tx.execute("INSERT INTO operator (id, name, created_ms) VALUES (?1, ?2, ?3)", params![operator_id, new.operator, new.now_ms])?;
+            let sql = "INSERT INTO operator (id, name, role, created_ms) VALUES (?1, ?2, 'admin', ?3)";
+            tx.execute(sql, params![operator_id, new.operator, new.now_ms])?;
             vault.sign_row(tx, "operator", tx.last_insert_rowid())?;
             slots.iter().try_for_each(|slot| slot.insert(tx))
         })?;
