@@ -11,6 +11,8 @@ mod files;
 mod full_disk;
 #[path = "store/login.rs"]
 mod login;
+#[path = "store/rollback.rs"]
+mod rollback;
 #[path = "store/support.rs"]
 mod support;
 #[path = "store/vault.rs"]

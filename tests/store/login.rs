@@ -88,7 +88,6 @@ fn a_second_factor_taken_away_in_the_file_lets_nobody_in() {
     let key = host_key_path(&dir);
     let shown = vault.begin_second(&store, OPERATOR).unwrap();
     vault.confirm_second(&store, OPERATOR, &code_of(&shown.text, NOW), NOW, 1).unwrap();
-    let fresh = code_of(&shown.text, NOW + 30);
     for (sql, back) in [
         ("UPDATE operator SET second_factor = 0", "UPDATE operator SET second_factor = 1"),
         ("UPDATE operator SET role = 'viewer'", "UPDATE operator SET role = 'admin'"),
@@ -99,10 +98,16 @@ fn a_second_factor_taken_away_in_the_file_lets_nobody_in() {
         assert!(matches!(out, Err(VaultError::Tampered { .. })), "{sql}");
         raw(&dir).execute(back, []).unwrap();
     }
+    // Behind the back of a half-way login: the code is refused, and nobody gets as far again.
     for sql in ["UPDATE second_factor SET last_step = 0", "DELETE FROM second_factor"] {
-        raw(&dir).execute(sql, []).unwrap();
+        let (_outer, dir, store) = new_store();
+        let (vault, _) = make_vault(&store, &dir);
+        let key = host_key_path(&dir);
+        let shown = vault.begin_second(&store, OPERATOR).unwrap();
+        vault.confirm_second(&store, OPERATOR, &code_of(&shown.text, NOW), NOW, 1).unwrap();
         let Ok(Passed::Half(half)) = login(&store, &key, 9, NOW).passphrase(OPERATOR, &secret(PASSPHRASE)) else { panic!("{sql}") };
-        let out = half.code(&login(&store, &key, 9, NOW + 30), &fresh);
+        raw(&dir).execute(sql, []).unwrap();
+        let out = half.code(&login(&store, &key, 9, NOW + 30), &code_of(&shown.text, NOW + 30));
         assert!(matches!(out, Err((_, VaultError::Tampered { .. }))), "{sql}");
     }
 }
