@@ -62,13 +62,8 @@ pub struct Config {
 impl Config {
     /// Reads all sources. `flags` are key and value pairs from the command line; `env` looks a variable up.
     pub fn load(flags: &[(&str, String)], env: impl Fn(&str) -> Option<String>) -> Result<Config, Problem> {
-        let mut values: Vec<Value> =
-            DEFINITIONS.iter().map(|d| Value { key: d.key, text: d.default.into(), source: "default".into() }).collect();
-        for path in files() {
-            for (key, text) in read(&path)? {
-                put(&mut values, &key, text, &path.display().to_string())?;
-            }
-        }
+        let mut values = defaults();
+        read_all(&mut values, &files())?;
         for d in &DEFINITIONS {
             if let Some(text) = env(&format!("PROXIMITY_{}", d.key.to_uppercase())) {
                 put(&mut values, d.key, text, "environment")?;
@@ -77,6 +72,17 @@ impl Config {
         if env("NO_COLOR").is_some_and(|v| !v.is_empty()) {
             put(&mut values, "mono", "true".into(), "environment")?;
         }
+        for (key, text) in flags {
+            put(&mut values, key, text.clone(), "flag")?;
+        }
+        Config::of(values)
+    }
+
+    /// The same from the system's file and `flags` only: neither home nor environment of whoever starts us decides.
+    pub fn of_system(flags: &[(&str, String)]) -> Result<Config, Problem> {
+        let mut values = defaults();
+        put(&mut values, "state", "/var/lib/proximity".into(), "default")?;
+        read_all(&mut values, &[PathBuf::from(SYSTEM)])?;
         for (key, text) in flags {
             put(&mut values, key, text.clone(), "flag")?;
         }
@@ -110,6 +116,22 @@ impl Config {
     }
 }
 
+/// The file of the whole machine.
+const SYSTEM: &str = "/etc/proximity/config.toml";
+
+fn defaults() -> Vec<Value> {
+    DEFINITIONS.iter().map(|d| Value { key: d.key, text: d.default.into(), source: "default".into() }).collect()
+}
+
+fn read_all(values: &mut [Value], paths: &[PathBuf]) -> Result<(), Problem> {
+    for path in paths {
+        for (key, text) in read(path)? {
+            put(values, &key, text, &path.display().to_string())?;
+        }
+    }
+    Ok(())
+}
+
 fn put(values: &mut [Value], key: &str, text: String, source: &str) -> Result<(), Problem> {
     let slot = values.iter_mut().find(|v| v.key == key).ok_or_else(|| {
         let known = DEFINITIONS.map(|d| d.key).join(", ");
@@ -121,7 +143,7 @@ fn put(values: &mut [Value], key: &str, text: String, source: &str) -> Result<()
 
 fn files() -> Vec<PathBuf> {
     let user = (!rustix::process::geteuid().is_root()).then(dirs).flatten().map(|d| d.config_dir().join("config.toml"));
-    [Some(PathBuf::from("/etc/proximity/config.toml")), user].into_iter().flatten().collect()
+    [Some(PathBuf::from(SYSTEM)), user].into_iter().flatten().collect()
 }
 
 fn dirs() -> Option<ProjectDirs> {

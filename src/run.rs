@@ -6,8 +6,11 @@
 //!           └────────── facts <────────────┘        keys and news draw at once, log lines within 33 ms
 //! ```
 
+mod door;
+
 use std::collections::HashMap;
 use std::io::IsTerminal;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,19 +22,21 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{self, Ctx, Done};
+use crate::domain::access::Deed;
 use crate::domain::fact::{Fact, Gate, LogLine, LogSource, LogState};
 use crate::domain::job::JobId;
 use crate::domain::plan::{Approved, Refusal};
-use crate::domain::secret::Secret;
+use crate::domain::session::Over;
 use crate::domain::world::{News, World};
 use crate::jobs::Jobs;
 use crate::ops::{follow, planner, refresh};
 use crate::problem::{Kind, Problem};
-use crate::store::{StoreError, StoreMode, Vault};
+use crate::store::{StoreError, StoreMode};
 use crate::tui::app::App;
 use crate::tui::effect::Effect;
 use crate::tui::terminal::{self, Screen};
 use crate::tui::theme::Theme;
+use door::Door;
 
 /// Lines of logs are gathered for so long before they are drawn.
 const GATHER: Duration = Duration::from_millis(33);
@@ -53,6 +58,7 @@ pub(crate) fn console(ctx: Ctx) -> Done {
     if std::env::var("TERM").is_ok_and(|t| t == "dumb") {
         return Err(no("this terminal (TERM=dumb) cannot be drawn on"));
     }
+    cli::check_console(&ctx)?;
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         terminal::leave();
@@ -81,6 +87,7 @@ async fn run(ctx: Ctx) -> Done {
     let (facts, mut news) = mpsc::channel(1024);
     let hands = Arc::new(Hands::new(ctx, facts.clone()));
     watch_for_hangup(facts.clone());
+    tokio::spawn(lock_when_stopped(Arc::clone(&hands)));
     app.learn(hands.clock());
     draw(&mut screen, &mut app).map_err(lost)?;
     hands.begin();
@@ -113,6 +120,20 @@ async fn asked_to_go() {
     .await;
 }
 
+/// A stop from outside locks instead: nobody shall find an open console in some shell's background.
+async fn lock_when_stopped(hands: Arc<Hands>) {
+    /// SIGCONT and SIGTSTP (signal(7)).
+    const STOPS: [i32; 2] = [18, 20];
+    let mut signals: Vec<_> = STOPS.into_iter().filter_map(|n| signal(SignalKind::from_raw(n)).ok()).collect();
+    loop {
+        futures_util::future::poll_fn(|cx| {
+            if signals.iter_mut().any(|s| s.poll_recv(cx).is_ready()) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        })
+        .await;
+        hands.lock(Some(Over::Gap));
+    }
+}
+
 /// A terminal that hangs up gives no event that can be relied on: its own thread waits for just that, and sleeps otherwise.
 fn watch_for_hangup(facts: mpsc::Sender<Fact>) {
     let watch = move || {
@@ -141,7 +162,14 @@ async fn looping(app: &mut App, screen: &mut Screen, hands: &Arc<Hands>, news: &
         tokio::select! {
             biased;
             event = keys.next() => match event {
-                Some(Ok(event)) => { at_once = true; effects = on_event(app, screen, event)?; }
+                Some(Ok(event)) => {
+                    at_once = true;
+                    let by_hand = matches!(event, Event::Key(_) | Event::Paste(_) | Event::Mouse(_));
+                    // A key that comes too late locks, and does nothing else.
+                    if !(by_hand && hands.is_over(true)) {
+                        effects = on_event(app, screen, event)?;
+                    }
+                }
                 Some(Err(e)) => return Err(e),
                 None => return Ok(()),
             },
@@ -154,7 +182,10 @@ async fn looping(app: &mut App, screen: &mut Screen, hands: &Arc<Hands>, news: &
                     effects = app.learn(fact);
                 }
             },
-            _ = tick.tick() => effects = app.learn(hands.clock()),
+            _ = tick.tick() => {
+                hands.is_over(false);
+                effects = app.learn(hands.clock());
+            }
             () = std::future::ready(()), if more => {}
         }
         more = app.work();
@@ -187,7 +218,7 @@ fn on_event(app: &mut App, screen: &mut Screen, event: Event) -> std::io::Result
     })
 }
 
-/// What carries effects out.
+/// What carries effects out. Who may have what carried out, and how long the door stays open, is in `door.rs`.
 struct Hands {
     ctx: Ctx,
     facts: mpsc::Sender<Fact>,
@@ -195,10 +226,13 @@ struct Hands {
     refresh: Notify,
     /// Somebody wrote to the store.
     written: Arc<Notify>,
+    /// The rows of jobs are told again although nobody wrote: somebody else looks at them.
+    tell_jobs: AtomicBool,
     /// The jobs, once the store is open.
     jobs: Mutex<Option<Arc<Jobs>>>,
-    /// The vault and who opened it.
-    open: Mutex<Option<(String, Option<Vault>)>>,
+    door: Mutex<Door>,
+    /// An order that waits for a proof.
+    waiting: Mutex<Option<Approved>>,
     stop: CancellationToken,
 }
 
@@ -214,8 +248,10 @@ impl Hands {
             follows: Mutex::default(),
             refresh: Notify::new(),
             written: Arc::default(),
+            tell_jobs: AtomicBool::new(false),
             jobs: Mutex::default(),
-            open: Mutex::default(),
+            door: Mutex::default(),
+            waiting: Mutex::default(),
             stop: CancellationToken::new(),
         }
     }
@@ -237,7 +273,7 @@ impl Hands {
 
     fn end(&self) {
         self.stop.cancel();
-        locked(&self.open).take();
+        *locked(&self.door) = Door::Closed;
     }
 
     async fn tell(&self, fact: Fact) {
@@ -257,24 +293,11 @@ impl Hands {
                 gate
             }
             Err(problem) if problem.hint == Problem::from(StoreError::Missing { path: self.ctx.config.state.clone() }).hint => {
-                Gate::NoStore(problem.hint)
+                self.without_store(Gate::NoStore(problem.hint))
             }
-            Err(problem) => Gate::Broken { what: format!("{}: {}", problem.what, problem.why), hint: problem.hint },
+            Err(problem) => self.without_store(Gate::Broken { what: format!("{}: {}", problem.what, problem.why), hint: problem.hint }),
         };
         self.tell_now(Fact::Gate(gate));
-    }
-
-    fn gate(&self, jobs: &Jobs) -> Gate {
-        if self.ctx.host.is_demo() {
-            *locked(&self.open) = Some(("demo".into(), None));
-            return Gate::Open("demo".into());
-        }
-        let store = jobs.store();
-        match Vault::check_slots(&store).map_err(Problem::from).and_then(|()| Ok(store.operators()?)) {
-            Ok(names) => Gate::Locked(names),
-            Err(problem) if problem.kind == Kind::Configuration => Gate::NoStore(problem.hint),
-            Err(problem) => Gate::Broken { what: format!("{}: {}", problem.what, problem.why), hint: problem.hint },
-        }
     }
 
     /// Asks everything, then waits for the next time or for somebody who asks.
@@ -283,7 +306,7 @@ impl Hands {
         while !self.stop.is_cancelled() {
             self.tell(Fact::Refreshing(true)).await;
             let news = refresh::refresh(self.ctx.host.as_ref()).await;
-            self.tell(Fact::News(Box::new(news))).await;
+            self.tell_news(news).await;
             self.tell(Fact::Refreshing(false)).await;
             tokio::select! {
                 () = tokio::time::sleep(every) => {}
@@ -314,13 +337,14 @@ impl Hands {
                 }
                 let version = jobs.store().version().ok();
                 // Every row is read only when one was written; with a hundred old jobs that is most of an idle console's work.
-                let unchanged = version.is_some() && std::mem::replace(&mut seen, version) == version;
+                let again = self.tell_jobs.swap(false, Ordering::Relaxed);
+                let unchanged = !again && version.is_some() && std::mem::replace(&mut seen, version) == version;
                 let part = if unchanged { None } else { Some(jobs.part(self.ctx.host.clock().0)) };
                 if let Some(part) = part
-                    && last.as_ref() != Some(&(part.known.clone(), part.gaps.clone()))
+                    && (again || last.as_ref() != Some(&(part.known.clone(), part.gaps.clone())))
                 {
                     last = Some((part.known.clone(), part.gaps.clone()));
-                    self.tell(Fact::News(Box::new(News { jobs: Some(part), ..News::default() }))).await;
+                    self.tell_news(News { jobs: Some(part), ..News::default() }).await;
                 }
             }
             tokio::select! {
@@ -339,7 +363,26 @@ impl Hands {
         store.path().is_some_and(|path| crate::store::watch(path, move || written.notify_one()).is_ok())
     }
 
+    /// Carries an effect out if the operator may have it.
     fn carry(self: &Arc<Self>, effect: Effect) {
+        match door::need(&effect) {
+            Some(need) if matches!(effect, Effect::Refresh | Effect::Follow { .. }) => match self.allowed_now(&need) {
+                Ok(()) => self.go(effect),
+                Err(refused) => self.tell_soon(refused.into()),
+            },
+            Some(need) => {
+                let me = Arc::clone(self);
+                // The role is read from the store each time, and the store may be busy.
+                tokio::task::spawn_blocking(move || match me.allowed(&need) {
+                    Ok(_) => me.go(effect),
+                    Err(refused) => me.problem(refused.into()),
+                });
+            }
+            None => self.go(effect),
+        }
+    }
+
+    fn go(self: &Arc<Self>, effect: Effect) {
         let me = Arc::clone(self);
         match effect {
             Effect::Refresh => self.refresh.notify_one(),
@@ -349,23 +392,18 @@ impl Hands {
                     token.cancel();
                 }
             }
-            Effect::Unlock { operator, passphrase } => drop(tokio::task::spawn_blocking(move || me.unlock(operator, &passphrase))),
-            Effect::Lock => {
-                locked(&self.open).take();
-                tokio::task::spawn_blocking(move || {
-                    let jobs = locked(&me.jobs).clone();
-                    if let Some(jobs) = jobs {
-                        let gate = me.gate(&jobs);
-                        me.tell_now(Fact::Gate(gate));
-                    }
-                });
-            }
+            Effect::Unlock { operator, passphrase } => drop(tokio::task::spawn_blocking(move || me.unlock(&operator, &passphrase))),
+            Effect::Code(code) => drop(tokio::task::spawn_blocking(move || me.code(&code))),
+            Effect::Prove(typed) => drop(tokio::task::spawn_blocking(move || me.prove(&typed))),
+            Effect::BeginSecond => drop(tokio::task::spawn_blocking(move || me.begin_second())),
+            Effect::ConfirmSecond(code) => drop(tokio::task::spawn_blocking(move || me.confirm_second(&code))),
+            Effect::Lock => self.lock(None),
             Effect::Plan(wish) => drop(tokio::spawn(async move {
                 // What decides about locks and room is asked now, not taken from the screen.
                 let news = refresh::refresh(me.ctx.host.as_ref()).await;
                 let mut world = World { place: me.ctx.place(), ..World::default() };
                 world.learn(news.clone());
-                me.tell(Fact::News(Box::new(news))).await;
+                me.tell_news(news).await;
                 let planned = planner::plan(me.ctx.host.as_ref(), &world, &wish).await;
                 me.tell(Fact::Planned(planned.map(Box::new))).await;
             })),
@@ -376,15 +414,10 @@ impl Hands {
         }
     }
 
-    fn unlock(&self, operator: String, passphrase: &Secret) {
-        let Some(jobs) = locked(&self.jobs).clone() else { return };
-        let opened = cli::unlock(&self.ctx, &jobs.store(), &operator, passphrase);
-        self.tell_now(match opened {
-            Ok(vault) => {
-                *locked(&self.open) = Some((operator.clone(), Some(vault)));
-                Fact::Gate(Gate::Open(operator))
-            }
-            Err(e) => Fact::UnlockFailed(Problem::from(e).why),
+    fn tell_soon(self: &Arc<Self>, problem: Problem) {
+        let me = Arc::clone(self);
+        tokio::spawn(async move {
+            me.tell(Fact::Problem { what: format!("{}: {}", problem.what, problem.why), hint: problem.hint }).await;
         });
     }
 
@@ -398,10 +431,12 @@ impl Hands {
             return self.problem(Problem::new(Kind::ReadOnly, title, "--read-only refuses everything that changes something", ""));
         }
         let jobs = locked(&self.jobs).clone();
-        let Some(jobs) = jobs.filter(|_| locked(&self.open).is_some()) else {
+        let Some((jobs, who)) = jobs.zip(self.who().filter(|_| matches!(*locked(&self.door), Door::Open(_)))) else {
             let why = "nothing is changed without a store, and not while it is locked";
             return self.tell_now(Fact::Planned(Err(Refusal::new(title, why, "set it up once with: proximity init, and unlock it"))));
         };
+        let order = order.in_name_of(&who);
+        let Some(order) = self.proven_or_wait(order) else { return };
         match jobs.start(&self.ctx.host, order) {
             Ok(id) => self.tell_now(Fact::Started(id)),
             Err(e) => self.problem(e.into()),
@@ -431,9 +466,14 @@ impl Hands {
     }
 
     /// A job's log grows in a file of ours: looked at four times a second until the job ended.
-    async fn follow_job(&self, id: JobId, stop: CancellationToken) {
+    async fn follow_job(self: &Arc<Self>, id: JobId, stop: CancellationToken) {
         let source = LogSource::Job(id);
         let Some(jobs) = locked(&self.jobs).clone() else { return };
+        let me = Arc::clone(self);
+        let allowed = tokio::task::spawn_blocking(move || me.allowed(&cli::Need::Job(Deed::ReadJobs, id))).await;
+        if let Ok(Err(refused)) = allowed {
+            return self.tell(Fact::LogState { source, state: LogState::Broken { why: refused.why, again: false } }).await;
+        }
         self.tell(Fact::LogState { source: source.clone(), state: LogState::Following }).await;
         let mut offset = 0;
         while !stop.is_cancelled() {

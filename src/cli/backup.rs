@@ -3,7 +3,8 @@
 use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 
-use super::{Ctx, Done, Form, output, vmid};
+use super::{Ctx, Done, Form, Need, output, vmid};
+use crate::domain::access::{Deed, Object};
 use crate::domain::backup::{Archive, BackupWish, Mode};
 use crate::domain::clean::clean;
 use crate::domain::fact::Wish;
@@ -61,6 +62,17 @@ pub(super) enum How {
     Stop,
 }
 
+impl Backup {
+    /// What it takes.
+    pub(super) fn need(&self) -> Need {
+        match self {
+            Backup::List { guest } => Need::Deed(Deed::Look, guest.map_or(Object::Host, Object::Guest)),
+            Backup::Run { id, .. } => Need::Deed(Deed::Backup, Object::Guest(*id)),
+            Backup::Restore { .. } => Need::Deed(Deed::Restore, Object::Host),
+        }
+    }
+}
+
 pub(super) async fn run(ctx: &Ctx, command: Backup) -> Done {
     match command {
         Backup::List { guest } => list(ctx, guest).await,
@@ -79,7 +91,7 @@ pub(super) async fn run(ctx: &Ctx, command: Backup) -> Done {
 }
 
 async fn list(ctx: &Ctx, guest: Option<Vmid>) -> Done {
-    let world = ctx.world().await;
+    let world = ctx.world().await?;
     let now = ctx.host.clock().0;
     let archives: Vec<&Archive> = world.archives.get().into_iter().flatten().filter(|a| guest.is_none() || a.vmid == guest).collect();
     if ctx.form == Form::Json {

@@ -41,7 +41,7 @@ pub(super) async fn run(ctx: &Ctx) -> Done {
     let mut add = |grade, what: &str, why: String| all.push(Checked { grade, what: what.into(), why });
     store(ctx, &mut add);
     tools(ctx, &mut add).await;
-    let world = ctx.world().await;
+    let world = ctx.world().await?;
     let before = findings(&world);
     for f in &before {
         let grade = match f.level {

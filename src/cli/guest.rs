@@ -3,7 +3,8 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{Ctx, Done, Form, output, vmid};
+use super::{Ctx, Done, Form, Need, output, vmid};
+use crate::domain::access::{Deed, Object};
 use crate::domain::clean::clean;
 use crate::domain::cmd::Cmd;
 use crate::domain::fact::Wish;
@@ -65,6 +66,20 @@ pub(super) enum Guest {
     },
 }
 
+impl Guest {
+    /// What it takes.
+    pub(super) fn need(&self) -> Need {
+        match self {
+            Guest::List => Need::Deed(Deed::Look, Object::Host),
+            Guest::Show { id } => Need::Deed(Deed::Look, Object::Guest(*id)),
+            Guest::Start { id } | Guest::Stop { id } | Guest::Shutdown { id } | Guest::Reboot { id } => {
+                Need::Deed(Deed::Power, Object::Guest(*id))
+            }
+            Guest::Exec { id, .. } | Guest::Enter { id } => Need::Deed(Deed::Enter, Object::Guest(*id)),
+        }
+    }
+}
+
 pub(super) async fn run(ctx: &Ctx, command: Guest) -> Done {
     let turn = |guest, turn| ctx.fulfil(Wish::Power(PowerWish { guest, turn }));
     match command {
@@ -98,7 +113,7 @@ async fn attach(ctx: &Ctx, id: Vmid, cmd: Cmd) -> Done {
 }
 
 async fn one(ctx: &Ctx, id: Vmid) -> Result<guest::Guest, Problem> {
-    let world = ctx.world().await;
+    let world = ctx.world().await?;
     world.the_guest(id).cloned().map_err(|(why, hint)| {
         let kind = if why.starts_with("there is no ") { Kind::NotFound } else { Kind::Unreachable };
         Problem::new(kind, format!("guest {id}"), why, hint.replace("see ", "see proximity "))
@@ -111,7 +126,7 @@ fn address(guest: &guest::Guest) -> String {
 }
 
 async fn list(ctx: &Ctx) -> Done {
-    let world = ctx.world().await;
+    let world = ctx.world().await?;
     let guests = world.guests.get().map_or(&[][..], Vec::as_slice);
     if ctx.form == Form::Json {
         let items: Vec<_> = guests.iter().map(|g| json!(g)).collect();

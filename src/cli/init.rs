@@ -3,11 +3,13 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::login::{Open, login_for};
 use super::{Ctx, Done, Form, output, secrets};
+use crate::domain::access::Deed;
 use crate::host::Host;
 use crate::host::local::LocalHost;
 use crate::problem::{Kind, Problem};
-use crate::store::{self, NewVault, Secret, Store, StoreError, Vault as OpenVault, host_key_path};
+use crate::store::{self, NewVault, Store, StoreError, Vault as OpenVault, host_key_path};
 
 /// `init`.
 #[derive(Args)]
@@ -25,17 +27,6 @@ pub(super) struct Init {
 pub(super) enum Vault {
     /// Open the vault and every record in it
     Status(Open),
-}
-
-/// How the vault is opened.
-#[derive(Args)]
-pub(super) struct Open {
-    /// Who opens it; the only operator if there is one
-    #[arg(long)]
-    operator: Option<String>,
-    /// Descriptor to read the passphrase from
-    #[arg(long, value_name = "N")]
-    passphrase_fd: Option<i32>,
 }
 
 /// MemAvailable in bytes; nothing where it cannot be told, which refuses costly derivations.
@@ -100,30 +91,10 @@ pub(super) fn init(ctx: &Ctx, init: &Init) -> Done {
     Ok(0)
 }
 
-/// The one operator, or the one that was named.
-fn who(store: &Store, named: Option<&str>) -> Result<String, Problem> {
-    if let Some(name) = named {
-        return Ok(name.to_owned());
-    }
-    let mut all = store.operators()?;
-    match all.len() {
-        0 => Err(store::VaultError::NoVault.into()),
-        1 => Ok(all.remove(0)),
-        _ => Err(Problem::new(Kind::Usage, "--operator", format!("there are several: {}", all.join(", ")), "name one")),
-    }
-}
-
-/// Opens the vault of a store.
-pub(crate) fn unlock(ctx: &Ctx, store: &Store, operator: &str, passphrase: &Secret) -> Result<OpenVault, store::VaultError> {
-    OpenVault::unlock(store, &host_key_path(&ctx.config.state), operator, passphrase, memory_available())
-}
-
 pub(super) fn vault_status(ctx: &Ctx, open: &Open) -> Done {
     let store = Store::open(&ctx.config.state)?;
-    OpenVault::check_slots(&store)?;
-    let operator = who(&store, open.operator.as_deref())?;
-    let passphrase = secrets::passphrase(open.passphrase_fd, &format!("passphrase of {operator}"))?;
-    let vault = unlock(ctx, &store, &operator, &passphrase)?;
+    let unlocked = login_for(ctx, &store, open, Deed::VaultStatus)?;
+    let (vault, operator) = (unlocked.vault, unlocked.who.name);
     let found = vault.verify_all(&store)?;
     let bad: Vec<String> = found
         .bad_slots

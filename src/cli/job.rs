@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{Ctx, Done, Form, output, status_of};
+use super::{Ctx, Done, Form, Need, output, status_of};
+use crate::domain::access::{Deed, Object};
 use crate::domain::job::{Job, JobId};
 use crate::domain::stamp::{age, bytes, span};
 use crate::jobs::{JobError, Jobs as Supervisor};
@@ -54,6 +55,17 @@ pub(super) enum Jobs {
     },
 }
 
+impl Jobs {
+    /// What it takes.
+    pub(super) fn need(&self) -> Need {
+        match self {
+            Jobs::List => Need::Deed(Deed::ReadJobs, Object::Host),
+            Jobs::Show { id } | Jobs::Log { id, .. } | Jobs::Wait { id, .. } => Need::Job(Deed::ReadJobs, *id),
+            Jobs::Cancel { id } => Need::Job(Deed::CancelJob, *id),
+        }
+    }
+}
+
 pub(super) async fn run(ctx: &Ctx, command: Jobs) -> Done {
     let jobs = ctx.jobs().await?;
     match command {
@@ -83,7 +95,7 @@ pub(super) fn json_of(job: &Job) -> Value {
 
 fn list(ctx: &Ctx, jobs: &Supervisor) -> Done {
     let now = ctx.host.clock().0;
-    let part = jobs.part(now);
+    let part = ctx.jobs_seen(jobs)?;
     let all = part.get().map_or(&[][..], Vec::as_slice);
     if ctx.form == Form::Json {
         let items: Vec<_> = all.iter().map(json_of).collect();

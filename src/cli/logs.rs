@@ -7,7 +7,8 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Ctx, Done, Form, output};
+use super::{Ctx, Done, Form, Need, output};
+use crate::domain::access::{Deed, Object, of_log};
 use crate::domain::clean::clean_bytes;
 use crate::domain::fact::{Fact, LogSource, LogState};
 use crate::domain::filter::Filter;
@@ -34,6 +35,26 @@ pub(super) struct Logs {
     /// List the sources and end
     #[arg(long = "sources")]
     list: bool,
+}
+
+impl Logs {
+    /// What it takes: each source by itself. A name that is no source is told later.
+    pub(super) fn needs(&self) -> Vec<Need> {
+        if self.list || self.sources == ["-"] {
+            return vec![Need::Deed(Deed::Help, Object::Host)];
+        }
+        if self.sources.is_empty() {
+            return vec![Need::Deed(Deed::ReadLogs, Object::Host)];
+        }
+        let need = |source| match source {
+            LogSource::Job(id) => Need::Job(Deed::ReadJobs, id),
+            source => {
+                let (deed, object) = of_log(&source, None);
+                Need::Deed(deed, object)
+            }
+        };
+        self.sources.iter().map(|name| LogSource::from_name(name).map_or(Need::Deed(Deed::ReadLogs, Object::Host), need)).collect()
+    }
 }
 
 pub(super) async fn run(ctx: &Ctx, logs: &Logs) -> Done {

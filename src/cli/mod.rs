@@ -1,27 +1,32 @@
 //! The command line: everything the screen can do, with the same words, the same plans and the same jobs.
 
+mod actor;
 mod backup;
 mod doctor;
 mod guest;
 mod init;
 mod job;
+mod login;
 mod logs;
 mod manual;
+mod operator;
 mod output;
+mod restricted;
 mod secrets;
 mod status;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Config;
+use crate::domain::access::{Deed, Who, authorize, of_plan, of_wish};
 use crate::domain::fact::Wish;
 use crate::domain::guest::Vmid;
 use crate::domain::job::{Job, JobId, State};
 use crate::domain::plan::{Approved, Plan, Risk};
-use crate::domain::world::{Place, World};
+use crate::domain::world::{News, Part, Place, World};
 use crate::host::Host;
 use crate::host::demo::DemoHost;
 use crate::host::local::LocalHost;
@@ -30,7 +35,10 @@ use crate::ops::{planner, refresh};
 use crate::problem::{Kind, Problem, WARNED};
 use crate::store::Store;
 
-pub(crate) use init::unlock;
+use actor::host as on_host;
+pub(crate) use actor::{Need, account, authorize_here, check_console, may_unlock};
+pub(crate) use login::step as login_step;
+pub(crate) use operator::{picture, shown};
 
 /// A keyboard-driven console for self-hosted apps on Proxmox VE. Without a command it opens the console.
 #[derive(Parser)]
@@ -68,6 +76,12 @@ struct Global {
     /// Refuse everything that changes something
     #[arg(long, global = true)]
     read_only: bool,
+    /// Descriptor to read a passphrase from, where a plan destroys something
+    #[arg(long, global = true, value_name = "N")]
+    proof_fd: Option<i32>,
+    /// For accounts without a shell: no other host or store, no files, nobody but the account itself
+    #[arg(long, global = true)]
+    restricted: bool,
     /// Draw with ASCII only
     #[arg(long, global = true)]
     ascii: bool,
@@ -104,6 +118,9 @@ enum Command {
     /// Jobs: list, show, log, wait, cancel
     #[command(subcommand)]
     Job(job::Jobs),
+    /// Operators: list, add, roles, second factor
+    #[command(subcommand)]
+    Operator(operator::Operator),
     /// The vault: open it and every record in it
     #[command(subcommand)]
     Vault(init::Vault),
@@ -139,6 +156,10 @@ pub(crate) struct Ctx {
     name: Option<String>,
     no_wait: bool,
     pub(crate) read_only: bool,
+    pub(crate) restricted: bool,
+    proof_fd: Option<i32>,
+    /// Who runs this, once it was asked.
+    who: OnceLock<Who>,
 }
 
 /// The result of a command: its exit status.
@@ -181,18 +202,34 @@ fn usage(e: &clap::Error) -> u8 {
 
 fn go(cli: Cli) -> Done {
     let g = cli.global;
+    if g.restricted {
+        restricted::refuse_overrides(g.host.is_some(), g.state.is_some())?;
+        restricted::close_doors();
+    }
     let mut flags: Vec<(&str, String)> = Vec::new();
     flags.extend(g.host.map(|h| ("host", h)));
     flags.extend(g.state.map(|s| ("state", s.display().to_string())));
     flags.extend(g.ascii.then(|| ("ascii", "true".to_owned())));
     flags.extend(g.mono.then(|| ("mono", "true".to_owned())));
-    let config = Config::load(&flags, |name| std::env::var(name).ok())?;
+    // Nobody's home and environment decide in restricted mode.
+    let config = if g.restricted { Config::of_system(&flags)? } else { Config::load(&flags, |name| std::env::var(name).ok())? };
     let host = host(&config)?;
     if cli.command.is_some() {
         trace();
     }
-    let ctx =
-        Ctx { config, host, form: g.output, dry_run: g.dry_run, yes: g.yes, name: g.name, no_wait: g.no_wait, read_only: g.read_only };
+    let ctx = Ctx {
+        config,
+        host,
+        form: g.output,
+        dry_run: g.dry_run,
+        yes: g.yes,
+        name: g.name,
+        no_wait: g.no_wait,
+        read_only: g.read_only,
+        restricted: g.restricted,
+        proof_fd: g.proof_fd,
+        who: OnceLock::new(),
+    };
     let Some(command) = cli.command else { return crate::run::console(ctx) };
     let runtime = runtime()?;
     let done = runtime.block_on(command_of(ctx, command));
@@ -232,7 +269,23 @@ fn host(config: &Config) -> Result<Arc<dyn Host>, Problem> {
     }
 }
 
+/// What a command takes. A new command does not compile without its line here.
+fn needs(command: &Command) -> Vec<Need> {
+    match command {
+        Command::Init(_) | Command::JobWorker { .. } => vec![Need::Unrestricted],
+        Command::Status | Command::Doctor => vec![on_host(Deed::Look)],
+        Command::Guest(guest) => vec![guest.need()],
+        Command::Backup(backup) => vec![backup.need()],
+        Command::Logs(logs) => logs.needs(),
+        Command::Job(job) => vec![job.need()],
+        Command::Operator(operator) => vec![operator.need()],
+        Command::Vault(init::Vault::Status(_)) => vec![Need::Login],
+        Command::PrintKeys | Command::PrintConfig | Command::Manual { .. } => vec![on_host(Deed::Help)],
+    }
+}
+
 async fn command_of(ctx: Ctx, command: Command) -> Done {
+    needs(&command).iter().try_for_each(|need| ctx.satisfy(need))?;
     match command {
         Command::Init(init) => init::init(&ctx, &init),
         Command::Status => status::status(&ctx).await,
@@ -240,6 +293,7 @@ async fn command_of(ctx: Ctx, command: Command) -> Done {
         Command::Backup(backup) => backup::run(&ctx, backup).await,
         Command::Logs(logs) => logs::run(&ctx, &logs).await,
         Command::Job(job) => job::run(&ctx, job).await,
+        Command::Operator(operator) => operator::run(&ctx, operator),
         Command::Vault(init::Vault::Status(open)) => init::vault_status(&ctx, &open),
         Command::Doctor => doctor::run(&ctx).await,
         Command::PrintKeys => manual::keys(&ctx),
@@ -278,17 +332,34 @@ impl Ctx {
         Ok(Arc::new(Jobs::of_dir(store, self.config.state.clone())))
     }
 
-    /// A fresh World, without jobs.
-    pub(crate) async fn world(&self) -> World {
+    /// A fresh World, without jobs: as much of it as the operator may look at.
+    pub(crate) async fn world(&self) -> Result<World, Problem> {
+        let who = self.who()?;
+        let mut news = refresh::refresh(self.host.as_ref()).await;
+        news.only(|guest| who.sees(guest));
         let mut world = World { place: self.place(), ..World::default() };
-        world.learn(refresh::refresh(self.host.as_ref()).await);
-        world
+        world.learn(news);
+        Ok(world)
+    }
+
+    /// The jobs that the operator may look at.
+    pub(crate) fn jobs_seen(&self, jobs: &Jobs) -> Result<Part<Vec<Job>>, Problem> {
+        let who = self.who()?;
+        let mut news = News { jobs: Some(jobs.part(self.host.clock().0)), ..News::default() };
+        news.only(|guest| who.sees(guest));
+        Ok(news.jobs.unwrap_or_default())
     }
 
     /// Turns a wish into a plan and, unless only the plan is wanted, into a job; waits for its end.
     pub(crate) async fn fulfil(&self, wish: Wish) -> Done {
-        let world = self.world().await;
+        let (deed, object) = of_wish(&wish);
+        self.allow(deed, object)?;
+        // The planner sees everything, so that a new guest gets an id that is free.
+        let mut world = World { place: self.place(), ..World::default() };
+        world.learn(refresh::refresh(self.host.as_ref()).await);
         let plan = planner::plan(self.host.as_ref(), &world, &wish).await?;
+        let (deed, object) = of_plan(&plan);
+        self.allow(deed, object)?;
         if self.dry_run {
             output::plan(self.form, &plan);
             return Ok(0);
@@ -322,7 +393,25 @@ impl Ctx {
                 return Err(refused("you said no", ""));
             }
         }
-        Approved::new(plan, secrets::user_name(), self.name.as_deref()).ok_or_else(|| refused("its name was not given", "give --name NAME"))
+        let who = self.who()?;
+        let destroys = matches!(plan.risk, Risk::Destroys { .. });
+        let named = Approved::new(plan, who.name.clone(), self.name.as_deref());
+        let order = named.ok_or_else(|| refused("its name was not given", "give --name NAME"))?.in_name_of(who);
+        if destroys && !self.host.is_demo() {
+            self.prove_again(order.plan())?;
+        }
+        Ok(order)
+    }
+}
+
+impl Ctx {
+    /// What destroys needs a passphrase, and a code where a second factor is on, of the one who wants it.
+    fn prove_again(&self, plan: &Plan) -> Result<(), Problem> {
+        let store = Store::open(&self.config.state)?;
+        let open = login::Open { operator: None, passphrase_fd: self.proof_fd, code_fd: None };
+        let unlocked = login::login(self, &store, &open)?;
+        let (deed, object) = of_plan(plan);
+        Ok(authorize(Some(&unlocked.who), deed, object)?)
     }
 }
 

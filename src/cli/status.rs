@@ -11,11 +11,11 @@ use crate::problem::Problem;
 use crate::store::StoreError;
 
 pub(super) async fn status(ctx: &Ctx) -> Done {
-    let mut world = ctx.world().await;
+    let mut world = ctx.world().await?;
     let now = ctx.host.clock().0;
     // A host without a store is no problem of the host; one that cannot be opened is.
     match ctx.jobs().await {
-        Ok(jobs) => world.jobs = jobs.part(now),
+        Ok(jobs) => world.jobs = ctx.jobs_seen(&jobs)?,
         Err(problem) => {
             let missing = Problem::from(StoreError::Missing { path: ctx.config.state.clone() }).hint;
             if problem.hint != missing {

@@ -3,6 +3,7 @@
 use super::backup::Archive;
 use super::job::{Job, JobId};
 use super::plan::{Plan, Refusal};
+use super::secret::Shown;
 use super::stamp::Stamp;
 use super::world::News;
 
@@ -94,6 +95,26 @@ pub enum Gate {
     },
 }
 
+/// How a login, a proof or the set-up of a second factor goes.
+#[derive(Debug, Clone)]
+pub enum Login {
+    /// The passphrase was right; a code is needed too.
+    CodeWanted,
+    /// It was wrong, or it is too early to try again; why.
+    Wrong(String),
+    /// What is to be done destroys something, and the last proof is old.
+    ProofWanted {
+        /// A code is asked for, not the passphrase.
+        code: bool,
+    },
+    /// The proof was right.
+    Proven,
+    /// A new second factor: the rows of its picture, then the same as text.
+    Second(Shown, Shown),
+    /// It is on; the codes for a lost telephone.
+    Codes(Shown),
+}
+
 /// One piece of news.
 #[derive(Debug, Clone)]
 pub enum Fact {
@@ -112,6 +133,8 @@ pub enum Fact {
     Gate(Gate),
     /// Unlocking failed; why.
     UnlockFailed(String),
+    /// A login, a proof or a second factor goes on.
+    Login(Login),
     /// Lines of a log in order, and how many were lost before them.
     Log {
         /// Which.

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::access::Who;
 use super::cmd::Cmd;
 use super::guest::Vmid;
 use super::storage::StorageId;
@@ -190,6 +191,9 @@ pub struct Approved {
     plan: Plan,
     /// Who.
     pub by: String,
+    /// He is the Unix account that owns the store and not one of the operators, so no role holds him.
+    #[serde(default)]
+    pub owner: bool,
 }
 
 impl Approved {
@@ -197,8 +201,13 @@ impl Approved {
     pub fn new(plan: Plan, by: impl Into<String>, typed: Option<&str>) -> Option<Self> {
         match &plan.risk {
             Risk::Destroys { name } if typed != Some(name.as_str()) => None,
-            _ => Some(Approved { plan, by: by.into() }),
+            _ => Some(Approved { plan, by: by.into(), owner: false }),
         }
+    }
+
+    /// The same, allowed by `who`.
+    pub fn in_name_of(self, who: &Who) -> Self {
+        Approved { by: who.name.clone(), owner: who.owner, ..self }
     }
 
     /// The plan that is allowed.

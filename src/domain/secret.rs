@@ -1,7 +1,10 @@
-//! The type a secret travels in. It has no `Debug`, `Display`, `Serialize` or `Clone`, so the compiler finds the
+//! The type a secret travels in. [`Secret`] has no `Debug`, `Display`, `Serialize` or `Clone`, so the compiler finds the
 //! place where one would reach a log, a screen or a job.
 
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use std::fmt;
+use std::sync::Arc;
+
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// Bytes that are wiped when dropped and can be read only where [`Secret::expose`] is written.
 ///
@@ -47,5 +50,30 @@ impl Secret {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+/// A secret that has to be shown once, line by line: a picture for a camera, codes for a piece of paper. Wiped when the
+/// last dialog that shows it is gone.
+#[derive(Clone)]
+pub struct Shown(Arc<Zeroizing<Vec<String>>>);
+
+impl Shown {
+    /// Takes over lines.
+    #[must_use]
+    pub fn new(lines: Vec<String>) -> Self {
+        Self(Arc::new(Zeroizing::new(lines)))
+    }
+
+    /// Lends the lines to whoever draws them.
+    #[must_use]
+    pub fn lines(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shown")
     }
 }

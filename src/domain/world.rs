@@ -181,6 +181,21 @@ pub struct News {
     pub jobs: Option<Part<Vec<Job>>>,
 }
 
+impl News {
+    /// Leaves out what belongs to guests that `sees` does not name: what somebody may look at who may not look at all.
+    pub fn only(&mut self, sees: impl Fn(Vmid) -> bool) {
+        fn keep<T>(part: &mut Option<Part<Vec<T>>>, of: impl Fn(&T) -> bool) {
+            if let Some(Part { known: Ok(all), .. }) = part {
+                all.retain(of);
+            }
+        }
+        keep(&mut self.guests, |g| sees(g.id));
+        keep(&mut self.archives, |a| a.vmid.is_some_and(&sees));
+        keep(&mut self.tasks, |t| t.upid.id.parse().is_ok_and(&sees));
+        keep(&mut self.jobs, |j| sees(j.order.plan().guest));
+    }
+}
+
 impl World {
     /// Takes news in. A part that could not be told replaces the old value: it *is* unknown now.
     pub fn learn(&mut self, news: News) {

@@ -7,7 +7,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{Jobs, Logs, log::Writer};
-use crate::domain::job::{JobId, Life, State};
+use crate::domain::access::{authorize, of_plan};
+use crate::domain::job::{JobId, Life, Outcome, State};
+use crate::domain::plan::Approved;
 use crate::domain::stamp::Stamp;
 use crate::host::Host;
 use crate::host::local::{LocalHost, this_process};
@@ -87,9 +89,28 @@ async fn run(jobs: &Jobs, host: &dyn Host, id: JobId, unit: Option<String>, stop
     }
     let mut book = Book { jobs, id, log, last: None };
     book.line(host.clock().0, format!("job {id}: {} (allowed by {})", job.order.plan().title, job.order.by).as_bytes());
-    let (state, life) = carry_out(host, job.order.plan(), life, &mut book, stop).await;
+    let (state, life) = match still_allowed(jobs, &job.order) {
+        Ok(()) => carry_out(host, job.order.plan(), life, &mut book, stop).await,
+        Err(why) => {
+            book.line(host.clock().0, format!("refused: {why}").as_bytes());
+            let outcome = Outcome { what: format!("refused before anything was done: {why}"), ..Outcome::default() };
+            (State::Failed, Life { ended: Some(host.clock().0), outcome: Some(outcome), ..life })
+        }
+    };
     finish(jobs, id, state, &life).await;
     Ok(state)
+}
+
+/// Whether who allowed it still may, by the store as it is now: between a yes and the work a role may have gone.
+fn still_allowed(jobs: &Jobs, order: &Approved) -> Result<(), String> {
+    let store = jobs.store();
+    // Without operators (the demo) there is no policy; the owner of the store is held by no row in it.
+    if order.owner || store.accounts().map_err(|e| e.to_string())?.is_empty() {
+        return Ok(());
+    }
+    let account = store.account(&order.by).map_err(|e| e.to_string())?.ok_or_else(|| format!("{} is no operator", order.by))?;
+    let (deed, object) = of_plan(order.plan());
+    authorize(Some(&account.who), deed, object).map_err(|refused| refused.why)
 }
 
 /// Writes the end down, again and again for a while where the disk is full: it was hard to come by.

@@ -45,6 +45,7 @@ pub enum Action {
     Jobs,
     Refresh,
     Lock,
+    SecondFactor,
     Palette,
     Help,
     Quit,
@@ -75,13 +76,15 @@ pub enum Context {
     Form,
     /// A question to be answered with yes or no.
     Confirm,
+    /// A passphrase or a code to be typed.
+    Proof,
     /// The lock screen.
     Unlock,
 }
 
 impl Context {
     /// All of them.
-    pub const ALL: &[Context] = &[Overview, Logs, Backups, Text, Choice, Jobs, Job, Plan, Form, Confirm, Unlock];
+    pub const ALL: &[Context] = &[Overview, Logs, Backups, Text, Choice, Jobs, Job, Plan, Form, Confirm, Proof, Unlock];
 
     /// Its name in the list of keys.
     pub fn word(self) -> &'static str {
@@ -96,12 +99,13 @@ impl Context {
             Plan => "plan",
             Form => "fields",
             Confirm => "question",
+            Proof => "proof",
             Unlock => "locked",
         }
     }
 }
 
-use Context::{Backups, Choice, Confirm, Form, Job, Jobs, Logs, Overview, Plan, Text, Unlock};
+use Context::{Backups, Choice, Confirm, Form, Job, Jobs, Logs, Overview, Plan, Proof, Text, Unlock};
 
 /// A key with or without Ctrl.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -196,7 +200,7 @@ static TABLE: &[Binding] = &[
     row(
         &[k(KeyCode::Enter)],
         Action::Open,
-        &[Overview, Logs, Backups, Choice, Jobs, Form, Unlock],
+        &[Overview, Logs, Backups, Choice, Jobs, Form, Proof, Unlock],
         "open",
         "open what is selected, or go on",
     ),
@@ -246,6 +250,7 @@ static TABLE: &[Binding] = &[
     row(&[k(KeyCode::Esc)], Action::Back, Context::ALL, "back", "back: close, say no, end a search"),
     row(&[c('q')], Action::Back, &[Text, Choice, Jobs, Job], "", "close"),
     row(&[c('z')], Action::Lock, PANES, "", "lock the screen"),
+    row(&[c('T')], Action::SecondFactor, PANES, "", "set up a second factor for your own login"),
     row(&[c('q')], Action::Quit, PANES, "quit", "leave; says which jobs go on without you"),
     row(&[c('?'), k(KeyCode::F(1))], Action::Help, WITHOUT_UNLOCK, "help", "all keys that work here"),
     row(&[c(':')], Action::Palette, PANES, "commands", "find a command by typing parts of it"),

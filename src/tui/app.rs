@@ -10,14 +10,14 @@ use ratatui::layout::{Position, Rect};
 
 use super::action::{self, Action, Context};
 use super::canvas::Canvas;
-use super::dialogs::{help, jobs, palette, plan, question, text, unlock::Unlock};
+use super::dialogs::{help, jobs, palette, plan, prove, question, second, text, unlock::Unlock};
 use super::effect::Effect;
 use super::frame::{self, Rows, SMALLEST, Said};
 use super::pane::{Known, Pane, Then};
 use super::panes::{backups::Backups, logs::Logs, overview::Overview};
 use super::theme::{Theme, Tone};
 use crate::domain::clean::clean;
-use crate::domain::fact::{Fact, Gate, LogSource};
+use crate::domain::fact::{Fact, Gate, LogSource, Login};
 use crate::domain::job::JobId;
 use crate::domain::stamp::Stamp;
 use crate::domain::world::{Place, World};
@@ -199,6 +199,7 @@ impl App {
                     self.dirty = true;
                 }
             }
+            Fact::Login(news) => return self.login(&news),
             Fact::Log { source, lines, dropped } => self.log(&source, lines, dropped),
             Fact::LogState { source, state } => {
                 self.look();
@@ -352,6 +353,31 @@ impl App {
         effects
     }
 
+    fn login(&mut self, news: &Login) -> Vec<Effect> {
+        self.dirty = true;
+        if let Some(lock) = &mut self.lock {
+            let then = lock.login(news).unwrap_or_default();
+            return self.run(then);
+        }
+        if let Some(then) = self.stack.last_mut().and_then(|dialog| dialog.login(news)) {
+            return self.run(then);
+        }
+        match news {
+            Login::ProofWanted { code } => {
+                self.note = None;
+                self.push(Box::new(prove::Prove::new(*code)));
+            }
+            Login::Second(picture, text) => {
+                self.note = None;
+                self.push(Box::new(second::SetUp::new(picture.clone(), text.clone())));
+            }
+            // The dialog it was for was closed meanwhile, but for the codes: nobody sees them again.
+            Login::Codes(codes) => self.push(Box::new(second::Codes::new(codes.clone()))),
+            Login::CodeWanted | Login::Wrong(_) | Login::Proven => {}
+        }
+        Vec::new()
+    }
+
     fn log(&mut self, source: &LogSource, lines: Vec<crate::domain::fact::LogLine>, dropped: u64) {
         let known = &self.known;
         if let Some(dialog) = self.stack.iter_mut().rev().find(|d| d.wants(source)) {
@@ -414,6 +440,7 @@ impl App {
                 Some(Gate::Open(_)) => effects.push(Effect::Lock),
                 _ => self.say("there is nothing to lock: no vault is open".into()),
             },
+            Action::SecondFactor => effects.push(Effect::BeginSecond),
             Action::Back => {
                 let then = vec![Then::Close];
                 effects = self.run(then);
@@ -565,6 +592,7 @@ mod tests {
             Context::Jobs => &[&[Action::Jobs]],
             Context::Job => &[&[Action::Jobs, Action::Open]],
             Context::Form => &[&[Action::Restore]],
+            Context::Proof => &[&[]],
             Context::Confirm => &[&[Action::Quit], &[Action::Jobs, Action::Cancel]],
         };
         ways.iter()
@@ -573,6 +601,7 @@ mod tests {
                 way.iter().for_each(|a| drop(app.act(*a)));
                 match context {
                     Context::Plan => drop(app.learn(Fact::Planned(Ok(Box::new(plan()))))),
+                    Context::Proof => drop(app.learn(Fact::Login(Login::ProofWanted { code: false }))),
                     Context::Unlock => drop(app.learn(Fact::Gate(Gate::Locked(vec!["ada".into()])))),
                     _ => {}
                 }

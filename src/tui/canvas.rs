@@ -34,6 +34,11 @@ impl<'a> Canvas<'a> {
         self.area.height
     }
 
+    /// Whether only ASCII may reach a cell.
+    pub fn is_ascii(&self) -> bool {
+        self.theme.is_ascii()
+    }
+
     /// A part of this part.
     pub fn sub(&mut self, x: u16, y: u16, width: u16, height: u16) -> Canvas<'_> {
         let (x, y) = (x.min(self.area.width), y.min(self.area.height));

@@ -23,6 +23,14 @@ pub enum Effect {
         /// With what.
         passphrase: Secret,
     },
+    /// The second half of a login: a code.
+    Code(Secret),
+    /// A passphrase or code again, before something is destroyed.
+    Prove(Secret),
+    /// Begin to set up a second factor.
+    BeginSecond,
+    /// Switch it on with a first code.
+    ConfirmSecond(Secret),
     /// Close the vault and show the lock screen.
     Lock,
     /// Make a plan of a wish; the answer is a [`crate::domain::fact::Fact::Planned`].

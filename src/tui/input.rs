@@ -33,6 +33,11 @@ impl Input {
         &self.text
     }
 
+    /// Hands what was typed over as a secret. It was on the screen, so it is one that is good once.
+    pub fn into_secret(self) -> Secret {
+        Secret::from_text(self.text)
+    }
+
     /// Draws it in at most `room` columns, so that the cursor is seen.
     pub fn draw(&self, on: &mut Canvas<'_>, x: u16, y: u16, room: u16, focus: bool) {
         let before = words::width(&self.text[..self.at]);

@@ -6,7 +6,7 @@ use super::action::{Action, Context};
 use super::canvas::Canvas;
 use super::effect::Effect;
 use super::frame;
-use crate::domain::fact::{Gate, LogLine, LogSource, LogState, Wish};
+use crate::domain::fact::{Gate, LogLine, LogSource, LogState, Login, Wish};
 use crate::domain::stamp::Stamp;
 use crate::domain::world::World;
 
@@ -121,6 +121,11 @@ pub trait Pane {
 
     /// How following a log goes.
     fn log_state(&mut self, _source: &LogSource, _state: &LogState) {}
+
+    /// A login, a proof or a second factor goes on; `None` where it is not for this pane.
+    fn login(&mut self, _news: &Login) -> Option<Vec<Then>> {
+        None
+    }
 
     /// Does a slice of work that was put off; `true` while some is left.
     fn work(&mut self) -> bool {

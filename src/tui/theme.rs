@@ -35,6 +35,8 @@ pub enum Tone {
     Mode,
     /// A key in the footer.
     Key,
+    /// A picture for a camera: white on black on every terminal.
+    Picture,
 }
 
 impl Theme {
@@ -58,6 +60,7 @@ impl Theme {
             Tone::Good => colour(Color::Green, plain),
             Tone::Unknown => colour(Color::Magenta, plain),
             Tone::Chosen | Tone::Mode => plain.add_modifier(Modifier::REVERSED),
+            Tone::Picture => plain.fg(Color::White).bg(Color::Black),
             Tone::Mark => plain.add_modifier(Modifier::UNDERLINED | Modifier::BOLD),
         }
     }

@@ -1,9 +1,10 @@
-//! The lock screen: who, and a passphrase. Nothing of the host is behind it.
+//! The lock screen: who, a passphrase, and a code where a second factor is on. Nothing of the host is behind it.
 
+use crate::domain::fact::Login;
 use crate::tui::action::{Action, Context};
 use crate::tui::canvas::Canvas;
 use crate::tui::effect::Effect;
-use crate::tui::input::{LONGEST, Passphrase};
+use crate::tui::input::{Input, LONGEST, Passphrase};
 use crate::tui::pane::{Known, Pane, Then, Typed};
 use crate::tui::theme::Tone;
 
@@ -12,6 +13,8 @@ pub struct Unlock {
     names: Vec<String>,
     at: usize,
     passphrase: Passphrase,
+    /// The code, once the passphrase was right.
+    code: Option<Input>,
     said: (Tone, String),
     waiting: bool,
 }
@@ -19,7 +22,7 @@ pub struct Unlock {
 impl Unlock {
     /// For these operators.
     pub fn new(names: Vec<String>) -> Unlock {
-        Unlock { names, at: 0, passphrase: Passphrase::default(), said: (Tone::Plain, String::new()), waiting: false }
+        Unlock { names, at: 0, passphrase: Passphrase::default(), code: None, said: (Tone::Plain, String::new()), waiting: false }
     }
 
     /// Whether it is for these operators.
@@ -30,6 +33,7 @@ impl Unlock {
     /// The passphrase did not open it.
     pub fn failed(&mut self, why: String) {
         self.waiting = false;
+        self.code = None;
         self.said = (Tone::Bad, why);
     }
 
@@ -37,6 +41,11 @@ impl Unlock {
         let Some(name) = self.names.get(self.at) else { return Vec::new() };
         if self.waiting {
             return Vec::new();
+        }
+        if let Some(code) = &mut self.code {
+            let typed = std::mem::take(code).into_secret();
+            self.waiting = !typed.is_empty();
+            return if self.waiting { vec![Then::Do(Effect::Code(typed))] } else { Vec::new() };
         }
         if self.passphrase.is_empty() {
             self.said = (Tone::Plain, "type the passphrase first".into());
@@ -73,6 +82,13 @@ impl Pane for Unlock {
         let last = self.names.len().saturating_sub(1).max(1);
         match action {
             Action::Open => return Some(self.open()),
+            // The passphrase was somebody's: only he goes on, or all begins anew.
+            Action::Down | Action::NextPart | Action::Up | Action::PrevPart if self.code.is_some() => {}
+            Action::Back if self.code.take().is_some() => {
+                self.waiting = false;
+                self.said.1.clear();
+                return Some(vec![Then::Do(Effect::Lock)]);
+            }
             Action::Down | Action::NextPart => self.turn(1),
             Action::Up | Action::PrevPart => self.turn(last),
             Action::Back => {
@@ -86,8 +102,8 @@ impl Pane for Unlock {
 
     fn can(&self, action: Action, _known: &Known) -> bool {
         match action {
-            Action::NextPart => self.names.len() > 1,
-            Action::Back => !self.passphrase.is_empty(),
+            Action::NextPart => self.names.len() > 1 && self.code.is_none(),
+            Action::Back => !self.passphrase.is_empty() || self.code.is_some(),
             _ => true,
         }
     }
@@ -97,7 +113,24 @@ impl Pane for Unlock {
     }
 
     fn input(&mut self) -> Option<&mut dyn Typed> {
-        (!self.waiting).then_some(&mut self.passphrase)
+        match &mut self.code {
+            _ if self.waiting => None,
+            Some(code) => Some(code),
+            None => Some(&mut self.passphrase),
+        }
+    }
+
+    fn login(&mut self, news: &Login) -> Option<Vec<Then>> {
+        match news {
+            Login::CodeWanted => {
+                self.code = Some(Input::default());
+                self.said = (Tone::Plain, "the code of your telephone, or one from the paper".into());
+            }
+            Login::Wrong(why) => self.said = (Tone::Bad, why.clone()),
+            _ => return None,
+        }
+        self.waiting = false;
+        Some(Vec::new())
     }
 
     fn typed(&mut self, _known: &Known) -> Vec<Then> {
@@ -122,7 +155,14 @@ impl Pane for Unlock {
             );
         }
         on.put(1, gap + 1 + gap, 12, "passphrase", Tone::Quiet);
-        self.passphrase.draw(&mut on, 14, gap + 1 + gap);
+        match &self.code {
+            None => self.passphrase.draw(&mut on, 14, gap + 1 + gap),
+            Some(code) => {
+                on.put(14, gap + 1 + gap, room.saturating_sub(13), "right", Tone::Good);
+                on.put(1, gap + 2 + gap, 12, "code", Tone::Quiet);
+                code.draw(&mut on, 14, gap + 2 + gap, room.saturating_sub(13), true);
+            }
+        }
         on.put(1, 2 + 3 * gap, room, &self.said.1, self.said.0);
     }
 }

@@ -1,0 +1,326 @@
+//! The console's door: who is in, how long it stays open, and what whoever is in may have carried out.
+
+use std::sync::Arc;
+
+use super::{Hands, locked};
+use crate::cli::{self, Need};
+use crate::domain::access::{Deed, Object, Refused, Role, Who, of_log, of_plan, of_wish};
+use crate::domain::fact::{Fact, Gate, Login as Step};
+use crate::domain::plan::{Approved, Risk};
+use crate::domain::secret::{Secret, Shown};
+use crate::domain::session::{Moment, Over, PROOF_MS, Session};
+use crate::domain::world::{News, Part};
+use crate::host::local;
+use crate::jobs::Jobs;
+use crate::problem::{Kind, Problem};
+use crate::store::{Passed, PasswordOk, Unlocked, Vault, VaultError, host_key_path};
+use crate::tui::effect::Effect;
+
+/// Where whoever sits at the console stands.
+#[derive(Default)]
+pub(super) enum Door {
+    /// Nobody is in. So it is until the store was asked.
+    #[default]
+    Closed,
+    /// There is no store to lock; what can be seen without one may be seen.
+    None(Who),
+    /// The passphrase was right, and a code is awaited.
+    Half(PasswordOk, Moment),
+    /// Somebody is in.
+    Open(Inside),
+}
+
+/// Somebody who is in.
+pub(super) struct Inside {
+    who: Who,
+    /// `None` in the demo.
+    vault: Option<Arc<Vault>>,
+    session: Option<Session>,
+}
+
+/// What an effect takes; `None` for what concerns the screen or the door itself. A new effect does not compile without
+/// its line here.
+pub(super) fn need(effect: &Effect) -> Option<Need> {
+    let deed = |(deed, object)| Some(Need::Deed(deed, object));
+    match effect {
+        Effect::Refresh => deed((Deed::Look, Object::Host)),
+        // The guest of a job is looked at when its log is opened.
+        Effect::Follow { source, on: true } => deed(of_log(source, None)),
+        Effect::Plan(wish) => deed(of_wish(wish)),
+        Effect::Start(order) => deed(of_plan(order.plan())),
+        Effect::Cancel(id) => Some(Need::Job(Deed::CancelJob, *id)),
+        Effect::BeginSecond | Effect::ConfirmSecond(_) | Effect::Prove(_) => deed((Deed::OwnLogin, Object::Host)),
+        Effect::Follow { on: false, .. }
+        | Effect::Unlock { .. }
+        | Effect::Code(_)
+        | Effect::Lock
+        | Effect::Copy(_)
+        | Effect::Repaint
+        | Effect::Quit => None,
+    }
+}
+
+/// Now, or a moment of no boot, which ends every session: a clock that cannot be read keeps nothing open.
+fn now() -> Moment {
+    local::moment().unwrap_or(Moment { boot: String::new(), ms: 0 })
+}
+
+impl Hands {
+    /// The gate of a store that was opened; the door is closed by it, but for the demo.
+    pub(super) fn gate(&self, jobs: &Jobs) -> Gate {
+        if self.ctx.host.is_demo() {
+            *locked(&self.door) = Door::Open(Inside { who: Who::owner("demo"), vault: None, session: None });
+            return Gate::Open("demo".into());
+        }
+        *locked(&self.door) = Door::Closed;
+        let store = jobs.store();
+        match Vault::check_slots(&store).map_err(Problem::from).and_then(|()| Ok(store.operators()?)) {
+            Ok(names) => Gate::Locked(cli::may_unlock(&self.ctx, names)),
+            Err(problem) if problem.kind == Kind::Configuration => self.without_store(Gate::NoStore(problem.hint)),
+            Err(problem) => self.without_store(Gate::Broken { what: format!("{}: {}", problem.what, problem.why), hint: problem.hint }),
+        }
+    }
+
+    /// Looking is allowed where there is nothing to unlock, but not in restricted mode, where nobody is known then.
+    pub(super) fn without_store(&self, gate: Gate) -> Gate {
+        if !self.ctx.restricted {
+            *locked(&self.door) = Door::None(Who::owner(cli::account()));
+        }
+        gate
+    }
+
+    /// Who is in, as it was known last.
+    fn who_was(&self) -> Option<Who> {
+        match &*locked(&self.door) {
+            Door::Open(Inside { who, .. }) | Door::None(who) => Some(who.clone()),
+            Door::Closed | Door::Half(..) => None,
+        }
+    }
+
+    /// Who is in, by the store as it is now: a role that was taken away is gone at once.
+    pub(super) fn who(&self) -> Option<Who> {
+        let was = self.who_was()?;
+        let Some((vault, _)) = self.vault() else { return Some(was) };
+        let jobs = locked(&self.jobs).clone()?;
+        let who = vault.who(&jobs.store(), &was.name).ok()?;
+        if let Door::Open(inside) = &mut *locked(&self.door) {
+            inside.who = who.clone();
+        }
+        Some(who)
+    }
+
+    fn vault(&self) -> Option<(Arc<Vault>, String)> {
+        match &*locked(&self.door) {
+            Door::Open(Inside { vault: Some(vault), who, .. }) => Some((Arc::clone(vault), who.name.clone())),
+            _ => None,
+        }
+    }
+
+    /// Whether the operator may have this, by the store as it is now. Whoever was deactivated is shown the door.
+    pub(super) fn allowed(&self, need: &Need) -> Result<Who, Refused> {
+        let who = self.who();
+        if who.as_ref().is_some_and(|w| !w.active) {
+            self.lock_now(None);
+        }
+        let (deed, object) = match need {
+            Need::Deed(deed, object) => (*deed, *object),
+            Need::Job(deed, id) => {
+                let job = locked(&self.jobs).clone().and_then(|jobs| jobs.store().job(*id).ok().flatten());
+                (*deed, job.map_or(Object::Host, |j| Object::Guest(j.order.plan().guest)))
+            }
+            Need::Login | Need::Unrestricted => (Deed::OwnLogin, Object::Host),
+        };
+        cli::authorize_here(&self.ctx, who.as_ref(), deed, object)?;
+        who.ok_or_else(|| Refused { why: "nobody is logged in".into(), hint: "unlock first".into() })
+    }
+
+    /// The same by what was known last, for what only looks and must not wait. While nobody is in, the host may be asked:
+    /// nothing of it is shown.
+    pub(super) fn allowed_now(&self, need: &Need) -> Result<(), Refused> {
+        match (self.who_was(), need) {
+            (None, Need::Deed(Deed::Look, _)) => Ok(()),
+            (who, Need::Deed(deed, object)) => cli::authorize_here(&self.ctx, who.as_ref(), *deed, *object),
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells news, as much of them as whoever is in may look at.
+    pub(super) async fn tell_news(&self, mut news: News) {
+        if let Some(who) = self.who_was() {
+            news.only(|guest| who.sees(guest));
+        }
+        self.tell(Fact::News(Box::new(news))).await;
+    }
+
+    /// Whether the session is over; then it is locked. `key`: somebody pressed one.
+    pub(super) fn is_over(self: &Arc<Self>, key: bool) -> bool {
+        let now = now();
+        let over = match &mut *locked(&self.door) {
+            Door::Open(Inside { session: Some(session), .. }) => session.look(&now, key),
+            Door::Half(_, since) if now.since(since) > PROOF_MS || now.boot != since.boot => Some(Over::Idle),
+            _ => None,
+        };
+        if over.is_some() {
+            self.lock(over);
+        }
+        over.is_some()
+    }
+
+    /// Closes the door at once, and then shows so.
+    pub(super) fn lock(self: &Arc<Self>, why: Option<Over>) {
+        let was = std::mem::take(&mut *locked(&self.door));
+        if let Door::None(_) = was {
+            *locked(&self.door) = was;
+            return;
+        }
+        locked(&self.waiting).take();
+        let me = Arc::clone(self);
+        tokio::task::spawn_blocking(move || me.lock_now(why));
+    }
+
+    fn lock_now(&self, why: Option<Over>) {
+        let jobs = locked(&self.jobs).clone();
+        if let Some(jobs) = jobs {
+            let gate = self.gate(&jobs);
+            self.tell_now(Fact::Gate(gate));
+            if let Some(why) = why {
+                self.tell_now(Fact::UnlockFailed(why.words().into()));
+            }
+        }
+    }
+
+    /// One step of a login, on the store.
+    fn step<T>(&self, f: impl FnOnce(&crate::store::Login<'_>) -> T) -> Option<T> {
+        let jobs = locked(&self.jobs).clone()?;
+        let store = jobs.store();
+        let key = host_key_path(&self.ctx.config.state);
+        match cli::login_step(&store, &key) {
+            Ok(step) => Some(f(&step)),
+            Err(problem) => {
+                self.tell_now(Fact::UnlockFailed(problem.why));
+                None
+            }
+        }
+    }
+
+    pub(super) fn unlock(&self, operator: &str, passphrase: &Secret) {
+        // The list on the screen is no proof of who may be chosen.
+        let may = cli::may_unlock(&self.ctx, vec![operator.to_owned()]);
+        if may.is_empty() {
+            return self.tell_now(Fact::UnlockFailed("somebody else".into()));
+        }
+        match self.step(|step| step.passphrase(operator, passphrase)) {
+            Some(Ok(Passed::Unlocked(unlocked))) => self.let_in(unlocked),
+            Some(Ok(Passed::Half(half))) => {
+                *locked(&self.door) = Door::Half(half, now());
+                self.tell_now(Fact::Login(Step::CodeWanted));
+            }
+            Some(Err(e)) => self.tell_now(Fact::UnlockFailed(Problem::from(e).why)),
+            None => {}
+        }
+    }
+
+    pub(super) fn code(&self, code: &Secret) {
+        let Door::Half(half, since) = std::mem::take(&mut *locked(&self.door)) else { return };
+        match self.step(|step| half.code(step, code)) {
+            Some(Ok(unlocked)) => self.let_in(unlocked),
+            Some(Err((half, e))) => {
+                *locked(&self.door) = Door::Half(half, since);
+                self.tell_now(Fact::Login(Step::Wrong(Problem::from(e).why)));
+            }
+            None => self.lock_now(None),
+        }
+    }
+
+    fn let_in(&self, unlocked: Unlocked) {
+        let Unlocked { vault, who } = unlocked;
+        let name = who.name.clone();
+        let limited = who.role == Role::ServiceOwner;
+        *locked(&self.door) = Door::Open(Inside { who, vault: Some(Arc::new(vault)), session: Some(Session::begin(&now())) });
+        if limited {
+            // What was learnt while nobody was in holds more than he may see.
+            let nothing = News {
+                guests: Some(Part::default()),
+                archives: Some(Part::default()),
+                tasks: Some(Part::default()),
+                jobs: Some(Part::default()),
+                ..News::default()
+            };
+            self.tell_now(Fact::News(Box::new(nothing)));
+        }
+        self.tell_now(Fact::Gate(Gate::Open(name)));
+        // Whoever was in before may have seen less, or more.
+        self.tell_jobs.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.written.notify_one();
+        self.refresh.notify_one();
+    }
+
+    /// Gives an order back that may begin. One that destroys waits until a proof is fresh.
+    pub(super) fn proven_or_wait(&self, order: Approved) -> Option<Approved> {
+        let destroys = matches!(order.plan().risk, Risk::Destroys { .. });
+        let fresh = match &*locked(&self.door) {
+            Door::Open(Inside { session: Some(session), .. }) => session.is_fresh(&now()),
+            Door::Open(Inside { session: None, .. }) => true,
+            _ => false,
+        };
+        if !destroys || fresh {
+            return Some(order);
+        }
+        let (_, name) = self.vault()?;
+        let jobs = locked(&self.jobs).clone()?;
+        let code = jobs.store().account(&name).ok().flatten().is_some_and(|a| a.second_factor);
+        *locked(&self.waiting) = Some(order);
+        self.tell_now(Fact::Login(Step::ProofWanted { code }));
+        None
+    }
+
+    pub(super) fn prove(&self, typed: &Secret) {
+        let Some((vault, name)) = self.vault() else { return };
+        match self.step(|step| step.prove(&vault, &name, typed)) {
+            Some(Ok(())) => {
+                if let Door::Open(Inside { session: Some(session), .. }) = &mut *locked(&self.door) {
+                    session.proven(&now());
+                }
+                self.tell_now(Fact::Login(Step::Proven));
+                let order = locked(&self.waiting).take();
+                if let Some(order) = order {
+                    self.start(order);
+                }
+            }
+            Some(Err(e)) => self.tell_now(Fact::Login(Step::Wrong(Problem::from(e).why))),
+            None => {}
+        }
+    }
+
+    pub(super) fn begin_second(&self) {
+        self.second(|step, vault, name| {
+            let shown = vault.begin_second(step.store, name)?;
+            let picture = Shown::new(cli::picture(&shown.uri).unwrap_or_default());
+            Ok(Step::Second(picture, cli::shown([&shown.text])))
+        });
+    }
+
+    pub(super) fn confirm_second(&self, code: &Secret) {
+        self.second(|step, vault, name| {
+            let codes = vault.confirm_second(step.store, name, code, step.unix_s, step.unix_s * 1000)?;
+            Ok(Step::Codes(cli::shown(&codes)))
+        });
+    }
+
+    fn second(&self, f: impl FnOnce(&crate::store::Login<'_>, &Vault, &str) -> Result<Step, VaultError>) {
+        let Some((vault, name)) = self.vault() else {
+            return self.problem(Problem::new(
+                Kind::Refused,
+                "the second factor",
+                "there is no vault here",
+                "set it up with: proximity init",
+            ));
+        };
+        match self.step(|step| f(step, &vault, &name)) {
+            Some(Ok(news)) => self.tell_now(Fact::Login(news)),
+            Some(Err(e @ (VaultError::WrongCode | VaultError::UsedCode))) => self.tell_now(Fact::Login(Step::Wrong(e.to_string()))),
+            Some(Err(e)) => self.problem(e.into()),
+            None => {}
+        }
+    }
+}
