@@ -39,7 +39,7 @@ pub use crate::domain::secret::Secret;
 pub use cost::{Cost, calibrate};
 pub use error::StoreError;
 pub use passphrase::check as check_passphrase;
-pub use vault::{NewVault, RecordName, Vault, VaultError, Verified, Way, host_key_path};
+pub use vault::{NewOperator, Operator, RecordName, Vault, VaultError, Verified, Way, host_key_path, host_slot_path};
 pub use watch::watch;
 pub use words::RecoveryWords;
 
