@@ -163,6 +163,7 @@ impl From<VaultError> for Problem {
             VaultError::LastAdmin => (Kind::Refused, "make another operator admin first"),
             VaultError::SecondFactorOn => (Kind::Refused, "switch it off first: proximity operator totp off"),
             VaultError::WrongWords { .. } => (Kind::Locked, "compare them with the paper, word by word"),
+            VaultError::OperatorExists { .. } | VaultError::LastOperator { .. } => (Kind::Refused, ""),
             VaultError::UnknownOperator { .. } => (Kind::Locked, "give another --operator"),
             VaultError::HostKeyMissing { .. } | VaultError::HostKeyOther { .. } => {
                 (Kind::Locked, "bring host.key back, or open with the recovery words")

@@ -9,7 +9,7 @@ use crate::domain::access::Deed;
 use crate::host::Host;
 use crate::host::local::LocalHost;
 use crate::problem::{Kind, Problem};
-use crate::store::{self, NewVault, Store, StoreError, Vault as OpenVault, host_key_path};
+use crate::store::{self, NewOperator, Store, StoreError, Vault as OpenVault, host_key_path};
 
 /// `init`.
 #[derive(Args)]
@@ -53,19 +53,12 @@ pub(super) fn init(ctx: &Ctx, init: &Init) -> Done {
         return Err(store::VaultError::Exists.into());
     }
     let operator = init.operator.clone().unwrap_or_else(secrets::user_name);
-    let passphrase = secrets::passphrase(init.passphrase_fd, &format!("passphrase for {operator}"))?;
-    store::check_passphrase(&passphrase, &operator)?;
-    if init.passphrase_fd.is_none() {
-        let again = secrets::passphrase(None, "the same again")?;
-        if again.expose() != passphrase.expose() {
-            return Err(Problem::new(Kind::Usage, "the passphrase", "the two are not the same", "try again"));
-        }
-    }
+    let passphrase = secrets::new_passphrase(init.passphrase_fd, &operator)?;
     let available = memory_available();
     let begun = std::time::Instant::now();
     let cost = store::calibrate(available, || begun.elapsed())?;
     let (now, _) = LocalHost::new().clock();
-    let new = NewVault {
+    let new = NewOperator {
         host_key: &host_key_path(dir),
         operator: &operator,
         passphrase: &passphrase,

@@ -6,6 +6,7 @@ use clap::Subcommand;
 use qrcode::{Color, EcLevel, QrCode};
 use serde_json::json;
 
+use super::init::memory_available;
 use super::login::{Open, login, login_for, step};
 use super::{Ctx, Done, Form, Need, on_host, output, secrets, vmid};
 use crate::domain::access::{Deed, Object, Role, authorize};
@@ -16,13 +17,43 @@ use crate::domain::stamp::Stamp;
 use crate::host::Host;
 use crate::host::local::LocalHost;
 use crate::problem::{Kind, Problem};
-use crate::store::{Account, OperatorChange, Secret, Store, Vault, host_key_path};
+use crate::store::{self, Account, NewOperator, OperatorChange, Secret, Store, Vault, VaultError, host_key_path, set_role};
 
 /// `operator`.
 #[derive(Subcommand)]
 pub(super) enum Operator {
     /// Names, roles and assignments
     List,
+    /// Let a new operator in; asks for your passphrase, then for his
+    Add {
+        /// His name: that of his Unix account
+        name: String,
+        /// admin, operator, service-owner or viewer
+        #[arg(long, value_parser = role, default_value = "viewer")]
+        role: Role,
+        #[command(flatten)]
+        open: Open,
+        /// Descriptor to read his first passphrase from
+        #[arg(long, value_name = "N")]
+        new_passphrase_fd: Option<i32>,
+    },
+    /// Take an operator's way in, and change the vault key
+    Remove {
+        /// The operator
+        name: String,
+        #[command(flatten)]
+        open: Open,
+    },
+    /// Change a passphrase: your own, or as an admin somebody's
+    Passphrase {
+        /// The operator; yourself if not given
+        name: Option<String>,
+        #[command(flatten)]
+        open: Open,
+        /// Descriptor to read the new passphrase from
+        #[arg(long, value_name = "N")]
+        new_passphrase_fd: Option<i32>,
+    },
     /// Give an operator another role
     Role {
         /// The operator
@@ -88,7 +119,10 @@ impl Operator {
     pub(super) fn need(&self) -> Need {
         match self {
             Operator::List => on_host(Deed::ListOperators),
-            Operator::Role { .. }
+            Operator::Add { .. }
+            | Operator::Remove { .. }
+            | Operator::Passphrase { .. }
+            | Operator::Role { .. }
             | Operator::Assign { .. }
             | Operator::Deactivate { .. }
             | Operator::Activate { .. }
@@ -139,6 +173,18 @@ pub(super) fn run(ctx: &Ctx, command: Operator) -> Done {
             Ok(0)
         }
     }
+}
+
+/// Asks for a new passphrase, twice where a person types it, and does something with it.
+fn with_new(ctx: &Ctx, name: &str, fd: Option<i32>, f: impl FnOnce(&NewOperator<'_>) -> Result<(), VaultError>) -> Result<(), Problem> {
+    let passphrase = secrets::new_passphrase(fd, name)?;
+    let available = memory_available();
+    let begun = std::time::Instant::now();
+    let cost = store::calibrate(available, || begun.elapsed())?;
+    let host_key = host_key_path(&ctx.config.state);
+    let new =
+        NewOperator { host_key: &host_key, operator: name, passphrase: &passphrase, cost, memory_available: available, now_ms: now().0 };
+    Ok(f(&new)?)
 }
 
 fn now() -> Stamp {

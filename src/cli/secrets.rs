@@ -23,6 +23,16 @@ pub(super) fn passphrase(fd: Option<i32>, ask: &str) -> Result<Secret, Problem> 
     }
 }
 
+/// A new passphrase, good enough and typed twice by a person.
+pub(super) fn new_passphrase(fd: Option<i32>, operator: &str) -> Result<Secret, Problem> {
+    let first = passphrase(fd, &format!("new passphrase for {operator}"))?;
+    crate::store::check_passphrase(&first, operator)?;
+    if fd.is_none() && passphrase(None, "the same again")?.expose() != first.expose() {
+        return Err(wrong("the two are not the same", "try again"));
+    }
+    Ok(first)
+}
+
 /// The first line of a descriptor that the caller opened for us.
 fn from_fd(fd: i32) -> Result<Secret, Problem> {
     let file =

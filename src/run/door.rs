@@ -119,7 +119,9 @@ impl Hands {
     /// Whether the operator may have this, by the store as it is now. Whoever was deactivated is shown the door.
     pub(super) fn allowed(&self, need: &Need) -> Result<Who, Refused> {
         let who = self.who();
-        if who.as_ref().is_some_and(|w| !w.active) {
+        // He was deactivated or removed, or another console changed the vault key: he comes in anew or not at all.
+        let gone = who.as_ref().map_or_else(|| self.who_was().is_some(), |w| !w.active);
+        if gone {
             self.lock_now(None);
         }
         let (deed, object) = match need {

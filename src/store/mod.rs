@@ -47,7 +47,10 @@ pub use login::{Login, Passed, PasswordOk, Unlocked};
 pub use operators::Account;
 pub use passphrase::check as check_passphrase;
 pub use throttle::Guess;
-pub use vault::{NewVault, OperatorChange, RecordName, SecondFactor, Vault, VaultError, Verified, Way, host_key_path};
+pub use vault::{
+    NewOperator, Operator, OperatorChange, RecordName, SecondFactor, Vault, VaultError, Verified, Way, host_key_path, host_slot_path,
+    set_role,
+};
 pub use watch::watch;
 pub use words::RecoveryWords;
 

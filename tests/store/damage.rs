@@ -173,7 +173,7 @@ fn each_changed_byte_of_a_slot_is_told_before_a_passphrase_is_asked_for() {
     let (_outer, dir, store) = new_store();
     let (vault, words) = make_vault(&store, &dir);
     let typed = secret(&words.expose().join(" "));
-    let names = ["kind", "operator", "header", "check_value", "nonce", "wrapped", "row_version", "mac", "sum", "id"];
+    let names = ["kind", "operator", "header", "check_value", "nonce", "wrapped", "sealed_key", "row_version", "mac", "sum", "id"];
     let mut cases = 0;
     for rowid in [1, 2] {
         for name in names {

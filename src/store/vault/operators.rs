@@ -1,73 +1,195 @@
-//! Changes to operators, under the vault key: role, state, assignments. Each leaves an admin behind who can log in.
+//! Who may come in: operators with a slot each, the recovery words, the host. All of them get the same vault key; what
+//! an operator may do with it is not decided here.
 
-use rusqlite::{Transaction, params};
+use std::collections::BTreeSet;
+use std::path::Path;
 
-use super::{Vault, VaultError};
-use crate::domain::access::{Role, Who};
-use crate::domain::guest::Vmid;
-use crate::store::operators::{Account, account};
-use crate::store::{Store, StoreError};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-/// What may be changed about an operator.
-#[derive(Debug, Clone)]
-pub enum OperatorChange {
-    /// His role.
-    Role(Role),
-    /// Whether he may log in and do anything.
-    Active(bool),
-    /// The guests that are assigned to him, all of them.
-    Guests(Vec<Vmid>),
+use super::slot::{self, Kind, Slot};
+use super::{Vault, VaultError, Way, host_key, roles};
+use crate::store::crypto::{self, Key};
+use crate::store::{Cost, RecoveryWords, Secret, Store, passphrase};
+
+/// What an operator's way in is made from; the first operator's makes the vault.
+pub struct NewOperator<'a> {
+    /// The host key's file, usually [`host_key_path`](super::host_key_path); made with the vault if it is not there.
+    pub host_key: &'a Path,
+    /// His name, 1 to 64 bytes.
+    pub operator: &'a str,
+    /// His passphrase; see [`check_passphrase`](crate::store::check_passphrase).
+    pub passphrase: &'a Secret,
+    /// What one guess shall cost, usually from [`calibrate`](crate::store::calibrate).
+    pub cost: Cost,
+    /// MemAvailable of the host in bytes.
+    pub memory_available: u64,
+    /// Now, in milliseconds since 1970, UTC.
+    pub now_ms: i64,
+}
+
+/// An operator as the vault knows him.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operator {
+    /// His identifier; names may be given again.
+    pub id: [u8; 16],
+    /// The number of his row, for [`Vault::sign_row`].
+    pub rowid: i64,
+    /// His name.
+    pub name: String,
+    /// Since when, in milliseconds since 1970, UTC.
+    pub created_ms: i64,
+}
+
+impl NewOperator<'_> {
+    /// `BadName`, `WeakPassphrase`, `WeakCost` or `CostTooHigh`.
+    pub(super) fn check(&self) -> Result<(), VaultError> {
+        let name = self.operator;
+        let fits = (1..=64).contains(&name.len());
+        if !fits || name.trim() != name || name.chars().any(char::is_control) {
+            return Err(VaultError::BadName);
+        }
+        passphrase::check(self.passphrase, name)?;
+        self.cost.check_new(self.memory_available)
+    }
 }
 
 impl Vault {
-    /// An operator as the vault answers for him: `UnknownOperator`, or `Tampered` where his row is not as it was signed.
-    pub fn who(&self, store: &Store, name: &str) -> Result<Who, VaultError> {
-        Ok(self.account(&store.conn, name)?.who)
+    /// The operators, oldest first. `Tampered` where a row is not as it was signed, or rows and slots are not the same people.
+    pub fn operators(&self, conn: &Connection) -> Result<Vec<Operator>, VaultError> {
+        let mut query = conn.prepare("SELECT rowid, id, name, created_ms FROM operator ORDER BY created_ms, name")?;
+        let read =
+            |row: &rusqlite::Row<'_>| Ok(Operator { rowid: row.get(0)?, id: row.get(1)?, name: row.get(2)?, created_ms: row.get(3)? });
+        let all: Vec<Operator> = query.query_map([], read)?.collect::<Result<_, _>>()?;
+        for one in &all {
+            self.check_row(conn, "operator", one.rowid)?;
+        }
+        let mut with_slot = BTreeSet::new();
+        for slot in slot::all(conn)? {
+            slot.check_mac(self.owner(), &self.vault_key)?;
+            with_slot.extend(slot.operator().map(str::to_owned));
+        }
+        if with_slot != all.iter().map(|one| one.name.clone()).collect() {
+            return Err(VaultError::Tampered { what: "the list of operators".to_owned() });
+        }
+        Ok(all)
     }
 
-    /// The same with all that is known about him.
-    pub(in crate::store) fn account_checked(&self, store: &Store, name: &str) -> Result<Account, VaultError> {
-        self.account(&store.conn, name)
-    }
-
-    pub(super) fn account(&self, conn: &rusqlite::Connection, name: &str) -> Result<Account, VaultError> {
-        let found = account(conn, name)?.ok_or_else(|| VaultError::UnknownOperator { name: name.to_owned() })?;
-        self.check_row(conn, "operator", found.row).map_err(|error| match error {
-            VaultError::Tampered { .. } => VaultError::Tampered { what: format!("the row of operator {}", name.escape_default()) },
-            other => other,
-        })?;
-        Ok(found)
-    }
-
-    /// Changes an operator. `LastAdmin` where nobody would be left to change anything.
-    pub fn change_operator(&self, store: &Store, name: &str, change: &OperatorChange, now_ms: i64) -> Result<(), VaultError> {
+    /// Lets a new operator in; takes as long as one unlock. `row` may set further columns of his row in the table `operator`,
+    /// whose number it gets, before that is signed. Gives his identifier.
+    ///
+    /// Fails with `OperatorExists`, `BadName`, `WeakPassphrase`, `WeakCost`, `CostTooHigh`, or like [`change`](Self::change).
+    pub fn add_operator(
+        &self,
+        store: &Store,
+        new: &NewOperator<'_>,
+        row: impl FnOnce(&Transaction<'_>, i64) -> Result<(), VaultError>,
+    ) -> Result<[u8; 16], VaultError> {
+        new.check()?;
+        let slot = self.slot_for(new)?;
         self.change(store, |tx| {
-            let before = self.account(tx, name)?;
-            match change {
-                OperatorChange::Role(role) => {
-                    tx.execute("UPDATE operator SET role = ?2 WHERE rowid = ?1", params![before.row, role.word()])
-                }
-                OperatorChange::Active(on) => tx.execute("UPDATE operator SET active = ?2 WHERE rowid = ?1", params![before.row, on]),
-                OperatorChange::Guests(ids) => {
-                    let text = ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-                    tx.execute("UPDATE operator SET guests = ?2 WHERE rowid = ?1", params![before.row, text])
-                }
-            }?;
-            self.touched(tx, before.row, now_ms)?;
-            keep_an_admin(tx)
+            if operator_row(tx, new.operator)?.is_some() {
+                return Err(VaultError::OperatorExists { name: new.operator.to_owned() });
+            }
+            slot.write(tx)?;
+            self.insert_operator(tx, new, row)
         })
     }
 
-    /// Writes down when an operator was changed, and signs his row.
-    pub(super) fn touched(&self, tx: &Transaction<'_>, row: i64, now_ms: i64) -> Result<(), VaultError> {
-        tx.execute("UPDATE operator SET changed_ms = ?2, row_version = row_version + 1 WHERE rowid = ?1", params![row, now_ms])?;
-        self.sign_row(tx, "operator", row)
+    /// Takes an operator's way in and changes the vault key, so that an old copy of his slot opens nothing new. What he
+    /// could read before he may still know: those secrets are to be changed where they are valid.
+    ///
+    /// Fails with `UnknownOperator`, `LastOperator`, or like [`rotate`](Self::rotate).
+    pub fn remove_operator(&mut self, store: &Store, name: &str) -> Result<(), VaultError> {
+        self.rotate_after(store, |vault, tx| {
+            let rowid = operator_row(tx, name)?.ok_or_else(|| VaultError::UnknownOperator { name: name.to_owned() })?;
+            if vault.operators(tx)?.len() == 1 {
+                return Err(VaultError::LastOperator { name: name.to_owned() });
+            }
+            vault.forget_second(tx, &vault.account(tx, name)?)?;
+            tx.execute("DELETE FROM slot WHERE kind = ?1 AND operator = ?2", params![Kind::Operator.word(), name])?;
+            tx.execute("DELETE FROM operator WHERE rowid = ?1", [rowid])?;
+            roles::keep_an_admin(tx)
+        })
+        .map(drop)
+    }
+
+    /// Gives an operator another passphrase after checking the old one; takes as long as two unlocks. `WrongPassphrase`, or
+    /// like [`set_passphrase`](Self::set_passphrase).
+    pub fn change_passphrase(&self, store: &Store, old: &Secret, new: &NewOperator<'_>) -> Result<(), VaultError> {
+        let NewOperator { host_key, operator, memory_available, .. } = *new;
+        new.check()?;
+        drop(Self::enter(store, &Way::Passphrase { host_key, operator, passphrase: old, memory_available })?);
+        self.set_passphrase(store, new)
+    }
+
+    /// Gives an operator another passphrase whatever the old one was, with a new key pair. An old copy of the store still
+    /// opens with the old passphrase. `UnknownOperator`, or like [`add_operator`](Self::add_operator).
+    pub fn set_passphrase(&self, store: &Store, new: &NewOperator<'_>) -> Result<(), VaultError> {
+        new.check()?;
+        let slot = self.slot_for(new)?;
+        self.change(store, |tx| {
+            operator_row(tx, new.operator)?.ok_or_else(|| VaultError::UnknownOperator { name: new.operator.to_owned() })?;
+            tx.execute("DELETE FROM slot WHERE kind = ?1 AND operator = ?2", params![Kind::Operator.word(), new.operator])?;
+            slot.write(tx)
+        })
+    }
+
+    /// Makes new recovery words; when this returns the old ones open nothing but old copies. Show them once.
+    pub fn new_words(&self, store: &Store) -> Result<RecoveryWords, VaultError> {
+        let key = Key::random()?;
+        let words = RecoveryWords::of(&key)?;
+        self.put_slot(store, Kind::Recovery, Some(&key))?;
+        Ok(words)
+    }
+
+    /// Lets the host itself in with the key in `file`, which is made (mode 0400), for work that nobody is there for.
+    ///
+    /// From then on whoever has the disk has the vault; passphrases no longer matter to him.
+    pub fn add_host_slot(&self, store: &Store, file: &Path) -> Result<(), VaultError> {
+        let key = host_key::read_or_make(file)?;
+        self.put_slot(store, Kind::Host, Some(&key))
+    }
+
+    /// Takes the host's own way in again. The file is left to the caller to remove.
+    pub fn remove_host_slot(&self, store: &Store) -> Result<(), VaultError> {
+        self.put_slot(store, Kind::Host, None)
+    }
+
+    /// Whether there is a host slot.
+    pub fn has_host_slot(store: &Store) -> Result<bool, VaultError> {
+        Ok(slot::of_kind(slot::all(&store.conn)?, Kind::Host)?.is_some())
+    }
+
+    fn put_slot(&self, store: &Store, kind: Kind, key: Option<&Key>) -> Result<(), VaultError> {
+        let slot = key.map(|key| slot::for_key(self.owner(), &self.vault_key, kind, key)).transpose()?;
+        self.change(store, |tx| {
+            tx.execute("DELETE FROM slot WHERE kind = ?1", [kind.word()])?;
+            slot.map_or(Ok(()), |slot| slot.write(tx))
+        })
+    }
+
+    /// The slow step: an operator's slot.
+    pub(super) fn slot_for(&self, new: &NewOperator<'_>) -> Result<Slot, VaultError> {
+        let host_key = host_key::read(new.host_key)?;
+        slot::for_operator(self.owner(), &self.vault_key, new.operator, new.passphrase, new.cost, &host_key)
+    }
+
+    /// Writes and signs an operator's row.
+    pub(super) fn insert_operator(
+        &self,
+        tx: &Transaction<'_>,
+        new: &NewOperator<'_>,
+        row: impl FnOnce(&Transaction<'_>, i64) -> Result<(), VaultError>,
+    ) -> Result<[u8; 16], VaultError> {
+        let id: [u8; 16] = crypto::random()?;
+        tx.execute("INSERT INTO operator (id, name, created_ms) VALUES (?1, ?2, ?3)", params![id, new.operator, new.now_ms])?;
+        let rowid = tx.last_insert_rowid();
+        row(tx, rowid)?;
+        self.sign_row(tx, "operator", rowid)?;
+        Ok(id)
     }
 }
 
-/// `LastAdmin` unless an active admin is there; for the end of every change that might have taken the last one away.
-pub(super) fn keep_an_admin(tx: &Transaction<'_>) -> Result<(), VaultError> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM operator WHERE role = 'admin' AND active = 1)";
-    let any: bool = tx.query_row(sql, [], |row| row.get(0)).map_err(StoreError::from)?;
-    if any { Ok(()) } else { Err(VaultError::LastAdmin) }
+fn operator_row(tx: &Transaction<'_>, name: &str) -> Result<Option<i64>, VaultError> {
+    Ok(tx.query_row("SELECT rowid FROM operator WHERE name = ?1", [name], |row| row.get(0)).optional()?)
 }

@@ -6,7 +6,7 @@
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::{Vault, VaultError};
-use crate::store::crypto;
+use crate::store::crypto::{self, Key};
 use crate::store::totp::{self, STEP_S};
 use crate::store::{Secret, Store, operators::Account};
 
@@ -27,6 +27,7 @@ impl Vault {
         let secret: [u8; totp::SECRET] = crypto::random()?;
         let text = totp::base32(&secret);
         let secret = Secret::new(secret.to_vec());
+        let paper_key = Secret::new(Key::random()?.bytes().to_vec());
         self.change(store, |tx| {
             let account = self.account(tx, name)?;
             if account.second_factor {
@@ -34,6 +35,7 @@ impl Vault {
             }
             self.forget_second(tx, &account)?;
             self.seal_in(tx, "second_factor", "secret", &account.id, &secret)?;
+            self.seal_in(tx, "second_factor", "paper key", &account.id, &paper_key)?;
             let sql = "INSERT INTO second_factor (operator_id, last_step, row_version) VALUES (?1, 0, 1)";
             tx.execute(sql, [account.id])?;
             self.sign_row(tx, "second_factor", tx.last_insert_rowid())
@@ -53,7 +55,7 @@ impl Vault {
             let account = self.account(tx, name)?;
             self.accept_step(tx, &account, typed, unix_s)?;
             for code in &codes {
-                let hash = self.paper_hash(&account.id, code)?;
+                let hash = self.paper_hash(tx, &account.id, code)?;
                 tx.execute("INSERT INTO recovery_code (operator_id, hash) VALUES (?1, ?2)", params![account.id, hash])?;
                 self.sign_row(tx, "recovery_code", tx.last_insert_rowid())?;
             }
@@ -126,7 +128,7 @@ impl Vault {
     fn burn(&self, tx: &Transaction<'_>, account: &Account, text: &str, unix_s: i64) -> Result<(), VaultError> {
         let letters: String = text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_uppercase()).collect();
         let code = from_base32(&letters).ok_or(VaultError::WrongCode)?;
-        let hash = self.paper_hash(&account.id, &code)?;
+        let hash = self.paper_hash(tx, &account.id, &code)?;
         let sql = "SELECT id, burned_ms FROM recovery_code WHERE operator_id = ?1 AND hash = ?2";
         let found: Option<(i64, Option<i64>)> =
             tx.query_row(sql, params![account.id, hash], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
@@ -141,14 +143,18 @@ impl Vault {
 
     pub(super) fn forget_second(&self, tx: &Transaction<'_>, account: &Account) -> Result<(), VaultError> {
         self.remove_in(tx, "second_factor", "secret", &account.id)?;
+        self.remove_in(tx, "second_factor", "paper key", &account.id)?;
         tx.execute("DELETE FROM second_factor WHERE operator_id = ?1", [account.id])?;
         tx.execute("DELETE FROM recovery_code WHERE operator_id = ?1", [account.id])?;
         Ok(())
     }
 
     /// 80 random bits need no slow hash, but a key: the file alone tells nobody whether a guess is right.
-    fn paper_hash(&self, operator: &[u8; 16], code: &[u8; 10]) -> Result<[u8; 32], VaultError> {
-        Ok(*crypto::derive(&self.vault_key, &self.vault_id, "paper code", &[operator, code])?.bytes())
+    /// The key is a record of its own, so that another vault key leaves the codes good.
+    fn paper_hash(&self, tx: &Transaction<'_>, operator: &[u8; 16], code: &[u8; 10]) -> Result<[u8; 32], VaultError> {
+        let sealed = self.open_in(tx, "second_factor", "paper key", operator)?;
+        let key = Key::from_secret(&sealed).ok_or_else(|| VaultError::Corrupt { what: "the key of the paper codes".to_owned() })?;
+        Ok(*crypto::derive(&key, &self.vault_id, "paper code", &[operator, code])?.bytes())
     }
 }
 
