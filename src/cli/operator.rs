@@ -150,6 +150,29 @@ pub(super) fn run(ctx: &Ctx, command: Operator) -> Done {
     };
     match command {
         Operator::List => list(ctx, &store),
+        Operator::Add { name, role, open, new_passphrase_fd } => {
+            let unlocked = login_for(ctx, &store, &open, Deed::ChangeOperators)?;
+            with_new(ctx, &name, new_passphrase_fd, |new| {
+                unlocked.vault.add_operator(&store, new, |tx, row| set_role(tx, row, role)).map(drop)
+            })?;
+            output::say(&clean(&format!("{name} may come in as {}; let him change the passphrase", role.word())));
+            Ok(0)
+        }
+        Operator::Remove { name, open } => {
+            let mut unlocked = login_for(ctx, &store, &open, Deed::ChangeOperators)?;
+            unlocked.vault.remove_operator(&store, &name)?;
+            output::say(&clean(&format!("{name} is gone and the vault has another key; what he could read before he may still know")));
+            Ok(0)
+        }
+        Operator::Passphrase { name, open, new_passphrase_fd } => {
+            let unlocked = login(ctx, &store, &open)?;
+            let name = name.unwrap_or_else(|| unlocked.who.name.clone());
+            let deed = if name == unlocked.who.name { Deed::OwnLogin } else { Deed::ChangeOperators };
+            authorize(Some(&unlocked.who), deed, Object::Host)?;
+            with_new(ctx, &name, new_passphrase_fd, |new| unlocked.vault.set_passphrase(&store, new))?;
+            output::say(&clean(&format!("{name} has another passphrase; an old copy of the store still opens with the old one")));
+            Ok(0)
+        }
         Operator::Role { name, role, open } => change(&name, &open, OperatorChange::Role(role), format!("{name} is {} now", role.word())),
         Operator::Assign { name, guests, open } => {
             let said = match guests.len() {
