@@ -122,6 +122,11 @@ fn secrets_are_exposed_where_it_is_known() {
 }
 
 #[test]
+fn every_try_is_counted() {
+    forbid(&["cli", "run", "ops", "jobs"], &["Vault::unlock("], "a passphrase is tried through store::Login, which counts first");
+}
+
+#[test]
 fn every_room_says_what_it_is_for() {
     for path in sources(&root()) {
         let text = std::fs::read_to_string(&path).unwrap();

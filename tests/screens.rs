@@ -8,8 +8,9 @@
 mod world;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use proximity::domain::fact::{Fact, Gate, LogLine, LogSource, LogState};
+use proximity::domain::fact::{Fact, Gate, LogLine, LogSource, LogState, Login};
 use proximity::domain::plan::{Refusal, Risk};
+use proximity::domain::secret::Shown;
 use proximity::domain::stamp::Stamp;
 use proximity::domain::world::{News, Part, Place};
 use proximity::tui::action::Context;
@@ -366,6 +367,67 @@ fn lock_screen() {
     assert_eq!(app.context(), Context::Overview);
     assert!(text(&draw(&mut app, 80, 24)).contains("grace"));
     assert!(matches!(&keys(&mut app, "<C-c>")[..], [Effect::Quit]));
+}
+
+#[test]
+fn a_code_is_the_second_step_of_a_login() {
+    let mut app = test_app();
+    app.learn(Fact::Gate(Gate::Locked(vec!["ada".into()])));
+    keys(&mut app, "right<Enter>");
+    app.learn(Fact::Login(Login::CodeWanted));
+    keys(&mut app, "123 45");
+    shot("locked-code", &mut app);
+    let effects = keys(&mut app, "6<Enter>");
+    let [Effect::Code(code)] = &effects[..] else { panic!("not tried") };
+    assert_eq!(code.expose(), b"123 456");
+    assert!(keys(&mut app, "7<Enter>").is_empty(), "one try at a time");
+    app.learn(Fact::Login(Login::Wrong("this code was used already".into())));
+    assert!(text(&draw(&mut app, 80, 24)).contains("this code was used already"));
+    assert!(matches!(&keys(&mut app, "<Esc>")[..], [Effect::Lock]), "giving up forgets the right passphrase too");
+    keys(&mut app, "again<Enter>");
+    app.learn(Fact::UnlockFailed("too many tries: the next in 4 s".into()));
+    assert!(text(&draw(&mut app, 80, 24)).contains("the next in 4 s"));
+}
+
+#[test]
+fn what_destroys_asks_again_and_a_wrong_answer_starts_nothing() {
+    let mut app = test_app();
+    app.learn(Fact::Login(Login::ProofWanted { code: false }));
+    keys(&mut app, "secret");
+    shot("prove", &mut app);
+    let effects = keys(&mut app, "<Enter>");
+    assert!(matches!(&effects[..], [Effect::Prove(typed)] if typed.expose() == b"secret"));
+    app.learn(Fact::Login(Login::Wrong("the passphrase is wrong".into())));
+    assert!(text(&draw(&mut app, 80, 24)).contains("the passphrase is wrong"));
+    keys(&mut app, "better<Enter>");
+    app.learn(Fact::Login(Login::Proven));
+    assert_eq!(app.context(), Context::Overview);
+}
+
+#[test]
+fn a_second_factor_is_set_up_on_a_small_screen() {
+    let mut app = test_app();
+    assert!(matches!(&keys(&mut app, "T")[..], [Effect::BeginSecond]));
+    // As large as the picture of an operator with a long name gets: 37 cells and two of white on each side.
+    let row = |n: usize| "█▀▄ ".chars().cycle().skip(n).take(41).collect::<String>();
+    let picture = Shown::new((0..20).map(row).collect());
+    let words = Shown::new(vec!["ABCD EFGH IJKL MNOP QRST UVWX YZ23 4567".into()]);
+    app.learn(Fact::Login(Login::Second(picture, words)));
+    shot("second-factor", &mut app);
+    let screen = text(&draw(&mut app, 80, 24));
+    assert!((0..20).all(|n| screen.contains(&row(n))), "the whole picture is there");
+    let effects = keys(&mut app, "123456<Enter>");
+    assert!(matches!(&effects[..], [Effect::ConfirmSecond(code)] if code.expose() == b"123456"));
+    app.learn(Fact::Login(Login::Wrong("the code is wrong".into())));
+    assert!(text(&draw(&mut app, 80, 24)).contains("the code is wrong"));
+    let codes = Shown::new((0..10).map(|n| format!("AAAA-BBBB-CCCC-DD{n}{n}")).collect());
+    app.learn(Fact::Login(Login::Codes(codes)));
+    shot("second-factor-codes", &mut app);
+    keys(&mut app, "<Enter>");
+    assert!(text(&draw(&mut app, 80, 24)).contains("AAAA-BBBB-CCCC-DD99"), "Enter does not close what is shown once");
+    keys(&mut app, "<Esc>");
+    assert_eq!(app.context(), Context::Overview);
+    assert!(!text(&draw(&mut app, 80, 24)).contains("AAAA-BBBB"));
 }
 
 #[test]

@@ -1,0 +1,392 @@
+//! Restricted mode and roles with the real binary: attempts to get at a shell, a file, another store or a role, each in a
+//! mount namespace of its own store, under strace. What was executed is compared with what may be.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use portable_pty::{CommandBuilder, PtySize, native_pty_system};
+use proximity::domain::access::Role;
+use proximity::domain::job::State;
+use proximity::domain::plan::{Approved, Plan, Purpose, Risk};
+use proximity::domain::stamp::Stamp;
+use proximity::store::{Cost, NewOperator, OperatorChange, Secret, Store, Vault, host_key_path, set_role};
+
+const PASSPHRASE: &str = "orbit lantern mosaic velvet quarry seven";
+
+/// What the program itself may execute: the tools of the host, by argument vectors of its own making.
+const MAY: [&str; 7] = ["pct", "pvesh", "pvesm", "vzdump", "journalctl", "tail", "lxc-info"];
+
+struct World {
+    outer: tempfile::TempDir,
+}
+
+impl World {
+    /// A store as /var/lib/proximity with one operator of each role; `None` where nobody may make namespaces.
+    fn new() -> Option<World> {
+        let can = Command::new("unshare").args(["-m", "true"]).status().is_ok_and(|s| s.success())
+            && Command::new("strace").arg("-V").output().is_ok_and(|o| o.status.success());
+        if !can {
+            eprintln!("restricted: SKIPPED: needs root, unshare and strace");
+            assert!(std::env::var_os("CI").is_none(), "in CI this must run");
+            return None;
+        }
+        let world = World { outer: tempfile::tempdir().unwrap() };
+        let dir = world.dir();
+        std::fs::create_dir(dir.parent().unwrap()).unwrap();
+        let store = Store::create(&dir).unwrap();
+        let key = host_key_path(&dir);
+        let passphrase = Secret::from_text(PASSPHRASE.into());
+        let new = |operator: &'static str| NewOperator {
+            host_key: &key,
+            operator,
+            passphrase: &passphrase,
+            cost: Cost::FLOOR,
+            memory_available: 16 << 30,
+            now_ms: 1,
+        };
+        let (vault, _) = Vault::create(&store, &new("ada")).unwrap();
+        for (name, role) in [("otto", Role::Operator), ("sven", Role::ServiceOwner), ("vera", Role::Viewer)] {
+            vault.add_operator(&store, &new(name), |tx, row| set_role(tx, row, role)).unwrap();
+        }
+        vault.change_operator(&store, "sven", &OperatorChange::Guests(vec!["101".parse().unwrap()]), 2).unwrap();
+        Some(world)
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.outer.path().join("lib/proximity")
+    }
+
+    fn canary(&self) -> PathBuf {
+        self.outer.path().join("canary")
+    }
+
+    /// The words that run `args` of the program as `account`, with /var/lib being ours; what is executed goes to `log`.
+    fn argv(&self, account: &str, env: &[(&str, &str)], args: &[&str]) -> Vec<String> {
+        let log = self.outer.path().join("execs");
+        let mut words: Vec<String> = ["unshare", "-m", "--propagation", "private", "sh", "-c"].map(String::from).into();
+        words.push("mount --bind \"$0\" /var/lib && exec \"$@\"".into());
+        words.push(self.dir().parent().unwrap().display().to_string());
+        words.extend(["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "TERM=xterm-256color"].map(String::from));
+        words.extend(env.iter().map(|(k, v)| format!("{k}={v}")));
+        if !account.is_empty() {
+            words.push(format!("SUDO_USER={account}"));
+        }
+        words.extend(["strace", "-f", "-qq", "-s", "300", "-e", "trace=execve", "-e", "signal=none", "-o"].map(String::from));
+        words.extend([log.display().to_string(), env!("CARGO_BIN_EXE_proximity").into()]);
+        words.extend(args.iter().map(|a| (*a).to_owned()));
+        words
+    }
+
+    fn run(&self, account: &str, env: &[(&str, &str)], args: &[&str]) -> Output {
+        let words = self.argv(account, env, args);
+        Command::new(&words[0]).args(&words[1..]).output().unwrap()
+    }
+
+    /// What was executed beside the program itself and the tools it may use.
+    fn strangers(&self) -> Vec<String> {
+        let log = std::fs::read_to_string(self.outer.path().join("execs")).unwrap_or_default();
+        let may = |line: &str| {
+            let path = line.split("execve(\"").nth(1).and_then(|r| r.split('"').next()).unwrap_or("");
+            path == env!("CARGO_BIN_EXE_proximity") || MAY.contains(&path.rsplit('/').next().unwrap_or(""))
+        };
+        log.lines().filter(|l| l.contains("execve(") && !may(l)).map(str::to_owned).collect()
+    }
+
+    fn check(&self, what: &str) {
+        assert_eq!(self.strangers(), Vec::<String>::new(), "{what} executed something");
+        assert!(!self.canary().exists(), "{what} made the canary");
+        assert!(!Path::new("/tmp/proximity-escape").exists(), "{what} made the canary in /tmp");
+    }
+}
+
+/// Payloads that mean something to a shell, a pager, an editor or an option parser somewhere.
+const PAYLOADS: [&str; 10] = [
+    "$(touch /tmp/proximity-escape)",
+    "`touch /tmp/proximity-escape`",
+    "101;touch /tmp/proximity-escape",
+    "|touch /tmp/proximity-escape",
+    "--script=/tmp/proximity-escape",
+    "-oProxyCommand=touch /tmp/proximity-escape",
+    "../../../bin/sh",
+    "101\ntouch /tmp/proximity-escape",
+    "!sh",
+    "0&touch${IFS}/tmp/proximity-escape",
+];
+
+#[test]
+fn there_is_no_way_out_by_arguments_and_environment() {
+    let Some(world) = World::new() else { return };
+    let mut tried = 0;
+    let mut refused = |account: &str, env: &[(&str, &str)], args: &[&str], status: &[i32]| {
+        let mut all = vec!["--restricted"];
+        all.extend(args);
+        let out = world.run(account, env, &all);
+        let code = out.status.code().unwrap_or(-1);
+        let what = format!("{account} {env:?} {args:?}");
+        assert!(status.contains(&code), "{what}: {code}\n{}", String::from_utf8_lossy(&out.stderr));
+        assert!(!String::from_utf8_lossy(&out.stdout).contains("root:x:0:0"), "{what} read a file");
+        world.check(&what);
+        tried += 1;
+    };
+    let locked = &[4];
+    // Another store, another host, another command than its own.
+    for args in [
+        &["--state", "/tmp/x", "status"][..],
+        &["--state=/etc", "guest", "list"],
+        &["status", "--state", "/"],
+        &["--host", "demo", "status"],
+        &["--host=demo", "guest", "exec", "101", "--", "sh"],
+        &["job", "list", "--host", "local"],
+        &["job-worker", "1"],
+        &["job-worker", "--unit", "x", "999"],
+        &["init"],
+        &["init", "--operator", "mallory"],
+        &["logs", "file:/etc/passwd"],
+        &["logs", "file:/etc/shadow", "-f"],
+        &["logs", "journal", "file:/root/.ssh/id_ed25519"],
+        &["logs", "file:/proc/self/environ"],
+    ] {
+        // The admin too: these are not there for any role.
+        for account in ["ada", "vera"] {
+            refused(account, &[], args, locked);
+        }
+    }
+    // A shell inside a guest needs the role; changing something too.
+    for args in [
+        &["guest", "enter", "101"][..],
+        &["guest", "exec", "101", "--", "sh"],
+        &["guest", "exec", "101", "--", "touch", "/tmp/proximity-escape"],
+        &["logs", "file:/etc/passwd"],
+    ] {
+        for account in ["otto", "sven", "vera"] {
+            refused(account, &[], args, locked);
+        }
+    }
+    for args in [
+        &["guest", "start", "101"][..],
+        &["guest", "stop", "101", "--yes"],
+        &["guest", "reboot", "101", "--yes", "--name", "web"],
+        &["backup", "run", "101", "--yes"],
+        &["backup", "restore", "local:backup/x.tar.zst", "--yes"],
+        &["job", "cancel", "1"],
+        &["operator", "list", "--yes"],
+    ] {
+        refused("vera", &[], args, locked);
+    }
+    for args in [&["guest", "start", "102"][..], &["guest", "show", "102"], &["backup", "run", "102", "--yes"], &["logs", "journal"]] {
+        refused("sven", &[], args, locked);
+    }
+    // Nobody, somebody else, a name sudo never gives.
+    for account in ["", "mallory", "root", "ada ", "ADA", "ada\nx", "../ada", "' OR 1=1 --"] {
+        refused(account, &[], &["status"], locked);
+        refused(account, &[], &["guest", "list"], locked);
+    }
+    // Logging in as somebody else than the account, though the passphrase may be known.
+    for args in [
+        &["operator", "role", "vera", "admin", "--operator", "ada"][..],
+        &["operator", "totp", "off", "ada", "--operator", "ada"],
+        &["operator", "add", "mallory", "--operator", "ada"],
+        &["operator", "remove", "ada", "--operator", "ada"],
+        &["vault", "status", "--operator", "ada"],
+    ] {
+        refused("vera", &[], args, locked);
+    }
+    // The environment of whoever comes: nothing of it counts, nothing of it is run.
+    let evil = world.outer.path().join("evil");
+    std::fs::write(&evil, format!("#!/bin/sh\ntouch {}\n", world.canary().display())).unwrap();
+    std::fs::set_permissions(&evil, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let evil = evil.display().to_string();
+    for name in ["EDITOR", "VISUAL", "PAGER", "SHELL", "LESSOPEN", "SYSTEMD_PAGER", "BASH_ENV", "ENV", "BROWSER", "MANPAGER"] {
+        refused("vera", &[(name, &evil)], &["manual", "vault"], &[0]);
+        refused("vera", &[(name, &evil)], &["guest", "enter", "101"], locked);
+    }
+    for (name, value) in [
+        ("PROXIMITY_STATE", "/tmp"),
+        ("PROXIMITY_HOST", "demo"),
+        ("PROXIMITY_REFRESH_S", "0"),
+        ("HOME", "/tmp"),
+        ("XDG_CONFIG_HOME", "/tmp"),
+        ("EDITOR", "vim -- /etc/shadow"),
+        ("LESS", "+!touch /tmp/proximity-escape"),
+    ] {
+        let out = world.run("ada", &[(name, value)], &["--restricted", "print-config"]);
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        assert!(out.status.success() && text.contains("/var/lib/proximity") && !text.contains("environment"), "{name}: {text}");
+        world.check(name);
+        refused("vera", &[(name, value)], &["guest", "start", "101"], locked);
+    }
+    // Text that means something elsewhere, in every place that takes text.
+    for payload in PAYLOADS {
+        for args in [
+            &["guest", "show", "--", payload][..],
+            &["job", "show", "--", payload],
+            &["job", "log", "--", payload],
+            &["logs", "--match", payload, "--", payload],
+            &["manual", "--", payload],
+        ] {
+            refused("otto", &[], args, &[1, 2, 4, 5, 6]);
+        }
+    }
+    for id in ["0", "-1", "99999999999999999999", "1e3", "0x1", "1 2", "9223372036854775807"] {
+        refused("otto", &[], &["job", "show", "--", id], &[2, 5]);
+    }
+    println!("restricted: {tried} attempts by arguments and environment, none got through");
+    assert!(tried >= 120, "{tried}");
+}
+
+/// A terminal with the console of `account` in it.
+struct Line {
+    screen: Arc<Mutex<vt100::Parser>>,
+    keys: Box<dyn Write + Send>,
+    child: Box<dyn portable_pty::Child + Send + Sync>,
+    master: Box<dyn portable_pty::MasterPty + Send>,
+}
+
+impl Line {
+    fn open(world: &World, account: &str) -> Line {
+        let pty = native_pty_system().openpty(PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 }).unwrap();
+        let words = world.argv(account, &[("SHELL", "/bin/sh"), ("EDITOR", "vi")], &["--restricted"]);
+        let mut command = CommandBuilder::new(&words[0]);
+        command.args(&words[1..]);
+        let child = pty.slave.spawn_command(command).unwrap();
+        drop(pty.slave);
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(24, 80, 0)));
+        let (mut from, to) = (pty.master.try_clone_reader().unwrap(), Arc::clone(&screen));
+        std::thread::spawn(move || {
+            let mut block = [0; 65536];
+            while let Ok(n @ 1..) = from.read(&mut block) {
+                to.lock().unwrap().process(&block[..n]);
+            }
+        });
+        Line { screen, keys: pty.master.take_writer().unwrap(), child, master: pty.master }
+    }
+
+    fn text(&self) -> String {
+        self.screen.lock().unwrap().screen().contents()
+    }
+
+    fn wait(&self, what: &str) {
+        let deadline = Instant::now() + Duration::from_secs(90);
+        while !self.text().contains(what) {
+            assert!(Instant::now() < deadline, "waited for {what:?} on:\n{}", self.text());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn press(&mut self, keys: &[u8]) {
+        self.keys.write_all(keys).unwrap();
+        self.keys.flush().unwrap();
+    }
+}
+
+#[test]
+fn there_is_no_way_out_of_the_console() {
+    let Some(world) = World::new() else { return };
+    let mut line = Line::open(&world, "vera");
+    line.wait("passphrase");
+    let screen = line.text();
+    assert!(screen.contains("vera") && !screen.contains("ada"), "only the account itself may be chosen:\n{screen}");
+    let mut tried = 0;
+    let attempts: [&[u8]; 14] = [
+        b"\x1a",
+        b"\x1c",
+        b"!sh\r\x15",
+        b":!sh\r\x15",
+        b"\x1b[A\x1b[B\t\t",
+        b"|sh\r\x15",
+        b"\x1bOP\x1bOQ",
+        b"\x0fsh\r\x15",
+        b"\x1b[200~!sh\n:!sh\n\x1b[201~\x15",
+        b"\x1d\x1e\x1f",
+        b"v\x1b:q\x15",
+        b"\x18\x05\x15",
+        b"\x1b]52;c;?\x07\x15",
+        b"\x1b[?1049l\x15",
+    ];
+    for keys in attempts {
+        line.press(keys);
+        tried += 1;
+    }
+    let mut megabyte = b"\x1b[200~".to_vec();
+    megabyte.extend(b"touch /tmp/proximity-escape; ".iter().cycle().take(1 << 20));
+    megabyte.extend(b"\x1b[201~");
+    line.press(&megabyte);
+    tried += 1;
+    for rows in [1, 2, 200, 24] {
+        line.master.resize(PtySize { rows, cols: rows * 2, pixel_width: 0, pixel_height: 0 }).unwrap();
+        tried += 1;
+    }
+    line.master.resize(PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 }).unwrap();
+    line.wait("passphrase");
+    // In, as somebody who only looks: what changes something is refused, and no key leads out.
+    line.press(b"\x15");
+    line.press(b"\x1b[200~");
+    line.press(PASSPHRASE.as_bytes());
+    line.press(b"\x1b[201~\r");
+    line.wait("Overview");
+    for keys in attempts {
+        line.press(keys);
+        line.press(b"\x1b\x1b");
+        tried += 1;
+    }
+    line.wait("proximity");
+    // A stop from outside locks.
+    let pids = Command::new("pgrep").args(["-x", "proximity"]).output().unwrap();
+    let ours = |pid: &&str| std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|e| e.windows(14).any(|w| w == b"SUDO_USER=vera"));
+    for pid in String::from_utf8_lossy(&pids.stdout).split_whitespace().filter(ours) {
+        Command::new("kill").args(["-TSTP", pid]).status().unwrap();
+        tried += 1;
+    }
+    line.wait("the program was stopped meanwhile");
+    line.press(b"\x03");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while line.child.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < deadline, "it does not end:\n{}", line.text());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    world.check("the console");
+    println!("restricted: {tried} attempts in the console, none got through");
+}
+
+#[test]
+fn outside_restricted_mode_the_account_that_sudo_names_has_its_role() {
+    let Some(world) = World::new() else { return };
+    let status = |account: &str, args: &[&str]| world.run(account, &[], args).status.code().unwrap();
+    assert_eq!(status("vera", &["guest", "start", "101"]), 4);
+    assert_eq!(status("sven", &["guest", "start", "102"]), 4);
+    assert_ne!(status("sven", &["guest", "show", "101"]), 4, "his own");
+    assert_ne!(status("mallory", &["job", "list"]), 4, "root who is no operator owns the store");
+    assert_eq!(status("vera", &["job", "list"]), 0);
+    let out = world.run("otto", &[], &["operator", "list", "-o", "json"]);
+    let list: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!(list["items"][2]["role"], "service-owner");
+    assert_eq!(list["items"][2]["guests"][0], 101);
+}
+
+#[test]
+fn a_worker_asks_again() {
+    let Some(world) = World::new() else { return };
+    let store = Store::open(&world.dir()).unwrap();
+    let plan = Plan {
+        purpose: Purpose::Power,
+        title: "start 101".into(),
+        guest: "101".parse().unwrap(),
+        host: "local".into(),
+        facts: vec![],
+        notes: vec![],
+        risk: Risk::Low,
+        steps: vec![],
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    for (by, expected) in [("vera", State::Failed), ("mallory", State::Failed), ("sven", State::Succeeded), ("ada", State::Succeeded)] {
+        let id = store.add_job(&Approved::new(plan.clone(), by, None).unwrap(), Stamp(1)).unwrap();
+        let state = runtime.block_on(proximity::jobs::work(&world.dir(), id, None)).unwrap();
+        assert_eq!(state, expected, "{by}");
+        let outcome = store.job(id).unwrap().unwrap().life.outcome.unwrap();
+        assert_eq!(outcome.what.starts_with("refused before anything was done"), expected == State::Failed, "{by}: {}", outcome.what);
+    }
+}
