@@ -148,10 +148,13 @@ impl Hands {
 
     /// Tells news, as much of them as whoever is in may look at.
     pub(super) async fn tell_news(&self, mut news: News) {
-        if let Some(who) = self.who_was() {
+        let Ok(place) = self.facts.reserve().await else { return };
+        // Told under the lock: what was learnt while nobody was in must not come after somebody let in.
+        let door = locked(&self.door);
+        if let Door::Open(Inside { who, .. }) | Door::None(who) = &*door {
             news.only(|guest| who.sees(guest));
         }
-        self.tell(Fact::News(Box::new(news))).await;
+        place.send(Fact::News(Box::new(news)));
     }
 
     /// Whether the session is over; then it is locked. `key`: somebody pressed one.
