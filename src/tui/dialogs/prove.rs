@@ -89,7 +89,7 @@ impl Pane for Prove {
     }
 
     fn window(&self, known: &Known) -> Window {
-        Window { title: "it is still you?".into(), width: known.size.0.saturating_sub(2).min(64), height: 8 }
+        Window { title: "is it still you?".into(), width: known.size.0.saturating_sub(2).min(64), height: 8 }
     }
 
     fn draw(&self, on: &mut Canvas<'_>, _known: &Known) {
