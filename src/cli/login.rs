@@ -45,7 +45,7 @@ pub(super) fn login(ctx: &Ctx, store: &Store, open: &Open) -> Result<Unlocked, P
         Passed::Unlocked(unlocked) => Ok(unlocked),
         Passed::Half(half) => {
             let code = secrets::passphrase(open.code_fd, &format!("code of {operator}"))?;
-            half.code(&step(store, &key)?, &code).map_err(|(_, e)| e.into())
+            half.code(&step(store, &key)?, &code).map_err(|failed| failed.1.into())
         }
     }
 }

@@ -229,7 +229,8 @@ impl Hands {
         let Door::Half(half, since) = std::mem::take(&mut *locked(&self.door)) else { return };
         match self.step(|step| half.code(step, code)) {
             Some(Ok(unlocked)) => self.let_in(unlocked),
-            Some(Err((half, e))) => {
+            Some(Err(failed)) => {
+                let (half, e) = *failed;
                 *locked(&self.door) = Door::Half(half, since);
                 self.tell_now(Fact::Login(Step::Wrong(Problem::from(e).why)));
             }

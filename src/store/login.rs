@@ -89,10 +89,10 @@ impl Login<'_> {
 
 impl PasswordOk {
     /// Tries a code. A wrong one gives this state back, so that the passphrase need not be typed again.
-    pub fn code(self, login: &Login<'_>, typed: &Secret) -> Result<Unlocked, (PasswordOk, VaultError)> {
+    pub fn code(self, login: &Login<'_>, typed: &Secret) -> Result<Unlocked, Box<(PasswordOk, VaultError)>> {
         match login.code_of(&self.vault, &self.who.name, typed) {
             Ok(()) => Ok(Unlocked { vault: self.vault, who: self.who }),
-            Err(error) => Err((self, error)),
+            Err(error) => Err(Box::new((self, error))),
         }
     }
 

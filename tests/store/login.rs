@@ -54,13 +54,13 @@ fn a_second_factor_is_asked_for_from_the_first_right_code_on() {
     let Passed::Half(half) = passed(3) else { panic!("the passphrase alone opened it") };
     let at = |boot_s, unix_s| login(&store, &key, boot_s, unix_s);
     // The step of the set-up is used up; the one before it too; one from outside the window was never right.
-    let (half, e) = half.code(&at(4, NOW), &code_of(&shown.text, NOW)).map(|_| ()).unwrap_err();
+    let (half, e) = *half.code(&at(4, NOW), &code_of(&shown.text, NOW)).map(|_| ()).unwrap_err();
     assert!(matches!(e, VaultError::UsedCode));
-    let (half, e) = half.code(&at(4, NOW), &code_of(&shown.text, NOW - 30)).map(|_| ()).unwrap_err();
+    let (half, e) = *half.code(&at(4, NOW), &code_of(&shown.text, NOW - 30)).map(|_| ()).unwrap_err();
     assert!(matches!(e, VaultError::UsedCode));
-    let (half, e) = half.code(&at(4, NOW), &code_of(&shown.text, NOW + 60)).map(|_| ()).unwrap_err();
+    let (half, e) = *half.code(&at(4, NOW), &code_of(&shown.text, NOW + 60)).map(|_| ()).unwrap_err();
     assert!(matches!(e, VaultError::WrongCode));
-    let Unlocked { who, .. } = half.code(&at(5, NOW + 30), &code_of(&shown.text, NOW + 30)).map_err(|(_, e)| e).unwrap();
+    let Unlocked { who, .. } = half.code(&at(5, NOW + 30), &code_of(&shown.text, NOW + 30)).map_err(|failed| failed.1).unwrap();
     assert_eq!((who.name.as_str(), who.role), (OPERATOR, Role::Admin));
 
     // A code on paper, typed carelessly, is good once.
@@ -68,7 +68,7 @@ fn a_second_factor_is_asked_for_from_the_first_right_code_on() {
     let careless = secret(&papers[3].expose_text().unwrap().to_lowercase().replace('-', " "));
     assert!(half.code(&at(6, NOW), &careless).is_ok());
     let Passed::Half(half) = passed(7) else { panic!() };
-    let (_, e) = half.code(&at(7, NOW), &careless).map(|_| ()).unwrap_err();
+    let (_, e) = *half.code(&at(7, NOW), &careless).map(|_| ()).unwrap_err();
     assert!(matches!(e, VaultError::UsedCode) && vault.codes_left(&store, OPERATOR).unwrap() == 9);
 
     // None of it stands in the file.
@@ -108,7 +108,7 @@ fn a_second_factor_taken_away_in_the_file_lets_nobody_in() {
         let Ok(Passed::Half(half)) = login(&store, &key, 9, NOW).passphrase(OPERATOR, &secret(PASSPHRASE)) else { panic!("{sql}") };
         raw(&dir).execute(sql, []).unwrap();
         let out = half.code(&login(&store, &key, 9, NOW + 30), &code_of(&shown.text, NOW + 30));
-        assert!(matches!(out, Err((_, VaultError::Tampered { .. }))), "{sql}");
+        assert!(matches!(out, Err(failed) if matches!(failed.1, VaultError::Tampered { .. })), "{sql}");
     }
 }
 

@@ -106,7 +106,7 @@ impl Pane for SetUp {
             on.put(x, y, room, text, tone);
             y += 1;
         };
-        let how = if fits { "Take the picture with an" } else { "No room for the picture." };
+        let how = if fits { "Take the picture with an" } else { "No picture fits here." };
         say(on, how, Tone::Plain);
         say(on, if fits { "authenticator, or type:" } else { "Type into an authenticator:" }, Tone::Plain);
         for text in self.text.lines() {
