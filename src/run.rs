@@ -22,7 +22,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{self, Ctx, Done};
-use crate::domain::access::Deed;
+use crate::domain::access::Permission;
 use crate::domain::fact::{Fact, Gate, LogLine, LogSource, LogState};
 use crate::domain::job::JobId;
 use crate::domain::plan::{Approved, Refusal};
@@ -470,7 +470,7 @@ impl Hands {
         let source = LogSource::Job(id);
         let Some(jobs) = locked(&self.jobs).clone() else { return };
         let me = Arc::clone(self);
-        let allowed = tokio::task::spawn_blocking(move || me.allowed(&cli::Need::Job(Deed::ReadJobs, id))).await;
+        let allowed = tokio::task::spawn_blocking(move || me.allowed(&cli::Need::Job(Permission::ReadJobs, id))).await;
         if let Ok(Err(refused)) = allowed {
             return self.tell(Fact::LogState { source, state: LogState::Broken { why: refused.why, again: false } }).await;
         }

@@ -4,26 +4,26 @@
 //! then whoever can open the store owns it, and no row in it can hold him; in restricted mode that is refused.
 
 use super::{Ctx, secrets};
-use crate::domain::access::{Deed, Object, Refused, Who, authorize};
+use crate::domain::access::{Object, Permission, Refused, Who, authorize};
 use crate::domain::job::JobId;
 use crate::problem::{Kind, Problem};
 use crate::store::{Store, StoreError};
 
 /// What a command takes.
 pub(crate) enum Need {
-    /// This deed.
-    Deed(Deed, Object),
-    /// This deed, done to the guest that a job is about.
-    Job(Deed, JobId),
+    /// This permission.
+    Permission(Permission, Object),
+    /// This permission, done to the guest that a job is about.
+    Job(Permission, JobId),
     /// The command asks for a passphrase, and what it proves counts.
     Login,
     /// First set-up, and workers that Proximity starts itself: not for restricted mode.
     Unrestricted,
 }
 
-/// A deed that is done to the host as a whole.
-pub(super) fn host(deed: Deed) -> Need {
-    Need::Deed(deed, Object::Host)
+/// A permission that is done to the host as a whole.
+pub(super) fn host(permission: Permission) -> Need {
+    Need::Permission(permission, Object::Host)
 }
 
 impl From<Refused> for Problem {
@@ -87,11 +87,11 @@ pub(crate) fn who(ctx: &Ctx) -> Result<Who, Problem> {
 }
 
 /// [`authorize`], and what restricted mode takes away from every role.
-pub(crate) fn authorize_here(ctx: &Ctx, who: Option<&Who>, deed: Deed, object: Object) -> Result<(), Refused> {
-    if ctx.restricted && deed == Deed::ReadFile {
+pub(crate) fn authorize_here(ctx: &Ctx, who: Option<&Who>, permission: Permission, object: Object) -> Result<(), Refused> {
+    if ctx.restricted && permission == Permission::ReadFile {
         return Err(Refused { why: "in restricted mode nobody may read files of the host".into(), hint: String::new() });
     }
-    authorize(who, deed, object)
+    authorize(who, permission, object)
 }
 
 impl Ctx {
@@ -105,22 +105,22 @@ impl Ctx {
     }
 
     /// Refuses what the operator may not do.
-    pub(super) fn allow(&self, deed: Deed, object: Object) -> Result<(), Problem> {
+    pub(super) fn allow(&self, permission: Permission, object: Object) -> Result<(), Problem> {
         // The manual is for everybody, also where no store can be opened.
-        if authorize(None, deed, object).is_ok() {
+        if authorize(None, permission, object).is_ok() {
             return Ok(());
         }
-        Ok(authorize_here(self, Some(self.who()?), deed, object)?)
+        Ok(authorize_here(self, Some(self.who()?), permission, object)?)
     }
 
     /// Refuses what a command needs and the operator may not do.
     pub(super) fn satisfy(&self, need: &Need) -> Result<(), Problem> {
         match need {
-            Need::Deed(deed, object) => self.allow(*deed, *object),
-            Need::Job(deed, id) => {
+            Need::Permission(permission, object) => self.allow(*permission, *object),
+            Need::Job(permission, id) => {
                 // A job that is not there is nobody's; that it is not there is told by the command.
                 let job = if self.host.is_demo() { None } else { Store::open(&self.config.state)?.job(*id)? };
-                self.allow(*deed, job.map_or(Object::Host, |j| Object::Guest(j.order.plan().guest)))
+                self.allow(*permission, job.map_or(Object::Host, |j| Object::Guest(j.order.plan().guest)))
             }
             Need::Login => Ok(()),
             Need::Unrestricted if self.restricted => {

@@ -4,7 +4,7 @@ use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 
 use super::{Ctx, Done, Form, Need, output, vmid};
-use crate::domain::access::{Deed, Object};
+use crate::domain::access::{Object, Permission};
 use crate::domain::backup::{Archive, BackupWish, Mode};
 use crate::domain::clean::clean;
 use crate::domain::fact::Wish;
@@ -66,9 +66,9 @@ impl Backup {
     /// What it takes.
     pub(super) fn need(&self) -> Need {
         match self {
-            Backup::List { guest } => Need::Deed(Deed::Look, guest.map_or(Object::Host, Object::Guest)),
-            Backup::Run { id, .. } => Need::Deed(Deed::Backup, Object::Guest(*id)),
-            Backup::Restore { .. } => Need::Deed(Deed::Restore, Object::Host),
+            Backup::List { guest } => Need::Permission(Permission::Look, guest.map_or(Object::Host, Object::Guest)),
+            Backup::Run { id, .. } => Need::Permission(Permission::Backup, Object::Guest(*id)),
+            Backup::Restore { .. } => Need::Permission(Permission::Restore, Object::Host),
         }
     }
 }

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{Ctx, Done, Form, Need, output, vmid};
-use crate::domain::access::{Deed, Object};
+use crate::domain::access::{Object, Permission};
 use crate::domain::clean::clean;
 use crate::domain::cmd::Cmd;
 use crate::domain::fact::Wish;
@@ -70,12 +70,12 @@ impl Guest {
     /// What it takes.
     pub(super) fn need(&self) -> Need {
         match self {
-            Guest::List => Need::Deed(Deed::Look, Object::Host),
-            Guest::Show { id } => Need::Deed(Deed::Look, Object::Guest(*id)),
+            Guest::List => Need::Permission(Permission::Look, Object::Host),
+            Guest::Show { id } => Need::Permission(Permission::Look, Object::Guest(*id)),
             Guest::Start { id } | Guest::Stop { id } | Guest::Shutdown { id } | Guest::Reboot { id } => {
-                Need::Deed(Deed::Power, Object::Guest(*id))
+                Need::Permission(Permission::Power, Object::Guest(*id))
             }
-            Guest::Exec { id, .. } | Guest::Enter { id } => Need::Deed(Deed::Enter, Object::Guest(*id)),
+            Guest::Exec { id, .. } | Guest::Enter { id } => Need::Permission(Permission::Enter, Object::Guest(*id)),
         }
     }
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::login::{Open, login_for};
 use super::{Ctx, Done, Form, output, secrets};
-use crate::domain::access::Deed;
+use crate::domain::access::Permission;
 use crate::host::Host;
 use crate::host::local::LocalHost;
 use crate::problem::{Kind, Problem};
@@ -86,7 +86,7 @@ pub(super) fn init(ctx: &Ctx, init: &Init) -> Done {
 
 pub(super) fn vault_status(ctx: &Ctx, open: &Open) -> Done {
     let store = Store::open(&ctx.config.state)?;
-    let unlocked = login_for(ctx, &store, open, Deed::VaultStatus)?;
+    let unlocked = login_for(ctx, &store, open, Permission::VaultStatus)?;
     let (vault, operator) = (unlocked.vault, unlocked.who.name);
     let found = vault.verify_all(&store)?;
     let bad: Vec<String> = found

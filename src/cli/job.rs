@@ -8,7 +8,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::{Ctx, Done, Form, Need, output, status_of};
-use crate::domain::access::{Deed, Object};
+use crate::domain::access::{Object, Permission};
 use crate::domain::job::{Job, JobId};
 use crate::domain::stamp::{age, bytes, span};
 use crate::jobs::{JobError, Jobs as Supervisor};
@@ -59,9 +59,9 @@ impl Jobs {
     /// What it takes.
     pub(super) fn need(&self) -> Need {
         match self {
-            Jobs::List => Need::Deed(Deed::ReadJobs, Object::Host),
-            Jobs::Show { id } | Jobs::Log { id, .. } | Jobs::Wait { id, .. } => Need::Job(Deed::ReadJobs, *id),
-            Jobs::Cancel { id } => Need::Job(Deed::CancelJob, *id),
+            Jobs::List => Need::Permission(Permission::ReadJobs, Object::Host),
+            Jobs::Show { id } | Jobs::Log { id, .. } | Jobs::Wait { id, .. } => Need::Job(Permission::ReadJobs, *id),
+            Jobs::Cancel { id } => Need::Job(Permission::CancelJob, *id),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{Ctx, actor, init, secrets};
-use crate::domain::access::{Deed, Object, authorize};
+use crate::domain::access::{Object, Permission, authorize};
 use crate::host::Host;
 use crate::host::local::{self, LocalHost};
 use crate::problem::{Kind, Problem};
@@ -50,10 +50,10 @@ pub(super) fn login(ctx: &Ctx, store: &Store, open: &Open) -> Result<Unlocked, P
     }
 }
 
-/// The same for a deed: what the passphrase proves is what counts, not the account.
-pub(super) fn login_for(ctx: &Ctx, store: &Store, open: &Open, deed: Deed) -> Result<Unlocked, Problem> {
+/// The same for a permission: what the passphrase proves is what counts, not the account.
+pub(super) fn login_for(ctx: &Ctx, store: &Store, open: &Open, permission: Permission) -> Result<Unlocked, Problem> {
     let unlocked = login(ctx, store, open)?;
-    authorize(Some(&unlocked.who), deed, Object::Host)?;
+    authorize(Some(&unlocked.who), permission, Object::Host)?;
     Ok(unlocked)
 }
 

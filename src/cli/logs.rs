@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{Ctx, Done, Form, Need, output};
-use crate::domain::access::{Deed, Object, of_log};
+use crate::domain::access::{Object, Permission, of_log};
 use crate::domain::clean::clean_bytes;
 use crate::domain::fact::{Fact, LogSource, LogState};
 use crate::domain::filter::Filter;
@@ -41,19 +41,22 @@ impl Logs {
     /// What it takes: each source by itself. A name that is no source is told later.
     pub(super) fn needs(&self) -> Vec<Need> {
         if self.list || self.sources == ["-"] {
-            return vec![Need::Deed(Deed::Help, Object::Host)];
+            return vec![Need::Permission(Permission::Help, Object::Host)];
         }
         if self.sources.is_empty() {
-            return vec![Need::Deed(Deed::ReadLogs, Object::Host)];
+            return vec![Need::Permission(Permission::ReadLogs, Object::Host)];
         }
         let need = |source| match source {
-            LogSource::Job(id) => Need::Job(Deed::ReadJobs, id),
+            LogSource::Job(id) => Need::Job(Permission::ReadJobs, id),
             source => {
-                let (deed, object) = of_log(&source, None);
-                Need::Deed(deed, object)
+                let (permission, object) = of_log(&source, None);
+                Need::Permission(permission, object)
             }
         };
-        self.sources.iter().map(|name| LogSource::from_name(name).map_or(Need::Deed(Deed::ReadLogs, Object::Host), need)).collect()
+        self.sources
+            .iter()
+            .map(|name| LogSource::from_name(name).map_or(Need::Permission(Permission::ReadLogs, Object::Host), need))
+            .collect()
     }
 }
 

@@ -21,7 +21,7 @@ use std::sync::{Arc, OnceLock};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Config;
-use crate::domain::access::{Deed, Who, authorize, of_plan, of_wish};
+use crate::domain::access::{Permission, Who, authorize, of_plan, of_wish};
 use crate::domain::fact::Wish;
 use crate::domain::guest::Vmid;
 use crate::domain::job::{Job, JobId, State};
@@ -273,14 +273,14 @@ fn host(config: &Config) -> Result<Arc<dyn Host>, Problem> {
 fn needs(command: &Command) -> Vec<Need> {
     match command {
         Command::Init(_) | Command::JobWorker { .. } => vec![Need::Unrestricted],
-        Command::Status | Command::Doctor => vec![on_host(Deed::Look)],
+        Command::Status | Command::Doctor => vec![on_host(Permission::Look)],
         Command::Guest(guest) => vec![guest.need()],
         Command::Backup(backup) => vec![backup.need()],
         Command::Logs(logs) => logs.needs(),
         Command::Job(job) => vec![job.need()],
         Command::Operator(operator) => vec![operator.need()],
         Command::Vault(init::Vault::Status(_)) => vec![Need::Login],
-        Command::PrintKeys | Command::PrintConfig | Command::Manual { .. } => vec![on_host(Deed::Help)],
+        Command::PrintKeys | Command::PrintConfig | Command::Manual { .. } => vec![on_host(Permission::Help)],
     }
 }
 
@@ -352,14 +352,14 @@ impl Ctx {
 
     /// Turns a wish into a plan and, unless only the plan is wanted, into a job; waits for its end.
     pub(crate) async fn fulfil(&self, wish: Wish) -> Done {
-        let (deed, object) = of_wish(&wish);
-        self.allow(deed, object)?;
+        let (permission, object) = of_wish(&wish);
+        self.allow(permission, object)?;
         // The planner sees everything, so that a new guest gets an id that is free.
         let mut world = World { place: self.place(), ..World::default() };
         world.learn(refresh::refresh(self.host.as_ref()).await);
         let plan = planner::plan(self.host.as_ref(), &world, &wish).await?;
-        let (deed, object) = of_plan(&plan);
-        self.allow(deed, object)?;
+        let (permission, object) = of_plan(&plan);
+        self.allow(permission, object)?;
         if self.dry_run {
             output::plan(self.form, &plan);
             return Ok(0);
@@ -410,8 +410,8 @@ impl Ctx {
         let store = Store::open(&self.config.state)?;
         let open = login::Open { operator: None, passphrase_fd: self.proof_fd, code_fd: None };
         let unlocked = login::login(self, &store, &open)?;
-        let (deed, object) = of_plan(plan);
-        Ok(authorize(Some(&unlocked.who), deed, object)?)
+        let (permission, object) = of_plan(plan);
+        Ok(authorize(Some(&unlocked.who), permission, object)?)
     }
 }
 

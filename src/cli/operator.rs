@@ -9,7 +9,7 @@ use serde_json::json;
 use super::init::memory_available;
 use super::login::{Open, login, login_for, step};
 use super::{Ctx, Done, Form, Need, on_host, output, secrets, vmid};
-use crate::domain::access::{Deed, Object, Role, authorize};
+use crate::domain::access::{Object, Permission, Role, authorize};
 use crate::domain::clean::clean;
 use crate::domain::guest::Vmid;
 use crate::domain::secret::Shown;
@@ -118,7 +118,7 @@ impl Operator {
     /// What it takes. What changes something asks for a passphrase, and what that proves counts.
     pub(super) fn need(&self) -> Need {
         match self {
-            Operator::List => on_host(Deed::ListOperators),
+            Operator::List => on_host(Permission::ListOperators),
             Operator::Add { .. }
             | Operator::Remove { .. }
             | Operator::Passphrase { .. }
@@ -143,7 +143,7 @@ pub(super) fn run(ctx: &Ctx, command: Operator) -> Done {
         return Err(Problem::new(Kind::ReadOnly, "operator", "--read-only refuses everything that changes something", ""));
     }
     let change = |name: &str, open: &Open, change: OperatorChange, said: String| {
-        let unlocked = login_for(ctx, &store, open, Deed::ChangeOperators)?;
+        let unlocked = login_for(ctx, &store, open, Permission::ChangeOperators)?;
         unlocked.vault.change_operator(&store, name, &change, now().0)?;
         output::say(&clean(&said));
         Ok(0)
@@ -151,7 +151,7 @@ pub(super) fn run(ctx: &Ctx, command: Operator) -> Done {
     match command {
         Operator::List => list(ctx, &store),
         Operator::Add { name, role, open, new_passphrase_fd } => {
-            let unlocked = login_for(ctx, &store, &open, Deed::ChangeOperators)?;
+            let unlocked = login_for(ctx, &store, &open, Permission::ChangeOperators)?;
             with_new(ctx, &name, new_passphrase_fd, |new| {
                 unlocked.vault.add_operator(&store, new, |tx, row| set_role(tx, row, role)).map(drop)
             })?;
@@ -159,7 +159,7 @@ pub(super) fn run(ctx: &Ctx, command: Operator) -> Done {
             Ok(0)
         }
         Operator::Remove { name, open } => {
-            let mut unlocked = login_for(ctx, &store, &open, Deed::ChangeOperators)?;
+            let mut unlocked = login_for(ctx, &store, &open, Permission::ChangeOperators)?;
             unlocked.vault.remove_operator(&store, &name)?;
             output::say(&clean(&format!("{name} is gone and the vault has another key; what he could read before he may still know")));
             Ok(0)
@@ -167,8 +167,8 @@ pub(super) fn run(ctx: &Ctx, command: Operator) -> Done {
         Operator::Passphrase { name, open, new_passphrase_fd } => {
             let unlocked = login(ctx, &store, &open)?;
             let name = name.unwrap_or_else(|| unlocked.who.name.clone());
-            let deed = if name == unlocked.who.name { Deed::OwnLogin } else { Deed::ChangeOperators };
-            authorize(Some(&unlocked.who), deed, Object::Host)?;
+            let permission = if name == unlocked.who.name { Permission::OwnLogin } else { Permission::ChangeOperators };
+            authorize(Some(&unlocked.who), permission, Object::Host)?;
             with_new(ctx, &name, new_passphrase_fd, |new| unlocked.vault.set_passphrase(&store, new))?;
             output::say(&clean(&format!("{name} has another passphrase; an old copy of the store still opens with the old one")));
             Ok(0)
@@ -182,15 +182,15 @@ pub(super) fn run(ctx: &Ctx, command: Operator) -> Done {
             change(&name, &open, OperatorChange::Guests(guests), said)
         }
         Operator::Deactivate { name, open } => {
-            change(&name, &open, OperatorChange::Active(false), format!("{name} is deactivated; an open console locks at its next deed"))
+            change(&name, &open, OperatorChange::Active(false), format!("{name} is deactivated; an open console locks at its next key"))
         }
         Operator::Activate { name, open } => change(&name, &open, OperatorChange::Active(true), format!("{name} is active")),
         Operator::Totp(Totp::On { open }) => second_on(ctx, &store, &open),
         Operator::Totp(Totp::Off { name, open }) => {
             let unlocked = login(ctx, &store, &open)?;
             let name = name.unwrap_or_else(|| unlocked.who.name.clone());
-            let deed = if name == unlocked.who.name { Deed::OwnLogin } else { Deed::ChangeOperators };
-            authorize(Some(&unlocked.who), deed, Object::Host)?;
+            let permission = if name == unlocked.who.name { Permission::OwnLogin } else { Permission::ChangeOperators };
+            authorize(Some(&unlocked.who), permission, Object::Host)?;
             unlocked.vault.end_second(&store, &name, now().0)?;
             output::say(&clean(&format!("{name} logs in with the passphrase alone now")));
             Ok(0)
@@ -246,7 +246,7 @@ fn list(ctx: &Ctx, store: &Store) -> Done {
 }
 
 fn second_on(ctx: &Ctx, store: &Store, open: &Open) -> Done {
-    let unlocked = login_for(ctx, store, open, Deed::OwnLogin)?;
+    let unlocked = login_for(ctx, store, open, Permission::OwnLogin)?;
     let name = unlocked.who.name;
     let shown = unlocked.vault.begin_second(store, &name)?;
     // To the terminal and nowhere else: a pipe would keep it.

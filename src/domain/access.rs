@@ -1,6 +1,6 @@
-//! Who may do what: roles, deeds, and the one table that joins them. Everything that is not in it is refused.
+//! Who may do what: roles, permissions, and the one table that joins them. Everything that is not in it is refused.
 //!
-//! A deed is made in the table below together with its line of policy, so there is none without. Whoever carries
+//! A permission is made in the table below together with its line of policy, so there is none without. Whoever carries
 //! something out asks [`authorize`] first: the command line before a command, the console before an effect, the
 //! worker before a job.
 
@@ -44,7 +44,7 @@ impl Role {
     }
 }
 
-/// How far a role reaches with a deed.
+/// How far a role reaches with a permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
     /// Not at all.
@@ -55,30 +55,30 @@ pub enum Reach {
     All,
 }
 
-macro_rules! deeds {
-    ($($(#[$doc:meta])* $deed:ident $words:literal: $admin:ident $operator:ident $owner:ident $viewer:ident;)*) => {
+macro_rules! permissions {
+    ($($(#[$doc:meta])* $permission:ident $words:literal: $admin:ident $operator:ident $owner:ident $viewer:ident;)*) => {
         /// Everything that reads or changes something.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum Deed { $($(#[$doc])* $deed),* }
+        pub enum Permission { $($(#[$doc])* $permission),* }
 
-        impl Deed {
+        impl Permission {
             /// All of them.
-            pub const ALL: &[Deed] = &[$(Deed::$deed),*];
+            pub const ALL: &[Permission] = &[$(Permission::$permission),*];
 
             /// What it is, as the end of "may not …".
             pub fn words(self) -> &'static str {
-                match self { $(Deed::$deed => $words),* }
+                match self { $(Permission::$permission => $words),* }
             }
 
             /// How far each role reaches with it, in the order of [`Role::ALL`].
             pub fn policy(self) -> [Reach; 4] {
-                match self { $(Deed::$deed => [Reach::$admin, Reach::$operator, Reach::$owner, Reach::$viewer]),* }
+                match self { $(Permission::$permission => [Reach::$admin, Reach::$operator, Reach::$owner, Reach::$viewer]),* }
             }
         }
     };
 }
 
-deeds! {
+permissions! {
     //                                                                  admin operator service-owner viewer
     /// Manual, keys, configuration of the program.
     Help            "read the manual":                                  All All All All;
@@ -118,7 +118,7 @@ deeds! {
     ReadAudit       "read the audit log":                               All All No  No;
 }
 
-/// What a deed is done to.
+/// What a permission is done to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Object {
     /// The host, the store, or several things at once.
@@ -150,7 +150,7 @@ impl Who {
 
     /// Whether a guest is his to look at.
     pub fn sees(&self, guest: Vmid) -> bool {
-        authorize(Some(self), Deed::Look, Object::Guest(guest)).is_ok()
+        authorize(Some(self), Permission::Look, Object::Guest(guest)).is_ok()
     }
 }
 
@@ -164,18 +164,18 @@ pub struct Refused {
 }
 
 /// Says whether `who` may do this. `None` is somebody who has not proven who he is: he may read the manual.
-pub fn authorize(who: Option<&Who>, deed: Deed, object: Object) -> Result<(), Refused> {
+pub fn authorize(who: Option<&Who>, permission: Permission, object: Object) -> Result<(), Refused> {
     let no = |why: String, hint: &str| Err(Refused { why, hint: hint.to_owned() });
     let Some(who) = who else {
-        return match deed {
-            Deed::Help => Ok(()),
-            _ => no(format!("nobody is logged in, and nobody may {}", deed.words()), "unlock first"),
+        return match permission {
+            Permission::Help => Ok(()),
+            _ => no(format!("nobody is logged in, and nobody may {}", permission.words()), "unlock first"),
         };
     };
     if !who.active {
         return no(format!("{} is deactivated", who.name), "an admin can activate it: proximity operator activate NAME");
     }
-    let [admin, operator, owner, viewer] = deed.policy();
+    let [admin, operator, owner, viewer] = permission.policy();
     let reach = match who.role {
         Role::Admin => admin,
         Role::Operator => operator,
@@ -186,43 +186,43 @@ pub fn authorize(who: Option<&Who>, deed: Deed, object: Object) -> Result<(), Re
     match (reach, object) {
         (Reach::All, _) => Ok(()),
         // A list holds what is his; whoever makes it leaves the rest out.
-        (Reach::Own, Object::Host) if matches!(deed, Deed::Look | Deed::ReadJobs) => Ok(()),
+        (Reach::Own, Object::Host) if matches!(permission, Permission::Look | Permission::ReadJobs) => Ok(()),
         (Reach::Own, Object::Guest(id)) if who.guests.contains(&id) => Ok(()),
         (Reach::Own, Object::Guest(id)) => {
             no(format!("guest {id} is not assigned to {name} ({role})"), "an admin can assign it: proximity operator assign NAME ID")
         }
         (Reach::Own | Reach::No, _) => {
-            no(format!("{name} ({role}) may not {}", deed.words()), "ask an admin; roles: proximity manual operators")
+            no(format!("{name} ({role}) may not {}", permission.words()), "ask an admin; roles: proximity manual operators")
         }
     }
 }
 
 /// What it takes to carry a plan out.
-pub fn of_plan(plan: &Plan) -> (Deed, Object) {
-    let deed = match plan.purpose {
-        Purpose::Backup => Deed::Backup,
-        Purpose::RestoreBeside => Deed::Restore,
-        Purpose::Power => Deed::Power,
+pub fn of_plan(plan: &Plan) -> (Permission, Object) {
+    let permission = match plan.purpose {
+        Purpose::Backup => Permission::Backup,
+        Purpose::RestoreBeside => Permission::Restore,
+        Purpose::Power => Permission::Power,
     };
-    (deed, Object::Guest(plan.guest))
+    (permission, Object::Guest(plan.guest))
 }
 
 /// What it takes to have a wish planned.
-pub fn of_wish(wish: &Wish) -> (Deed, Object) {
+pub fn of_wish(wish: &Wish) -> (Permission, Object) {
     match wish {
-        Wish::Backup(w) => (Deed::Backup, Object::Guest(w.guest)),
+        Wish::Backup(w) => (Permission::Backup, Object::Guest(w.guest)),
         // Which guest it was stands in the archive; the plan knows.
-        Wish::Restore(_) => (Deed::Restore, Object::Host),
-        Wish::Power(w) => (Deed::Power, Object::Guest(w.guest)),
+        Wish::Restore(_) => (Permission::Restore, Object::Host),
+        Wish::Power(w) => (Permission::Power, Object::Guest(w.guest)),
     }
 }
 
 /// What it takes to read a log. `job` is the guest that a job is about.
-pub fn of_log(source: &LogSource, job: Option<Vmid>) -> (Deed, Object) {
+pub fn of_log(source: &LogSource, job: Option<Vmid>) -> (Permission, Object) {
     match source {
-        LogSource::Dnsmasq | LogSource::Caddy | LogSource::Journal => (Deed::ReadLogs, Object::Host),
-        LogSource::Job(_) => (Deed::ReadJobs, job.map_or(Object::Host, Object::Guest)),
-        LogSource::File(_) => (Deed::ReadFile, Object::Host),
+        LogSource::Dnsmasq | LogSource::Caddy | LogSource::Journal => (Permission::ReadLogs, Object::Host),
+        LogSource::Job(_) => (Permission::ReadJobs, job.map_or(Object::Host, Object::Guest)),
+        LogSource::File(_) => (Permission::ReadFile, Object::Host),
     }
 }
 
@@ -261,23 +261,23 @@ ReadAudit       admin +++  operator +++  service-owner ---  viewer ---
     fn the_whole_matrix_is_as_it_was_decided() {
         let objects = [Object::Guest("101".parse().unwrap()), Object::Guest("102".parse().unwrap()), Object::Host];
         let mut out = String::new();
-        for deed in Deed::ALL {
+        for permission in Permission::ALL {
             let cells = Role::ALL.map(|role| {
-                let marks = objects.map(|o| if authorize(Some(&who(role)), *deed, o).is_ok() { '+' } else { '-' });
+                let marks = objects.map(|o| if authorize(Some(&who(role)), *permission, o).is_ok() { '+' } else { '-' });
                 format!("{} {}", role.word(), marks.iter().collect::<String>())
             });
-            out.push_str(&format!("{:<15} {}\n", format!("{deed:?}"), cells.join("  ")));
+            out.push_str(&format!("{:<15} {}\n", format!("{permission:?}"), cells.join("  ")));
         }
         assert_eq!(out, EXPECTED);
     }
 
     #[test]
     fn whoever_is_not_logged_in_or_not_active_may_nothing() {
-        for deed in Deed::ALL {
+        for permission in Permission::ALL {
             for object in [Object::Guest("101".parse().unwrap()), Object::Host] {
-                assert_eq!(authorize(None, *deed, object).is_ok(), *deed == Deed::Help, "{deed:?}");
+                assert_eq!(authorize(None, *permission, object).is_ok(), *permission == Permission::Help, "{permission:?}");
                 for role in Role::ALL {
-                    assert!(authorize(Some(&Who { active: false, ..who(role) }), *deed, object).is_err(), "{deed:?}");
+                    assert!(authorize(Some(&Who { active: false, ..who(role) }), *permission, object).is_err(), "{permission:?}");
                 }
             }
         }

@@ -109,8 +109,8 @@ fn still_allowed(jobs: &Jobs, order: &Approved) -> Result<(), String> {
         return Ok(());
     }
     let account = store.account(&order.by).map_err(|e| e.to_string())?.ok_or_else(|| format!("{} is no operator", order.by))?;
-    let (deed, object) = of_plan(order.plan());
-    authorize(Some(&account.who), deed, object).map_err(|refused| refused.why)
+    let (permission, object) = of_plan(order.plan());
+    authorize(Some(&account.who), permission, object).map_err(|refused| refused.why)
 }
 
 /// Writes the end down, again and again for a while where the disk is full: it was hard to come by.

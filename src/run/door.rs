@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Hands, locked};
 use crate::cli::{self, Need};
-use crate::domain::access::{Deed, Object, Refused, Role, Who, of_log, of_plan, of_wish};
+use crate::domain::access::{Object, Permission, Refused, Role, Who, of_log, of_plan, of_wish};
 use crate::domain::fact::{Fact, Gate, Login as Step};
 use crate::domain::plan::{Approved, Risk};
 use crate::domain::secret::{Secret, Shown};
@@ -41,15 +41,15 @@ pub(super) struct Inside {
 /// What an effect takes; `None` for what concerns the screen or the door itself. A new effect does not compile without
 /// its line here.
 pub(super) fn need(effect: &Effect) -> Option<Need> {
-    let deed = |(deed, object)| Some(Need::Deed(deed, object));
+    let permission = |(permission, object)| Some(Need::Permission(permission, object));
     match effect {
-        Effect::Refresh => deed((Deed::Look, Object::Host)),
+        Effect::Refresh => permission((Permission::Look, Object::Host)),
         // The guest of a job is looked at when its log is opened.
-        Effect::Follow { source, on: true } => deed(of_log(source, None)),
-        Effect::Plan(wish) => deed(of_wish(wish)),
-        Effect::Start(order) => deed(of_plan(order.plan())),
-        Effect::Cancel(id) => Some(Need::Job(Deed::CancelJob, *id)),
-        Effect::BeginSecond | Effect::ConfirmSecond(_) | Effect::Prove(_) => deed((Deed::OwnLogin, Object::Host)),
+        Effect::Follow { source, on: true } => permission(of_log(source, None)),
+        Effect::Plan(wish) => permission(of_wish(wish)),
+        Effect::Start(order) => permission(of_plan(order.plan())),
+        Effect::Cancel(id) => Some(Need::Job(Permission::CancelJob, *id)),
+        Effect::BeginSecond | Effect::ConfirmSecond(_) | Effect::Prove(_) => permission((Permission::OwnLogin, Object::Host)),
         Effect::Follow { on: false, .. }
         | Effect::Unlock { .. }
         | Effect::Code(_)
@@ -124,15 +124,15 @@ impl Hands {
         if gone {
             self.lock_now(None);
         }
-        let (deed, object) = match need {
-            Need::Deed(deed, object) => (*deed, *object),
-            Need::Job(deed, id) => {
+        let (permission, object) = match need {
+            Need::Permission(permission, object) => (*permission, *object),
+            Need::Job(permission, id) => {
                 let job = locked(&self.jobs).clone().and_then(|jobs| jobs.store().job(*id).ok().flatten());
-                (*deed, job.map_or(Object::Host, |j| Object::Guest(j.order.plan().guest)))
+                (*permission, job.map_or(Object::Host, |j| Object::Guest(j.order.plan().guest)))
             }
-            Need::Login | Need::Unrestricted => (Deed::OwnLogin, Object::Host),
+            Need::Login | Need::Unrestricted => (Permission::OwnLogin, Object::Host),
         };
-        cli::authorize_here(&self.ctx, who.as_ref(), deed, object)?;
+        cli::authorize_here(&self.ctx, who.as_ref(), permission, object)?;
         who.ok_or_else(|| Refused { why: "nobody is logged in".into(), hint: "unlock first".into() })
     }
 
@@ -140,8 +140,8 @@ impl Hands {
     /// nothing of it is shown.
     pub(super) fn allowed_now(&self, need: &Need) -> Result<(), Refused> {
         match (self.who_was(), need) {
-            (None, Need::Deed(Deed::Look, _)) => Ok(()),
-            (who, Need::Deed(deed, object)) => cli::authorize_here(&self.ctx, who.as_ref(), *deed, *object),
+            (None, Need::Permission(Permission::Look, _)) => Ok(()),
+            (who, Need::Permission(permission, object)) => cli::authorize_here(&self.ctx, who.as_ref(), *permission, *object),
             _ => Ok(()),
         }
     }
