@@ -206,6 +206,17 @@ pub struct Entry {
     pub deed: Deed,
 }
 
+/// The end of a log at some moment: one that was seen elsewhere and is not in the log any more tells a cut or a forgery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Which log.
+    pub log: [u8; 16],
+    /// The last entry.
+    pub seq: u64,
+    /// Its link of the chain.
+    pub hash: [u8; 32],
+}
+
 /// How something stands, put together from both halves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {

@@ -103,8 +103,7 @@ impl Entry {
         let mut text = || from.text(SHORT)?.ok_or(Malformed);
         let (boot_id, operator, role, mode) = (text()?, text()?, text()?, text()?);
         let (action, object, title) = (text()?, text()?, text()?);
-        let who =
-            Who { login_uid, sudo_user: from.text(SHORT)?, ssh: from.text(SHORT)?, tty: from.text(SHORT)?, key: from.text(SHORT)? };
+        let who = Who { login_uid, sudo_user: from.text(SHORT)?, ssh: from.text(SHORT)?, tty: from.text(SHORT)?, key: from.text(SHORT)? };
         let (before, after, undo) = (from.text(LONG)?, from.text(LONG)?, from.text(LONG)?);
         if !from.0.is_empty() {
             return Err(Malformed);
