@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::damaged;
-use crate::domain::audit::{Entry, Page, Phase, Record, Wanted};
+use super::{State, damaged};
+use crate::domain::audit::{Entry, Head, Page, Phase, Record, Wanted};
 use crate::store::{Store, StoreError};
 
 /// Entries that one question looks at, at most: some milliseconds.
@@ -104,6 +104,12 @@ impl Store {
             last = end.seq.cast_signed();
             batch.into_iter().try_for_each(&mut each)?;
         }
+    }
+
+    /// The head and the last entry, where there is one.
+    pub fn audit_end(&self) -> Result<Option<(Head, Entry)>, StoreError> {
+        let Some(head) = State::load(&self.conn)?.map(|s| s.head()) else { return Ok(None) };
+        Ok(self.audit_record(head.seq)?.map(|record| (head, record.entry)))
     }
 
     /// One entry by its number; `NotSet` is `None`, one that cannot be read is `Corrupt`.
