@@ -10,6 +10,7 @@ use crate::domain::job::{Job, State};
 use crate::domain::plan::Refusal;
 use crate::host::HostError;
 use crate::jobs::JobError;
+use crate::ops::audit::NoRecord;
 use crate::store::{StoreError, VaultError};
 
 /// The kinds of problems; each is an exit status (see `proximity manual exit-status`).
@@ -179,10 +180,18 @@ impl From<VaultError> for Problem {
     }
 }
 
+impl From<NoRecord> for Problem {
+    fn from(e: NoRecord) -> Self {
+        let hint = "make room for the store, set it up with proximity init, or let the journal last (/var/log/journal)";
+        Problem { retry: true, ..Problem::new(Kind::Refused, "the audit", clean(&e.to_string()), hint) }
+    }
+}
+
 impl From<JobError> for Problem {
     fn from(e: JobError) -> Self {
         let (kind, hint) = match e {
             JobError::Store(e) => return e.into(),
+            JobError::NoRecord(e) => return e.into(),
             JobError::NoStore => (Kind::Configuration, "set it up once with: proximity init"),
             JobError::NotFound(_) => (Kind::NotFound, "see proximity job list"),
             JobError::Ended { .. } => (Kind::Refused, "nothing to do"),

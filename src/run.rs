@@ -19,7 +19,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{self, Ctx, Done};
+use crate::domain::audit::{Deed, Ending, Wanted};
 use crate::domain::fact::{Fact, Gate, LogLine, LogSource, LogState};
+use crate::domain::filter::Filter;
 use crate::domain::job::JobId;
 use crate::domain::plan::{Approved, Refusal};
 use crate::domain::secret::Secret;
@@ -43,6 +45,8 @@ const ASK: Duration = Duration::from_secs(1);
 const SETTLE: Duration = Duration::from_millis(50);
 /// How often ages on the screen are looked at.
 const TICK: Duration = Duration::from_secs(5);
+/// Records of the audit that the screen is given at once.
+const AUDIT_ROWS: usize = 200;
 
 /// Opens the console and stays until the operator or his line is gone.
 pub(crate) fn console(ctx: Ctx) -> Done {
@@ -237,7 +241,31 @@ impl Hands {
 
     fn end(&self) {
         self.stop.cancel();
-        locked(&self.open).take();
+        let open = locked(&self.open).take();
+        self.write_down(open.map(|(name, _)| name), "console.exit", "leave the console");
+    }
+
+    /// One line in the audit about whoever had the vault open. Locking and leaving are not refused for want of it.
+    fn write_down(&self, operator: Option<String>, action: &str, title: &str) {
+        let (Some(jobs), Some(operator)) = (locked(&self.jobs).clone(), operator) else { return };
+        let deed = Deed::new(operator, action, "console", title);
+        if let Err(e) = self.ctx.audit().event(Some(&jobs.store()), self.ctx.host.clock().0, deed, Ending::Ok) {
+            tracing::warn!(%e, action, "this could not be written down");
+        }
+    }
+
+    /// Answers what the screen asks about the audit.
+    fn read_audit(&self, words: String, below: Option<u64>) {
+        let page = match (locked(&self.jobs).clone(), Filter::parse(&words)) {
+            (None, _) => Err("there is no store yet".to_owned()),
+            (_, Err(e)) => Err(e),
+            (Some(jobs), Ok(filter)) => {
+                let wanted = Wanted { words: filter, ..Wanted::default() };
+                let page = jobs.store().audit_page(&wanted, below, AUDIT_ROWS);
+                page.map_err(|e| Problem::from(e).why)
+            }
+        };
+        self.tell_now(Fact::Audit { words, below, page: page.map(Box::new) });
     }
 
     async fn tell(&self, fact: Fact) {
@@ -351,8 +379,9 @@ impl Hands {
             }
             Effect::Unlock { operator, passphrase } => drop(tokio::task::spawn_blocking(move || me.unlock(operator, &passphrase))),
             Effect::Lock => {
-                locked(&self.open).take();
+                let open = locked(&self.open).take();
                 tokio::task::spawn_blocking(move || {
+                    me.write_down(open.map(|(name, _)| name), "vault.lock", "lock the console");
                     let jobs = locked(&me.jobs).clone();
                     if let Some(jobs) = jobs {
                         let gate = me.gate(&jobs);
@@ -370,6 +399,7 @@ impl Hands {
                 me.tell(Fact::Planned(planned.map(Box::new))).await;
             })),
             Effect::Start(order) => drop(tokio::task::spawn_blocking(move || me.start(order))),
+            Effect::Audit { words, below } => drop(tokio::task::spawn_blocking(move || me.read_audit(words, below))),
             Effect::Cancel(id) => drop(tokio::task::spawn_blocking(move || me.cancel(id))),
             // The loop's own.
             Effect::Copy(_) | Effect::Repaint | Effect::Quit => {}
@@ -381,6 +411,9 @@ impl Hands {
         let opened = cli::unlock(&self.ctx, &jobs.store(), &operator, passphrase);
         self.tell_now(match opened {
             Ok(vault) => {
+                if let Err(problem) = cli::keep_audit(&jobs.store(), &vault) {
+                    self.problem(problem);
+                }
                 *locked(&self.open) = Some((operator.clone(), Some(vault)));
                 Fact::Gate(Gate::Open(operator))
             }
@@ -410,7 +443,8 @@ impl Hands {
 
     fn cancel(&self, id: JobId) {
         let Some(jobs) = locked(&self.jobs).clone() else { return };
-        match jobs.cancel(id) {
+        let by = locked(&self.open).as_ref().map(|(name, _)| name.clone());
+        match jobs.cancel(self.ctx.host.as_ref(), id, &by.unwrap_or_else(cli::user_name)) {
             Ok(()) => self.tell_now(Fact::Done(format!("job {id} was asked to end"))),
             Err(e) => self.problem(e.into()),
         }

@@ -1,6 +1,8 @@
 //! The store and the vault from outside: real files, real processes, real damage.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[path = "store/audit.rs"]
+mod audit;
 #[path = "store/crash.rs"]
 mod crash;
 #[path = "store/damage.rs"]

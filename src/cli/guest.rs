@@ -4,6 +4,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{Ctx, Done, Form, output, vmid};
+use crate::domain::audit::Deed;
 use crate::domain::clean::clean;
 use crate::domain::cmd::Cmd;
 use crate::domain::fact::Wish;
@@ -11,7 +12,9 @@ use crate::domain::guest::{self, Power, Vmid};
 use crate::domain::power::{PowerWish, Turn};
 use crate::domain::pve;
 use crate::domain::stamp::bytes;
+use crate::ops::audit::End;
 use crate::problem::{Kind, Problem};
+use crate::store::audit::argv_hash;
 
 /// `guest`.
 #[derive(Subcommand)]
@@ -93,7 +96,16 @@ async fn attach(ctx: &Ctx, id: Vmid, cmd: Cmd) -> Done {
             format!("start it first: proximity guest start {id}"),
         ));
     }
-    let status = ctx.host.attach(cmd.unlimited()).await?;
+    // The words of the command may hold a secret: its hash is written down, and what it is for.
+    let action = if cmd.args.iter().any(|a| a == "enter") { "guest.enter" } else { "guest.exec" };
+    let title = if action == "guest.enter" { "a shell in" } else { "run a command in" };
+    let deed = Deed::new(super::secrets::user_name(), action, format!("guest {id}"), format!("{title} {}", guest.title()));
+    let (audit, store) = (ctx.audit(), ctx.store_for_audit());
+    let intent = audit.intent(store.as_ref(), ctx.host.clock().0, deed.commands(argv_hash([&cmd])))?;
+    let ended = ctx.host.attach(cmd.unlimited()).await;
+    let end = ended.as_ref().map_or_else(|e| End::failed(e.to_string()), |status| End::exit(*status));
+    audit.outcome(store.as_ref(), ctx.host.clock().0, &intent, end);
+    let status = ended?;
     Ok(u8::try_from(status).unwrap_or(Kind::Failed.status()))
 }
 

@@ -4,10 +4,12 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{Ctx, Done, Form, output, secrets};
+use crate::domain::audit::{Deed, Ending};
 use crate::host::Host;
 use crate::host::local::LocalHost;
+use crate::ops::audit::End;
 use crate::problem::{Kind, Problem};
-use crate::store::{self, NewOperator, Secret, Store, StoreError, Vault as OpenVault, host_key_path};
+use crate::store::{self, NewOperator, Secret, Store, StoreError, StoreMode, Vault as OpenVault, audit, host_key_path};
 
 /// `init`.
 #[derive(Args)]
@@ -82,7 +84,13 @@ pub(super) fn init(ctx: &Ctx, init: &Init) -> Done {
         memory_available: available,
         now_ms: now.0,
     };
-    let (_, words) = OpenVault::create(&store, &new)?;
+    let audit = ctx.audit();
+    let what = Deed::new(&operator, "vault.init", "vault", format!("make the vault of {}", dir.display()));
+    let intent = audit.intent(Some(&store), now, what)?;
+    let made = OpenVault::create(&store, &new).and_then(|made| audit::keep(&made.0, &store).map(|()| made));
+    let end = made.as_ref().map_or_else(|e| End::failed(e.to_string()), |_| End::ok());
+    audit.outcome(Some(&store), LocalHost::new().clock().0, &intent, end);
+    let (_, words) = made?;
     let words = words.expose();
     if ctx.form == Form::Json {
         output::object(&json!({"state": dir.display().to_string(), "operator": operator, "recovery_words": words}));
@@ -113,17 +121,45 @@ fn who(store: &Store, named: Option<&str>) -> Result<String, Problem> {
     }
 }
 
-/// Opens the vault of a store.
+/// Opens the vault of a store, and writes down that it was tried. Opening changes nothing, so it is not refused where
+/// nothing can be written: on a full disk one must still get in.
 pub(crate) fn unlock(ctx: &Ctx, store: &Store, operator: &str, passphrase: &Secret) -> Result<OpenVault, store::VaultError> {
-    OpenVault::unlock(store, &host_key_path(&ctx.config.state), operator, passphrase, memory_available())
+    let opened = OpenVault::unlock(store, &host_key_path(&ctx.config.state), operator, passphrase, memory_available());
+    // A passphrase typed in the place of a name must not be written down.
+    let known = store.operators().is_ok_and(|all| all.iter().any(|name| name == operator));
+    let deed = Deed::new(if known { operator } else { "(unknown)" }, "vault.unlock", "vault", "open the vault");
+    let (deed, ending) = match &opened {
+        Ok(_) => (deed, Ending::Ok),
+        Err(e) => (if known { deed.said(e.to_string()) } else { deed }.refused(), Ending::Failed),
+    };
+    if let Err(e) = ctx.audit().event(Some(store), ctx.host.clock().0, deed, ending) {
+        tracing::warn!(%e, "the unlock could not be written down");
+    }
+    opened
+}
+
+/// What an open vault does for the audit log; what is wrong with the log as a problem. Where the store takes no writes
+/// nothing is done.
+pub(crate) fn keep_audit(store: &Store, vault: &OpenVault) -> Result<(), Problem> {
+    if *store.mode() != StoreMode::ReadWrite {
+        return Ok(());
+    }
+    audit::keep(vault, store).map_err(|e| Problem { hint: "see proximity audit verify".into(), ..e.into() })
+}
+
+/// Opens the vault of a store as the command line says.
+pub(super) fn open_vault(ctx: &Ctx, store: &Store, open: &Open) -> Result<OpenVault, Problem> {
+    OpenVault::check_slots(store)?;
+    let operator = who(store, open.operator.as_deref())?;
+    let passphrase = secrets::passphrase(open.passphrase_fd, &format!("passphrase of {operator}"))?;
+    Ok(unlock(ctx, store, &operator, &passphrase)?)
 }
 
 pub(super) fn vault_status(ctx: &Ctx, open: &Open) -> Done {
     let store = Store::open(&ctx.config.state)?;
-    OpenVault::check_slots(&store)?;
+    let vault = open_vault(ctx, &store, open)?;
     let operator = who(&store, open.operator.as_deref())?;
-    let passphrase = secrets::passphrase(open.passphrase_fd, &format!("passphrase of {operator}"))?;
-    let vault = unlock(ctx, &store, &operator, &passphrase)?;
+    let audit = keep_audit(&store, &vault);
     let found = vault.verify_all(&store)?;
     let bad: Vec<String> = found
         .bad_slots
@@ -137,7 +173,7 @@ pub(super) fn vault_status(ctx: &Ctx, open: &Open) -> Done {
         output::say(&format!("opened by {operator}; {} record(s) open", found.opened));
     }
     match bad.first() {
-        None => Ok(0),
+        None => audit.map(|()| 0),
         Some(first) => Err(Problem::new(
             Kind::Failed,
             "the vault",

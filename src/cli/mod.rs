@@ -1,5 +1,6 @@
 //! The command line: everything the screen can do, with the same words, the same plans and the same jobs.
 
+mod audit;
 mod backup;
 mod doctor;
 mod guest;
@@ -26,11 +27,13 @@ use crate::host::Host;
 use crate::host::demo::DemoHost;
 use crate::host::local::LocalHost;
 use crate::jobs::Jobs;
+use crate::ops::audit::Recorder;
 use crate::ops::{planner, refresh};
 use crate::problem::{Kind, Problem, WARNED};
 use crate::store::Store;
 
-pub(crate) use init::unlock;
+pub(crate) use init::{keep_audit, unlock};
+pub(crate) use secrets::user_name;
 
 /// A keyboard-driven console for self-hosted apps on Proxmox VE. Without a command it opens the console.
 #[derive(Parser)]
@@ -107,6 +110,9 @@ enum Command {
     /// The vault: open it and every record in it
     #[command(subcommand)]
     Vault(init::Vault),
+    /// The audit: who did what, and whether the log is whole
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Look at everything that Proximity needs, and say what is not well
     Doctor,
     /// Print all keys of the console
@@ -139,6 +145,8 @@ pub(crate) struct Ctx {
     name: Option<String>,
     no_wait: bool,
     pub(crate) read_only: bool,
+    /// What kind of process this is, for the audit.
+    mode: &'static str,
 }
 
 /// The result of a command: its exit status.
@@ -191,8 +199,18 @@ fn go(cli: Cli) -> Done {
     if cli.command.is_some() {
         trace();
     }
-    let ctx =
-        Ctx { config, host, form: g.output, dry_run: g.dry_run, yes: g.yes, name: g.name, no_wait: g.no_wait, read_only: g.read_only };
+    let mode = if cli.command.is_some() { "command" } else { "console" };
+    let ctx = Ctx {
+        config,
+        host,
+        form: g.output,
+        dry_run: g.dry_run,
+        yes: g.yes,
+        name: g.name,
+        no_wait: g.no_wait,
+        read_only: g.read_only,
+        mode,
+    };
     let Some(command) = cli.command else { return crate::run::console(ctx) };
     let runtime = runtime()?;
     let done = runtime.block_on(command_of(ctx, command));
@@ -241,6 +259,7 @@ async fn command_of(ctx: Ctx, command: Command) -> Done {
         Command::Logs(logs) => logs::run(&ctx, &logs).await,
         Command::Job(job) => job::run(&ctx, job).await,
         Command::Vault(init::Vault::Status(open)) => init::vault_status(&ctx, &open),
+        Command::Audit(audit) => audit::run(&ctx, &audit).await,
         Command::Doctor => doctor::run(&ctx).await,
         Command::PrintKeys => manual::keys(&ctx),
         Command::PrintConfig => manual::config(&ctx),
@@ -272,10 +291,20 @@ impl Ctx {
     /// The same without looking after them.
     pub(crate) fn open_jobs(&self) -> Result<Arc<Jobs>, Problem> {
         if self.host.is_demo() {
-            return Ok(Arc::new(Jobs::inside(Store::in_memory()?)));
+            return Ok(Arc::new(Jobs::inside(Store::in_memory()?, self.audit())));
         }
         let store = Store::open(&self.config.state)?;
-        Ok(Arc::new(Jobs::of_dir(store, self.config.state.clone())))
+        Ok(Arc::new(Jobs::of_dir(store, self.config.state.clone(), self.audit())))
+    }
+
+    /// The store where it can be opened, for an entry of something that needs no store itself.
+    pub(crate) fn store_for_audit(&self) -> Option<Store> {
+        if self.host.is_demo() { Store::in_memory().ok() } else { Store::open(&self.config.state).ok() }
+    }
+
+    /// What writes the audit down for this process.
+    pub(crate) fn audit(&self) -> Recorder {
+        Recorder::new(self.mode, self.host.as_ref())
     }
 
     /// A fresh World, without jobs.

@@ -146,6 +146,15 @@ pub enum Fact {
     },
     /// A wish became a plan, or was refused.
     Planned(Result<Box<Plan>, Refusal>),
+    /// Records of the audit, or why there are none.
+    Audit {
+        /// The words they were asked with.
+        words: String,
+        /// Before which entry.
+        below: Option<u64>,
+        /// They.
+        page: Result<Box<super::audit::Page>, String>,
+    },
     /// A job was started.
     Started(JobId),
     /// Something could not be done: what and why, and what to do.

@@ -4,6 +4,7 @@
 //! is cleaned by [`clean`] before anybody draws it.
 
 pub mod appliance;
+pub mod audit;
 pub mod backup;
 pub mod clean;
 pub mod cmd;

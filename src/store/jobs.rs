@@ -4,7 +4,8 @@
 
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, audit};
+use crate::domain::audit::{Entry, Phase};
 use crate::domain::job::{Job, JobId, Life, State};
 use crate::domain::plan::Approved;
 use crate::domain::stamp::Stamp;
@@ -13,13 +14,19 @@ use crate::domain::stamp::Stamp;
 pub type BadRow = (JobId, String);
 
 impl Store {
-    /// Writes a new job down as queued and gives its number. When this returns, a crash cannot lose it.
-    pub fn add_job(&self, order: &Approved, now: Stamp) -> Result<JobId, StoreError> {
+    /// Writes a new job down as queued, with the audit's intent, and gives its number. When this returns, a crash
+    /// cannot lose it.
+    pub fn add_job(&self, order: &Approved, now: Stamp, mut intent: Entry) -> Result<JobId, StoreError> {
         let plan = json(order)?;
         let life = json(&Life::default())?;
         self.write_txn(|tx| {
             tx.execute("INSERT INTO job (state, created_ms, plan, life) VALUES ('queued', ?1, ?2, ?3)", params![now.0, plan, life])?;
-            Ok(tx.last_insert_rowid())
+            let id = tx.last_insert_rowid();
+            intent.deed.job = Some(id);
+            intent.deed.undo = Some(format!("job {id}"));
+            let head = audit::append(tx, [intent])?;
+            tx.execute("UPDATE job SET intent = ?2 WHERE id = ?1", params![id, head.seq.cast_signed()])?;
+            Ok(id)
         })
     }
 
@@ -36,6 +43,25 @@ impl Store {
         let life = json(life)?;
         let sql = "UPDATE job SET state = ?2, life = ?3 WHERE id = ?1 AND state = ?4";
         self.write_txn(|tx| Ok(tx.execute(sql, params![id, to.word(), life, from.word()])? == 1))
+    }
+
+    /// The same for a state in which it has ended, with the audit's outcome; its phase gets the number of the intent.
+    pub fn end_job(&self, id: JobId, from: State, to: State, life: &Life, mut outcome: Entry) -> Result<bool, StoreError> {
+        let life = json(life)?;
+        let sql = "UPDATE job SET state = ?2, life = ?3 WHERE id = ?1 AND state = ?4";
+        self.write_txn(|tx| {
+            if tx.execute(sql, params![id, to.word(), life, from.word()])? != 1 {
+                return Ok(false);
+            }
+            let intent: Option<i64> = tx.query_row("SELECT intent FROM job WHERE id = ?1", [id], |row| row.get(0))?;
+            outcome.deed.job = Some(id);
+            // A job that an older Proximity wrote down has no intent.
+            if let (Some(seq), Phase::Event { ending }) = (intent, outcome.phase) {
+                outcome.phase = Phase::Outcome { of: seq.cast_unsigned(), ending, exit: None };
+            }
+            audit::append(tx, [outcome])?;
+            Ok(true)
+        })
     }
 
     /// A job by its number.

@@ -8,6 +8,7 @@
 //! mod.rs      open, create, the one way to write          place.rs   is this directory safe?
 //! migrate.rs  layouts, oldest to newest                   error.rs   what can go wrong
 //! watch.rs    tells when any process wrote
+//! audit/      the chain of what was done
 //! vault/      slots (ways in) and sealed records          crypto.rs  the only file that names the cipher library
 //! cost, passphrase, words: the small parts of the vault
 //! ```
@@ -24,6 +25,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
+pub mod audit;
 mod cost;
 mod crypto;
 mod error;

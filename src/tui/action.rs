@@ -43,6 +43,7 @@ pub enum Action {
     Grow,
     Shrink,
     Jobs,
+    Audit,
     Refresh,
     Lock,
     Palette,
@@ -69,6 +70,8 @@ pub enum Context {
     Jobs,
     /// One job.
     Job,
+    /// The audit.
+    Audit,
     /// A plan before it is carried out.
     Plan,
     /// A few fields to fill in.
@@ -81,7 +84,7 @@ pub enum Context {
 
 impl Context {
     /// All of them.
-    pub const ALL: &[Context] = &[Overview, Logs, Backups, Text, Choice, Jobs, Job, Plan, Form, Confirm, Unlock];
+    pub const ALL: &[Context] = &[Overview, Logs, Backups, Text, Choice, Jobs, Job, Audit, Plan, Form, Confirm, Unlock];
 
     /// Its name in the list of keys.
     pub fn word(self) -> &'static str {
@@ -93,6 +96,7 @@ impl Context {
             Choice => "choosing",
             Jobs => "jobs",
             Job => "one job",
+            Audit => "audit",
             Plan => "plan",
             Form => "fields",
             Confirm => "question",
@@ -101,7 +105,7 @@ impl Context {
     }
 }
 
-use Context::{Backups, Choice, Confirm, Form, Job, Jobs, Logs, Overview, Plan, Text, Unlock};
+use Context::{Audit, Backups, Choice, Confirm, Form, Job, Jobs, Logs, Overview, Plan, Text, Unlock};
 
 /// A key with or without Ctrl.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -183,8 +187,8 @@ const fn row(keys: &'static [Key], action: Action, contexts: &'static [Context],
 
 const PANES: &[Context] = &[Overview, Logs, Backups];
 const GUESTS: &[Context] = &[Overview, Backups];
-const MOVING: &[Context] = &[Overview, Logs, Backups, Text, Choice, Jobs, Job, Plan];
-const WITHOUT_UNLOCK: &[Context] = &[Overview, Logs, Backups, Choice, Jobs, Job, Plan, Form, Confirm];
+const MOVING: &[Context] = &[Overview, Logs, Backups, Text, Choice, Jobs, Job, Audit, Plan];
+const WITHOUT_UNLOCK: &[Context] = &[Overview, Logs, Backups, Choice, Jobs, Job, Audit, Plan, Form, Confirm];
 
 /// Rows stand in the order of the footer: what is special to a place comes first.
 static TABLE: &[Binding] = &[
@@ -196,7 +200,7 @@ static TABLE: &[Binding] = &[
     row(
         &[k(KeyCode::Enter)],
         Action::Open,
-        &[Overview, Logs, Backups, Choice, Jobs, Form, Unlock],
+        &[Overview, Logs, Backups, Choice, Jobs, Audit, Form, Unlock],
         "open",
         "open what is selected, or go on",
     ),
@@ -207,7 +211,7 @@ static TABLE: &[Binding] = &[
     row(
         &[c('/')],
         Action::Search,
-        &[Logs],
+        &[Logs, Audit],
         "filter",
         "keep lines in which all words match; !word drops lines; words are regular expressions",
     ),
@@ -237,6 +241,9 @@ static TABLE: &[Binding] = &[
     row(&[ctrl('u')], Action::HalfUp, MOVING, "", "half a page up"),
     row(&[c('y')], Action::Copy, PANES, "copy", "copy what is selected to the clipboard of your terminal"),
     row(&[c('J')], Action::Jobs, PANES, "jobs", "list the jobs: what runs, how it goes, how it ended"),
+    row(&[c('J')], Action::Jobs, &[Audit], "its job", "open the job of this entry"),
+    row(&[c('A')], Action::Audit, PANES, "", "read the audit: who did what, and what came of it"),
+    row(&[c('R')], Action::Refresh, &[Audit], "", "read it again from the end"),
     row(&[c('R')], Action::Refresh, PANES, "", "ask the host everything again, now"),
     row(&[c('+')], Action::Grow, &[Overview], "", "give the part you are in the whole pane"),
     row(&[c('-')], Action::Shrink, &[Overview], "", "show all parts again"),
@@ -244,7 +251,7 @@ static TABLE: &[Binding] = &[
     row(&[c('4')], Action::ShowLogs, PANES, "", "pane 4, Logs"),
     row(&[c('6')], Action::ShowBackups, PANES, "", "pane 6, Backups"),
     row(&[k(KeyCode::Esc)], Action::Back, Context::ALL, "back", "back: close, say no, end a search"),
-    row(&[c('q')], Action::Back, &[Text, Choice, Jobs, Job], "", "close"),
+    row(&[c('q')], Action::Back, &[Text, Choice, Jobs, Job, Audit], "", "close"),
     row(&[c('z')], Action::Lock, PANES, "", "lock the screen"),
     row(&[c('q')], Action::Quit, PANES, "quit", "leave; says which jobs go on without you"),
     row(&[c('?'), k(KeyCode::F(1))], Action::Help, WITHOUT_UNLOCK, "help", "all keys that work here"),

@@ -10,7 +10,7 @@ use ratatui::layout::{Position, Rect};
 
 use super::action::{self, Action, Context};
 use super::canvas::Canvas;
-use super::dialogs::{help, jobs, palette, plan, question, text, unlock::Unlock};
+use super::dialogs::{audit, help, jobs, palette, plan, question, text, unlock::Unlock};
 use super::effect::Effect;
 use super::frame::{self, Rows, SMALLEST, Said};
 use super::pane::{Known, Pane, Then};
@@ -216,6 +216,12 @@ impl App {
             }
             // A plan that nobody asked for any more: the screen was locked meanwhile.
             Fact::Planned(_) => {}
+            Fact::Audit { words, below, page } => {
+                let known = &self.known;
+                let then = self.stack.iter_mut().flat_map(|d| d.audit(&words, below, &page, known)).collect();
+                self.dirty = true;
+                return self.run(then);
+            }
             Fact::Started(id) => self.say(format!("job {id} started; J lists the jobs")),
             Fact::Problem { what, hint } => self.push(Box::new(text::problem(&what, &hint))),
             Fact::Done(what) => {
@@ -404,6 +410,11 @@ impl App {
                 effects = self.run(then);
             }
             Action::Jobs => self.push(Box::new(jobs::Drawer::default())),
+            Action::Audit => {
+                let mut dialog = audit::Audit::default();
+                effects.push(dialog.ask());
+                self.push(Box::new(dialog));
+            }
             Action::Palette => self.push(Box::new(palette::Palette::new(self.top().context(), &self.known))),
             Action::Help => self.push(Box::new(help::help(self.top().context()))),
             Action::Refresh => {
@@ -564,6 +575,7 @@ mod tests {
             Context::Choice => &[&[Action::Palette], &[Action::Menu], &[Action::ShowLogs, Action::Sources]],
             Context::Jobs => &[&[Action::Jobs]],
             Context::Job => &[&[Action::Jobs, Action::Open]],
+            Context::Audit => &[&[Action::Audit]],
             Context::Form => &[&[Action::Restore]],
             Context::Confirm => &[&[Action::Quit], &[Action::Jobs, Action::Cancel]],
         };

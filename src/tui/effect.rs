@@ -29,6 +29,13 @@ pub enum Effect {
     Plan(Wish),
     /// Start a job for an allowed plan.
     Start(Approved),
+    /// Read the audit, newest first; the answer is a [`crate::domain::fact::Fact::Audit`].
+    Audit {
+        /// Words as typed into the filter.
+        words: String,
+        /// Only entries before this number; `None` begins at the end.
+        below: Option<u64>,
+    },
     /// Ask a job to end.
     Cancel(JobId),
     /// Put text on the clipboard of the operator's terminal.

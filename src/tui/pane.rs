@@ -6,6 +6,7 @@ use super::action::{Action, Context};
 use super::canvas::Canvas;
 use super::effect::Effect;
 use super::frame;
+use crate::domain::audit::Page;
 use crate::domain::fact::{Gate, LogLine, LogSource, LogState, Wish};
 use crate::domain::stamp::Stamp;
 use crate::domain::world::World;
@@ -125,6 +126,11 @@ pub trait Pane {
     /// Does a slice of work that was put off; `true` while some is left.
     fn work(&mut self) -> bool {
         false
+    }
+
+    /// Records of the audit that were asked for.
+    fn audit(&mut self, _words: &str, _below: Option<u64>, _page: &Result<Box<Page>, String>, _known: &Known) -> Vec<Then> {
+        Vec::new()
     }
 
     /// What must be done when the dialog goes.
