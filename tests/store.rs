@@ -9,6 +9,8 @@ mod damage;
 mod files;
 #[path = "store/full_disk.rs"]
 mod full_disk;
+#[path = "store/settings.rs"]
+mod settings;
 #[path = "store/support.rs"]
 mod support;
 #[path = "store/vault.rs"]

@@ -11,7 +11,7 @@ use crate::store::Store;
 use crate::store::crypto;
 
 /// The tables whose rows carry tags. Their names are the only ones that reach SQL.
-pub(super) const TABLES: [&str; 1] = ["operator"];
+pub(super) const TABLES: [&str; 3] = ["operator", "setting", "setting_past"];
 
 impl Vault {
     /// One change of what the vault answers for: one transaction, and it is on disk when this returns.
