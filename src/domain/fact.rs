@@ -3,6 +3,7 @@
 use super::backup::Archive;
 use super::job::{Job, JobId};
 use super::plan::{Plan, Refusal};
+use super::settings::{Key, Past};
 use super::stamp::Stamp;
 use super::world::News;
 
@@ -130,6 +131,10 @@ pub enum Fact {
     },
     /// A wish became a plan, or was refused.
     Planned(Result<Box<Plan>, Refusal>),
+    /// So many settings were saved, or none and why.
+    Saved(Result<usize, Refusal>),
+    /// What a setting held before, newest first.
+    History(Key, Vec<Past>),
     /// A job was started.
     Started(JobId),
     /// Something could not be done: what and why, and what to do.

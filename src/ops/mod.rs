@@ -6,4 +6,6 @@ pub mod check;
 pub mod follow;
 pub mod planner;
 pub mod refresh;
+pub mod settings;
+pub mod settings_file;
 pub mod truth;

@@ -8,6 +8,7 @@
 //! migrate.rs  layouts, oldest to newest                   error.rs   what can go wrong
 //! watch.rs    tells when any process wrote
 //! vault/      slots (ways in) and sealed records          crypto.rs  the only file that names the cipher library
+//! settings.rs rows of settings and their history
 //! cost, passphrase, words: the small parts of the vault
 //! ```
 //!
@@ -39,7 +40,7 @@ pub use crate::domain::secret::Secret;
 pub use cost::{Cost, calibrate};
 pub use error::StoreError;
 pub use passphrase::check as check_passphrase;
-pub use settings::SaveError;
+pub use settings::{SaveError, checksum};
 pub use vault::{NewVault, RecordName, Vault, VaultError, Verified, host_key_path};
 pub use watch::watch;
 pub use words::RecoveryWords;

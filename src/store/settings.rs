@@ -5,7 +5,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, params};
 
-use super::{Secret, Store, StoreError, Vault, VaultError};
+use super::{Secret, Store, StoreError, Vault, VaultError, crypto};
 use crate::domain::settings::{Change, Fixed, Held, Key, Past, Row, SecretChange, Settings, Staged, Trouble, check};
 use crate::domain::stamp::Stamp;
 
@@ -36,6 +36,9 @@ pub enum SaveError {
     /// The settings do not go together.
     #[error("{}", .0.first().map_or("the settings do not go together", |t| t.why.as_str()))]
     Trouble(Vec<Trouble>),
+    /// `system.read_only` is on, or cannot be read.
+    #[error("system.read_only is on; nothing but it can be changed")]
+    ReadOnly,
     /// There is no secret before this one.
     #[error("the secret of {key} before this one is not there any more")]
     NoneBefore {
@@ -51,6 +54,12 @@ impl From<StoreError> for SaveError {
     fn from(error: StoreError) -> Self {
         Self::Vault(error.into())
     }
+}
+
+/// SHA-256 in hexadecimal, for files that leave the host: tells a cut or changed one, and proves nothing about who wrote it.
+pub fn checksum(bytes: &[u8]) -> Result<String, StoreError> {
+    let sum = crypto::sha256(bytes).map_err(|_| StoreError::Disk { why: "the cipher library refused".into() })?;
+    Ok(sum.iter().map(|b| format!("{b:02x}")).collect())
 }
 
 /// A row as it stands, of either table.
@@ -79,7 +88,8 @@ impl Store {
 
     /// The secret of a setting. `NotSet`, or `Tampered` where it or its row was changed.
     pub fn setting_secret(&self, vault: &Vault, key: &Key) -> Result<Secret, VaultError> {
-        let id = self.read(|conn| conn.query_row("SELECT id FROM setting WHERE key = ?1", [key.to_string()], |r| r.get::<_, i64>(0)).optional())?;
+        let id = self
+            .read(|conn| conn.query_row("SELECT id FROM setting WHERE key = ?1", [key.to_string()], |r| r.get::<_, i64>(0)).optional())?;
         let id = id.ok_or_else(|| VaultError::NotSet { what: key.to_string() })?;
         vault.check_row(&self.conn, TABLE, id)?;
         vault.open_in(&self.conn, TABLE, &key.to_string(), &NOW)
@@ -128,6 +138,10 @@ fn acceptable<'s>(
         if replaces || *held.held(key) != staged.change.held() {
             todo.push(staged);
         }
+    }
+    // Only the switch itself can be turned; that it is off must be readable.
+    if held.flag("system.read_only") != Ok(false) && todo.iter().any(|s| s.key.to_string() != "system.read_only") {
+        return Ok(Err(SaveError::ReadOnly));
     }
     let then = held.with(todo.iter().map(|s| (&s.key, &s.change)));
     // A rule that was broken before is not the fault of somebody who changes something else.
@@ -185,7 +199,15 @@ fn is_sealed(conn: &Connection, key: &Key, place: &[u8; 16]) -> Result<bool, Vau
 }
 
 fn raw(row: &SqlRow<'_>) -> rusqlite::Result<Raw> {
-    Ok(Raw { id: row.get(0)?, key: row.get(1)?, what: row.get(2)?, value: row.get(3)?, version: row.get(4)?, at_ms: row.get(5)?, who: row.get(6)? })
+    Ok(Raw {
+        id: row.get(0)?,
+        key: row.get(1)?,
+        what: row.get(2)?,
+        value: row.get(3)?,
+        version: row.get(4)?,
+        at_ms: row.get(5)?,
+        who: row.get(6)?,
+    })
 }
 
 fn raws(conn: &Connection, sql: &str, with: impl rusqlite::Params) -> Result<Vec<Raw>, VaultError> {
@@ -245,7 +267,8 @@ fn history(conn: &Connection, vault: Option<&Vault>, key: Option<&Key>, most: us
     for row in raws(conn, &sql, params![key.map(ToString::to_string), most])? {
         let Ok(key) = row.key.parse::<Key>() else { continue };
         let new = meaning(conn, vault, PAST, &key, &row)?;
-        let before = raws(conn, &format!("SELECT {COLUMNS} FROM setting_past WHERE key = ?1 AND version = ?2"), params![row.key, row.version - 1])?;
+        let before =
+            raws(conn, &format!("SELECT {COLUMNS} FROM setting_past WHERE key = ?1 AND version = ?2"), params![row.key, row.version - 1])?;
         let old = match (before.first(), row.version) {
             (Some(before), _) => Some(meaning(conn, vault, PAST, &key, before)?),
             (None, 1) => Some(Held::Default),

@@ -94,7 +94,11 @@ fn two_halves_of_a_rule_from_two_consoles_do_not_pass() {
     let dhcp = [set("network.dhcp", "10.20.0.100-10.20.0.110", 0)];
     let refused = store.save_settings(&vault, &dhcp, &fixed, "marta", Stamp(1));
     assert!(matches!(&refused, Err(SaveError::Trouble(t)) if t[0].why.contains("104 wiki")));
-    assert_eq!(store.save_settings(&vault, &[set("system.refresh", "1 min", 0)], &fixed, "marta", Stamp(1)).unwrap(), 1, "a rule broken before is not its fault");
+    assert_eq!(
+        store.save_settings(&vault, &[set("system.refresh", "1 min", 0)], &fixed, "marta", Stamp(1)).unwrap(),
+        1,
+        "a rule broken before is not its fault"
+    );
 }
 
 #[test]
@@ -117,7 +121,10 @@ fn a_secret_goes_one_step_back_and_no_further() {
     assert_eq!((back(3, 4), open().unwrap()), (Ok(1), "three".to_owned()), "and forth again");
     let clear = Staged { key: key("proxmox.secret"), change: Change::Secret(SecretChange::Clear), seen: 5 };
     save(&store, &vault, &[clear]).unwrap();
-    assert!(matches!(open(), Err(VaultError::NotSet { .. })) && store.settings(Some(&vault)).unwrap().held(&key("proxmox.secret")) == &Held::Default);
+    assert!(
+        matches!(open(), Err(VaultError::NotSet { .. }))
+            && store.settings(Some(&vault)).unwrap().held(&key("proxmox.secret")) == &Held::Default
+    );
     assert_eq!((back(5, 6), open().unwrap()), (Ok(1), "three".to_owned()));
     let words = |p: &proximity::domain::settings::Past| format!("{} > {}", p.words().0, p.words().1);
     let past = store.setting_history(None, Some(&key("proxmox.secret")), 10).unwrap();
@@ -141,7 +148,11 @@ fn an_untouched_secret_keeps_its_bytes_through_ten_thousand_saves() {
     let (mut edits, mut versions) = (0, std::collections::BTreeMap::<String, u32>::new());
     while edits < 10_000 {
         let mut form = vec![keep()];
-        for (name, values) in [("system.refresh", ["10 s", "30 s", "1 min"]), ("resources.memory", ["512", "1024", "4096"]), ("backups.mode", ["stop", "suspend", "snapshot"])] {
+        for (name, values) in [
+            ("system.refresh", ["10 s", "30 s", "1 min"]),
+            ("resources.memory", ["512", "1024", "4096"]),
+            ("backups.mode", ["stop", "suspend", "snapshot"]),
+        ] {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             form.push(set(name, values[(seed >> 33) as usize % 3], *versions.get(name).unwrap_or(&0)));
         }

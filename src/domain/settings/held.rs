@@ -157,12 +157,8 @@ impl Settings {
 
     /// Sites beside the first, in order.
     pub fn sites(&self) -> Vec<String> {
-        let mut out: Vec<String> = self
-            .rows
-            .iter()
-            .filter(|(k, r)| !k.site().is_empty() && r.held != Held::Default)
-            .map(|(k, _)| k.site().to_owned())
-            .collect();
+        let mut out: Vec<String> =
+            self.rows.iter().filter(|(k, r)| !k.site().is_empty() && r.held != Held::Default).map(|(k, _)| k.site().to_owned()).collect();
         out.sort();
         out.dedup();
         out
@@ -180,7 +176,8 @@ impl Settings {
             if change.is_keep() {
                 continue;
             }
-            let row = out.rows.entry(key.clone()).or_insert(Row { held: Held::Default, version: 0, at: Stamp::default(), by: String::new() });
+            let row =
+                out.rows.entry(key.clone()).or_insert(Row { held: Held::Default, version: 0, at: Stamp::default(), by: String::new() });
             row.held = change.held();
         }
         out

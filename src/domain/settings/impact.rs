@@ -59,7 +59,9 @@ impl Lines {
             ("network.domain", Some(domain)) => {
                 let n = on_lan(then, world);
                 match n {
-                    Some(n) => self.add(Weight::Caution, format!("names of {n} guest(s) end in {domain} from then on; old ones stop working")),
+                    Some(n) => {
+                        self.add(Weight::Caution, format!("names of {n} guest(s) end in {domain} from then on; old ones stop working"))
+                    }
                     None => self.add(Weight::Unknown, "whose names change is unknown: the guests are".into()),
                 }
             }
@@ -79,7 +81,10 @@ impl Lines {
                 self.add(Weight::Caution, "each backup then stops its guest for the time it takes".into());
             }
             ("system.read_only", Some(Value::Flag(true))) => {
-                self.add(Weight::Caution, "nothing can be changed from then on; proximity settings set system.read_only off ends it".into());
+                self.add(
+                    Weight::Caution,
+                    "nothing can be changed from then on; proximity settings set system.read_only off ends it".into(),
+                );
             }
             ("system.idle_lock", Some(Value::Span(0))) => {
                 self.add(Weight::Caution, "a console that is left alone stays open for whoever comes by".into());
@@ -89,7 +94,10 @@ impl Lines {
         if key.definition().name == "verify" && value == Some(&Value::Flag(false)) {
             let pin = format!("{}.fingerprint", key.heading()).parse().ok().and_then(|k| then.value(&k).ok().flatten());
             if pin.is_none() {
-                self.add(Weight::Caution, "without check and fingerprint, anybody on the way can pose as the host and read the secret".into());
+                self.add(
+                    Weight::Caution,
+                    "without check and fingerprint, anybody on the way can pose as the host and read the secret".into(),
+                );
             }
         }
         if name.starts_with("resources.")
@@ -112,12 +120,18 @@ impl Lines {
         for f in fixed_addresses(world).into_iter().filter(|f| f.bridge == bridge && !net.contains(&f.address)) {
             self.add(Weight::Caution, format!("guest {} keeps {}, outside {net}, until its configuration is changed", f.guest, f.address));
         }
-        let by_dhcp = world.guests.get().into_iter().flatten().filter(|g| {
-            g.nics.iter().any(|n| n.bridge.as_deref() == Some(&bridge) && n.ip.as_deref() == Some("dhcp"))
-        });
+        let by_dhcp = world
+            .guests
+            .get()
+            .into_iter()
+            .flatten()
+            .filter(|g| g.nics.iter().any(|n| n.bridge.as_deref() == Some(&bridge) && n.ip.as_deref() == Some("dhcp")));
         let n = by_dhcp.count();
         if n > 0 {
-            self.add(Weight::Caution, format!("{n} guest(s) on {bridge} have their address by DHCP and get another one where it does not fit"));
+            self.add(
+                Weight::Caution,
+                format!("{n} guest(s) on {bridge} have their address by DHCP and get another one where it does not fit"),
+            );
             self.add(Weight::Unknown, "which leases lie outside the new range is unknown: the appliance is not asked yet".into());
         }
     }

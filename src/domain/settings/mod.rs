@@ -98,7 +98,8 @@ impl Definition {
 
     /// Reads a value; else why it is none, with an example of one.
     pub fn parse(&self, text: &str) -> Result<Value, String> {
-        let value = self.kind.parse(text).map_err(|why| if self.is_secret() { why } else { format!("{why}; for example {}", self.example) })?;
+        let value =
+            self.kind.parse(text).map_err(|why| if self.is_secret() { why } else { format!("{why}; for example {}", self.example) })?;
         // A lock after seconds could not be switched off again.
         if self.name == "idle_lock" && matches!(value, Value::Span(1..60)) {
             return Err("a console is not locked after less than 1 min; for example 15 min".into());

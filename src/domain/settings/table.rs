@@ -124,14 +124,18 @@ pub static DEFINITIONS: [Definition; 36] = [
         .help("When scheduled backups may run, in the host's time.", "when schedules are there")
         .unused(),
     of(System, "log_level", LEVELS, "warn", "info").help("How much Proximity says of itself in the journal.", "at the next start").unused(),
-    of(System, "refresh", Kind::Span { least: 2, most: 3600 }, "10 s", "10 s")
-        .help("Time between two looks at the host. A configuration file, the environment or a flag goes before it.", "on all consoles, at once"),
+    of(System, "refresh", Kind::Span { least: 2, most: 3600 }, "10 s", "10 s").help(
+        "Time between two looks at the host. A configuration file, the environment or a flag goes before it.",
+        "on all consoles, at once",
+    ),
     of(System, "idle_lock", Kind::Span { least: 0, most: 86_400 }, "15 min", "15 min")
         .rule("never, or 1 min and more")
         .help("A console without a key for so long locks itself.", "on all consoles, at once"),
     of(System, "theme", THEMES, "colour", "mono")
         .help("Looks: colours, no colours, ASCII only, or plain: neither. Flags can only take more away.", "on all consoles, at once"),
-    of(System, "updates", UPDATES, "tell", "tell").help("What happens when a newer Proximity is there.", "when updates are looked for").unused(),
+    of(System, "updates", UPDATES, "tell", "tell")
+        .help("What happens when a newer Proximity is there.", "when updates are looked for")
+        .unused(),
     of(System, "read_only", Kind::Flag, "off", "on")
         .help("Refuse every plan that changes something. Only this setting itself can then be changed.", "everywhere, at once"),
     of(System, "strict_audit", Kind::Flag, "off", "on")

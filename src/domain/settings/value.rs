@@ -317,10 +317,7 @@ fn ports(text: &str) -> Result<Value, String> {
 
 fn is_name(text: &str) -> bool {
     let label = |l: &str| {
-        (1..=63).contains(&l.len())
-            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-            && !l.starts_with('-')
-            && !l.ends_with('-')
+        (1..=63).contains(&l.len()) && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') && !l.starts_with('-') && !l.ends_with('-')
     };
     text.len() <= 253 && text.split('.').all(label)
 }
@@ -340,7 +337,9 @@ fn is_account(text: &str) -> bool {
     let Some((user, rest)) = text.rsplit_once('@') else { return false };
     let (realm, token) = rest.split_once('!').map_or((rest, None), |(r, t)| (r, Some(t)));
     let word = |w: &str| {
-        w.starts_with(|c: char| c.is_ascii_alphabetic()) && w.len() >= 2 && w.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        w.starts_with(|c: char| c.is_ascii_alphabetic())
+            && w.len() >= 2
+            && w.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
     };
     (1..=60).contains(&user.len())
         && !user.contains(|c: char| c.is_whitespace() || ":/!".contains(c))
