@@ -11,7 +11,7 @@ use crate::domain::plan::Refusal;
 use crate::host::HostError;
 use crate::jobs::JobError;
 use crate::ops::audit::NoRecord;
-use crate::store::{StoreError, VaultError};
+use crate::store::{SaveError, StoreError, VaultError};
 
 /// The kinds of problems; each is an exit status (see `proximity manual exit-status`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -184,6 +184,19 @@ impl From<NoRecord> for Problem {
     fn from(e: NoRecord) -> Self {
         let hint = "make room for the store, set it up with proximity init, or let the journal last (/var/log/journal)";
         Problem { retry: true, ..Problem::new(Kind::Refused, "the audit", clean(&e.to_string()), hint) }
+    }
+}
+
+impl From<SaveError> for Problem {
+    fn from(e: SaveError) -> Self {
+        let (kind, hint) = match e {
+            SaveError::Vault(e) => return e.into(),
+            SaveError::Conflict { .. } => (Kind::Refused, "nothing was saved; look at what holds now and decide again"),
+            SaveError::Trouble(_) => (Kind::Refused, "nothing was saved; change what belongs together in one go"),
+            SaveError::ReadOnly => (Kind::ReadOnly, "proximity settings set system.read_only off"),
+            _ => (Kind::NotFound, "nothing was saved; set it anew"),
+        };
+        Problem::new(kind, "the settings", clean(&e.to_string()), hint)
     }
 }
 

@@ -25,9 +25,10 @@ use crate::domain::filter::Filter;
 use crate::domain::job::JobId;
 use crate::domain::plan::{Approved, Refusal};
 use crate::domain::secret::Secret;
-use crate::domain::world::{News, World};
+use crate::domain::settings::{Key, Save, Settings};
+use crate::domain::world::{From, News, Part, World};
 use crate::jobs::Jobs;
-use crate::ops::{follow, planner, refresh};
+use crate::ops::{follow, planner, refresh, settings};
 use crate::problem::{Kind, Problem};
 use crate::store::{StoreError, StoreMode, Vault};
 use crate::tui::app::App;
@@ -43,6 +44,8 @@ const RECONCILE: Duration = Duration::from_secs(10);
 const ASK: Duration = Duration::from_secs(1);
 /// From a write to the store until it is read.
 const SETTLE: Duration = Duration::from_millis(50);
+/// Entries of a setting's history that are shown.
+const PAST: usize = 200;
 /// How often ages on the screen are looked at.
 const TICK: Duration = Duration::from_secs(5);
 /// Records of the audit that the screen is given at once.
@@ -139,13 +142,14 @@ async fn looping(app: &mut App, screen: &mut Screen, hands: &Arc<Hands>, news: &
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last_draw = Instant::now();
+    let mut last_key = Instant::now();
     let mut more = false;
     loop {
         let (mut at_once, mut effects) = (false, Vec::new());
         tokio::select! {
             biased;
             event = keys.next() => match event {
-                Some(Ok(event)) => { at_once = true; effects = on_event(app, screen, event)?; }
+                Some(Ok(event)) => { at_once = true; last_key = Instant::now(); effects = on_event(app, screen, event)?; }
                 Some(Err(e)) => return Err(e),
                 None => return Ok(()),
             },
@@ -158,7 +162,12 @@ async fn looping(app: &mut App, screen: &mut Screen, hands: &Arc<Hands>, news: &
                     effects = app.learn(fact);
                 }
             },
-            _ = tick.tick() => effects = app.learn(hands.clock()),
+            _ = tick.tick() => {
+                effects = app.learn(hands.clock());
+                if hands.idle_limit().is_some_and(|limit| last_key.elapsed() >= limit) {
+                    effects.push(Effect::Lock);
+                }
+            }
             () = std::future::ready(()), if more => {}
         }
         more = app.work();
@@ -199,6 +208,8 @@ struct Hands {
     refresh: Notify,
     /// Somebody wrote to the store.
     written: Arc<Notify>,
+    /// What is known for saving settings and for what they decide; the screen has its own.
+    world: Mutex<World>,
     /// The jobs, once the store is open.
     jobs: Mutex<Option<Arc<Jobs>>>,
     /// The vault and who opened it.
@@ -218,6 +229,7 @@ impl Hands {
             follows: Mutex::default(),
             refresh: Notify::new(),
             written: Arc::default(),
+            world: Mutex::default(),
             jobs: Mutex::default(),
             open: Mutex::default(),
             stop: CancellationToken::new(),
@@ -294,8 +306,13 @@ impl Hands {
 
     fn gate(&self, jobs: &Jobs) -> Gate {
         if self.ctx.host.is_demo() {
-            *locked(&self.open) = Some(("demo".into(), None));
-            return Gate::Open("demo".into());
+            return match Vault::of_demo(&jobs.store()) {
+                Ok(vault) => {
+                    *locked(&self.open) = Some(("demo".into(), Some(vault)));
+                    Gate::Open("demo".into())
+                }
+                Err(e) => Gate::Broken { what: e.to_string(), hint: "see proximity doctor".into() },
+            };
         }
         let store = jobs.store();
         match Vault::check_slots(&store).map_err(Problem::from).and_then(|()| Ok(store.operators()?)) {
@@ -307,10 +324,13 @@ impl Hands {
 
     /// Asks everything, then waits for the next time or for somebody who asks.
     async fn refreshing(&self) {
-        let every = Duration::from_secs(self.ctx.config.refresh_s);
         while !self.stop.is_cancelled() {
+            // A file, the environment or a flag goes before the setting.
+            let set = if self.ctx.config.is_default("refresh_s") { self.told(|s| s.span("system.refresh")) } else { None };
+            let every = Duration::from_secs(set.unwrap_or(self.ctx.config.refresh_s));
             self.tell(Fact::Refreshing(true)).await;
             let news = refresh::refresh(self.ctx.host.as_ref()).await;
+            locked(&self.world).learn(news.clone());
             self.tell(Fact::News(Box::new(news))).await;
             self.tell(Fact::Refreshing(false)).await;
             tokio::select! {
@@ -323,7 +343,7 @@ impl Hands {
 
     /// Looks after the jobs: reads the rows whenever somebody wrote, and asks from time to time whether a worker is gone.
     async fn watching_jobs(&self) {
-        let (mut last, mut seen) = (None, None);
+        let (mut last, mut seen, mut settings) = (None, None, None);
         let mut every = RECONCILE;
         let mut reconciled: Option<Instant> = None;
         let mut watched = false;
@@ -340,9 +360,22 @@ impl Hands {
                         tracing::warn!(%e, "jobs could not be looked after");
                     }
                 }
-                let version = jobs.store().version().ok();
+                // Rows are checked anew when they change, and when the vault is opened or closed.
+                let version = jobs.store().version().ok().map(|v| (v, locked(&self.open).is_some()));
                 // Every row is read only when one was written; with a hundred old jobs that is most of an idle console's work.
                 let unchanged = version.is_some() && std::mem::replace(&mut seen, version) == version;
+                if !unchanged {
+                    let part = self.settings(&jobs);
+                    if settings.as_ref() != Some(&part.known) {
+                        // How often the host is looked at may have changed.
+                        if settings.replace(part.known.clone()).is_some() {
+                            self.refresh.notify_one();
+                        }
+                        let news = News { settings: Some(part), ..News::default() };
+                        locked(&self.world).learn(news.clone());
+                        self.tell(Fact::News(Box::new(news))).await;
+                    }
+                }
                 let part = if unchanged { None } else { Some(jobs.part(self.ctx.host.clock().0)) };
                 if let Some(part) = part
                     && last.as_ref() != Some(&(part.known.clone(), part.gaps.clone()))
@@ -358,6 +391,30 @@ impl Hands {
                 () = self.stop.cancelled() => {}
             }
         }
+    }
+
+    fn settings(&self, jobs: &Jobs) -> Part<Settings> {
+        let now = self.ctx.host.clock().0;
+        let open = locked(&self.open);
+        match jobs.store().settings(open.as_ref().and_then(|(_, vault)| vault.as_ref())) {
+            Ok(settings) => Part::new(settings, now, From::Files),
+            Err(e) => Part::unknown(e.to_string(), now),
+        }
+    }
+
+    /// What the settings say, where they can be read.
+    fn told<T>(&self, ask: impl FnOnce(&Settings) -> Result<T, String>) -> Option<T> {
+        locked(&self.world).chosen().ok().and_then(|s| ask(&s).ok())
+    }
+
+    /// How long nobody may press a key before an open vault is closed; the demo has nothing to protect.
+    fn idle_limit(&self) -> Option<Duration> {
+        if self.ctx.host.is_demo() || locked(&self.open).is_none() {
+            return None;
+        }
+        // A setting that cannot be used is no reason to stay open.
+        let secs = self.told(|s| s.span("system.idle_lock")).unwrap_or(900);
+        (secs > 0).then(|| Duration::from_secs(secs))
     }
 
     /// `false` where writes to the store cannot be waited for: it is in memory, or the kernel has no more watches.
@@ -380,6 +437,7 @@ impl Hands {
             Effect::Unlock { operator, passphrase } => drop(tokio::task::spawn_blocking(move || me.unlock(operator, &passphrase))),
             Effect::Lock => {
                 let open = locked(&self.open).take();
+                self.written.notify_one();
                 tokio::task::spawn_blocking(move || {
                     me.write_down(open.map(|(name, _)| name), "vault.lock", "lock the console");
                     let jobs = locked(&me.jobs).clone();
@@ -392,7 +450,8 @@ impl Hands {
             Effect::Plan(wish) => drop(tokio::spawn(async move {
                 // What decides about locks and room is asked now, not taken from the screen.
                 let news = refresh::refresh(me.ctx.host.as_ref()).await;
-                let mut world = World { place: me.ctx.place(), ..World::default() };
+                let settings = locked(&me.world).settings.clone();
+                let mut world = World { place: me.ctx.place(), settings, ..World::default() };
                 world.learn(news.clone());
                 me.tell(Fact::News(Box::new(news))).await;
                 let planned = planner::plan(me.ctx.host.as_ref(), &world, &wish).await;
@@ -401,8 +460,44 @@ impl Hands {
             Effect::Start(order) => drop(tokio::task::spawn_blocking(move || me.start(order))),
             Effect::Audit { words, below } => drop(tokio::task::spawn_blocking(move || me.read_audit(words, below))),
             Effect::Cancel(id) => drop(tokio::task::spawn_blocking(move || me.cancel(id))),
+            Effect::Save(save) => drop(tokio::task::spawn_blocking(move || me.save(&save))),
+            Effect::History(key) => drop(tokio::task::spawn_blocking(move || me.history(key))),
             // The loop's own.
             Effect::Copy(_) | Effect::Repaint | Effect::Quit => {}
+        }
+    }
+
+    fn save(&self, save: &Save) {
+        let what = "save the settings";
+        let refused = |p: Problem| Fact::Saved(Err(Refusal::new(what, p.why, p.hint)));
+        if self.ctx.read_only {
+            return self.tell_now(Fact::Saved(Err(Refusal::new(
+                what,
+                "--read-only refuses everything that changes something",
+                "leave it out",
+            ))));
+        }
+        let jobs = locked(&self.jobs).clone();
+        let open = locked(&self.open);
+        let (Some(jobs), Some((by, Some(vault)))) = (jobs, open.as_ref()) else {
+            return self.tell_now(Fact::Saved(Err(Refusal::new(what, "the vault is closed", "unlock it and save again"))));
+        };
+        let world = locked(&self.world).clone();
+        let saved = settings::save(&jobs.store(), vault, save, &world, by, self.ctx.host.clock().0);
+        drop(open);
+        self.written.notify_one();
+        self.tell_now(saved.map_or_else(|e| refused(e.into()), |n| Fact::Saved(Ok(n))));
+    }
+
+    fn history(&self, key: Key) {
+        let Some(jobs) = locked(&self.jobs).clone() else { return self.tell_now(Fact::History(key, Vec::new())) };
+        let open = locked(&self.open);
+        let vault = open.as_ref().and_then(|(_, vault)| vault.as_ref());
+        let past = jobs.store().setting_history(vault, Some(&key), PAST);
+        drop(open);
+        match past {
+            Ok(past) => self.tell_now(Fact::History(key, past)),
+            Err(e) => self.problem(e.into()),
         }
     }
 
@@ -415,6 +510,7 @@ impl Hands {
                     self.problem(problem);
                 }
                 *locked(&self.open) = Some((operator.clone(), Some(vault)));
+                self.written.notify_one();
                 Fact::Gate(Gate::Open(operator))
             }
             Err(e) => Fact::UnlockFailed(Problem::from(e).why),
@@ -429,6 +525,10 @@ impl Hands {
         let title = order.plan().title.clone();
         if self.ctx.read_only {
             return self.problem(Problem::new(Kind::ReadOnly, title, "--read-only refuses everything that changes something", ""));
+        }
+        if self.told(|s| s.flag("system.read_only")).unwrap_or(true) {
+            let hint = "proximity settings set system.read_only off";
+            return self.problem(Problem::new(Kind::ReadOnly, title, "system.read_only is on, or cannot be read", hint));
         }
         let jobs = locked(&self.jobs).clone();
         let Some(jobs) = jobs.filter(|_| locked(&self.open).is_some()) else {

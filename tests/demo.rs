@@ -161,7 +161,7 @@ async fn the_world_of_a_refresh_has_what_is_broken() {
 async fn a_backup_runs_and_leaves_an_archive() {
     let h = host();
     let before = dump(&h).await;
-    let (job, _stop) = start(&h, pve::vzdump(id(101), &local(), "snapshot"));
+    let (job, _stop) = start(&h, pve::vzdump(id(101), &local(), "snapshot", "zstd"));
     until("a partial file grows", || async {
         let new: Vec<String> = dump(&h).await.into_iter().filter(|n| n.ends_with(".tar.dat") && !before.contains(n)).collect();
         !new.is_empty() && size(&h, &format!("{DUMP}/{}", new[0])).await > 1 << 20
@@ -188,7 +188,7 @@ async fn a_backup_runs_and_leaves_an_archive() {
 async fn a_cancelled_backup_leaves_nothing_and_says_so() {
     let h = host();
     let before = dump(&h).await;
-    let (job, stop) = start(&h, pve::vzdump(id(105), &local(), "stop"));
+    let (job, stop) = start(&h, pve::vzdump(id(105), &local(), "stop", "zstd"));
     until("it writes", || async { dump(&h).await.len() > before.len() }).await;
     stop.cancel();
     let heard = job.await.unwrap();
@@ -209,9 +209,9 @@ async fn a_cancelled_backup_leaves_nothing_and_says_so() {
 #[tokio::test]
 async fn two_backups_take_turns_and_a_log_goes_on_meanwhile() {
     let h = host();
-    let (one, _a) = start(&h, pve::vzdump(id(101), &local(), "snapshot"));
+    let (one, _a) = start(&h, pve::vzdump(id(101), &local(), "snapshot", "zstd"));
     tokio::time::sleep(Duration::from_millis(30)).await;
-    let (two, _b) = start(&h, pve::vzdump(id(102), &local(), "suspend"));
+    let (two, _b) = start(&h, pve::vzdump(id(102), &local(), "suspend", "zstd"));
     let (log, stop) = start(&h, pve::tail_in_guest(id(9999), "/var/log/dnsmasq.log", Some(20), true));
     let (one, two) = (one.await.unwrap(), two.await.unwrap());
     stop.cancel();
@@ -399,7 +399,7 @@ async fn a_backup_may_be_cancelled_at_any_time() {
     let mut running = Vec::new();
     for (n, guest) in [(0u64, 101), (1, 102), (2, 103), (3, 105), (4, 106)] {
         // All wait for one lock, so each is stopped at another point of its way, some before it began.
-        let (job, stop) = start(&h, pve::vzdump(id(guest), &local(), if n % 2 == 0 { "stop" } else { "snapshot" }));
+        let (job, stop) = start(&h, pve::vzdump(id(guest), &local(), if n % 2 == 0 { "stop" } else { "snapshot" }, "zstd"));
         tokio::time::sleep(Duration::from_millis(5)).await;
         running.push((guest, job, stop, Duration::from_millis(n * 60)));
     }

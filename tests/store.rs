@@ -13,6 +13,8 @@ mod files;
 mod full_disk;
 #[path = "store/rollback.rs"]
 mod rollback;
+#[path = "store/settings.rs"]
+mod settings;
 #[path = "store/support.rs"]
 mod support;
 #[path = "store/vault.rs"]

@@ -40,6 +40,13 @@ pub(super) struct Open {
     passphrase_fd: Option<i32>,
 }
 
+impl Open {
+    /// Whether something was said about how to open it.
+    pub(super) fn is_given(&self) -> bool {
+        self.operator.is_some() || self.passphrase_fd.is_some()
+    }
+}
+
 /// MemAvailable in bytes; nothing where it cannot be told, which refuses costly derivations.
 pub(crate) fn memory_available() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -155,10 +162,18 @@ pub(super) fn open_vault(ctx: &Ctx, store: &Store, open: &Open) -> Result<OpenVa
     Ok(unlock(ctx, store, &operator, &passphrase)?)
 }
 
-pub(super) fn vault_status(ctx: &Ctx, open: &Open) -> Done {
+/// Opens the vault for a command: who opened it, and the vault.
+pub(super) fn open(ctx: &Ctx, store: &Store, open: &Open) -> Result<(String, OpenVault), Problem> {
+    OpenVault::check_slots(store)?;
+    let operator = who(store, open.operator.as_deref())?;
+    let passphrase = secrets::passphrase(open.passphrase_fd, &format!("passphrase of {operator}"))?;
+    let vault = unlock(ctx, store, &operator, &passphrase)?;
+    Ok((operator, vault))
+}
+
+pub(super) fn vault_status(ctx: &Ctx, how: &Open) -> Done {
     let store = Store::open(&ctx.config.state)?;
-    let vault = open_vault(ctx, &store, open)?;
-    let operator = who(&store, open.operator.as_deref())?;
+    let (operator, vault) = open(ctx, &store, how)?;
     let audit = keep_audit(&store, &vault);
     let found = vault.verify_all(&store)?;
     let bad: Vec<String> = found

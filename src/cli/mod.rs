@@ -10,6 +10,7 @@ mod logs;
 mod manual;
 mod output;
 mod secrets;
+mod settings;
 mod status;
 
 use std::path::PathBuf;
@@ -22,7 +23,8 @@ use crate::domain::fact::Wish;
 use crate::domain::guest::Vmid;
 use crate::domain::job::{Job, JobId, State};
 use crate::domain::plan::{Approved, Plan, Risk};
-use crate::domain::world::{Place, World};
+use crate::domain::settings::Settings;
+use crate::domain::world::{From, Part, Place, World};
 use crate::host::Host;
 use crate::host::demo::DemoHost;
 use crate::host::local::LocalHost;
@@ -30,7 +32,7 @@ use crate::jobs::Jobs;
 use crate::ops::audit::Recorder;
 use crate::ops::{planner, refresh};
 use crate::problem::{Kind, Problem, WARNED};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 pub(crate) use init::{keep_audit, unlock};
 pub(crate) use secrets::user_name;
@@ -107,6 +109,9 @@ enum Command {
     /// Jobs: list, show, log, wait, cancel
     #[command(subcommand)]
     Job(job::Jobs),
+    /// Settings: list, get, set, history, revert, export, import
+    #[command(subcommand)]
+    Settings(settings::Command),
     /// The vault: open it and every record in it
     #[command(subcommand)]
     Vault(init::Vault),
@@ -258,6 +263,7 @@ async fn command_of(ctx: Ctx, command: Command) -> Done {
         Command::Backup(backup) => backup::run(&ctx, backup).await,
         Command::Logs(logs) => logs::run(&ctx, &logs).await,
         Command::Job(job) => job::run(&ctx, job).await,
+        Command::Settings(command) => settings::run(&ctx, command).await,
         Command::Vault(init::Vault::Status(open)) => init::vault_status(&ctx, &open),
         Command::Audit(audit) => audit::run(&ctx, &audit).await,
         Command::Doctor => doctor::run(&ctx).await,
@@ -314,9 +320,23 @@ impl Ctx {
         world
     }
 
+    /// The settings as far as they can be read without the vault; pending where there is no store.
+    fn settings(&self) -> Part<Settings> {
+        if self.host.is_demo() {
+            return Part::default();
+        }
+        let now = self.host.clock().0;
+        match Store::open(&self.config.state).and_then(|store| store.settings(None)) {
+            Ok(settings) => Part::new(settings, now, From::Files),
+            Err(StoreError::Missing { .. }) => Part::default(),
+            Err(e) => Part::unknown(e.to_string(), now),
+        }
+    }
+
     /// Turns a wish into a plan and, unless only the plan is wanted, into a job; waits for its end.
     pub(crate) async fn fulfil(&self, wish: Wish) -> Done {
-        let world = self.world().await;
+        let mut world = self.world().await;
+        world.settings = self.settings();
         let plan = planner::plan(self.host.as_ref(), &world, &wish).await?;
         if self.dry_run {
             output::plan(self.form, &plan);
@@ -324,6 +344,10 @@ impl Ctx {
         }
         if self.read_only {
             return Err(Problem::new(Kind::ReadOnly, plan.title, "--read-only refuses everything that changes something", ""));
+        }
+        if world.chosen().and_then(|s| s.flag("system.read_only")) != Ok(false) {
+            let hint = "proximity settings set system.read_only off";
+            return Err(Problem::new(Kind::ReadOnly, plan.title, "system.read_only is on, or cannot be read", hint));
         }
         if self.no_wait && self.host.is_demo() {
             return Err(Problem::new(Kind::Usage, "--no-wait", "jobs of the demo end with the program", "leave it out"));

@@ -30,7 +30,8 @@ fn from_fd(fd: i32) -> Result<Secret, Problem> {
     first_line(file)
 }
 
-fn first_line(from: impl Read) -> Result<Secret, Problem> {
+/// The first line of what is there to read.
+pub(super) fn first_line(from: impl Read) -> Result<Secret, Problem> {
     let mut bytes = Vec::with_capacity(MOST + 1);
     from.take(MOST as u64 + 1).read_to_end(&mut bytes).map_err(|e| wrong(e.to_string(), ""))?;
     let whole = Secret::new(bytes);

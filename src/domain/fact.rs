@@ -4,6 +4,7 @@ use super::backup::Archive;
 use super::job::{Job, JobId};
 use super::log_level::Level;
 use super::plan::{Plan, Refusal};
+use super::settings::{Key, Past};
 use super::stamp::Stamp;
 use super::world::News;
 
@@ -155,6 +156,10 @@ pub enum Fact {
         /// They.
         page: Result<Box<super::audit::Page>, String>,
     },
+    /// So many settings were saved, or none and why.
+    Saved(Result<usize, Refusal>),
+    /// What a setting held before, newest first.
+    History(Key, Vec<Past>),
     /// A job was started.
     Started(JobId),
     /// Something could not be done: what and why, and what to do.

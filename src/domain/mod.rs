@@ -24,6 +24,7 @@ pub mod power;
 pub mod pve;
 pub mod restore;
 pub mod secret;
+pub mod settings;
 pub mod stamp;
 pub mod storage;
 pub mod task;

@@ -45,8 +45,9 @@ pub fn journal(ask: &Ask) -> Cmd {
     Cmd::new("journalctl", args)
 }
 
-/// `vzdump ID …`: zstd, with the guest's name as note, and never pruning what is there (`--remove 0`).
-pub fn vzdump(id: Vmid, storage: &StorageId, mode: &str) -> Cmd {
+/// `vzdump ID …` with the guest's name as note, and never pruning what is there (`--remove 0`).
+/// `compress` is one of vzdump's words: `0` (nothing), `gzip`, `lzo`, `zstd`.
+pub fn vzdump(id: Vmid, storage: &StorageId, mode: &str, compress: &str) -> Cmd {
     let id = id.to_string();
     Cmd::new(
         "vzdump",
@@ -57,7 +58,7 @@ pub fn vzdump(id: Vmid, storage: &StorageId, mode: &str) -> Cmd {
             "--mode",
             mode,
             "--compress",
-            "zstd",
+            compress,
             "--notes-template",
             "{{guestname}}",
             "--remove",
@@ -136,7 +137,7 @@ mod tests {
         let id: Vmid = "101".parse().unwrap();
         let local: StorageId = "local".parse().unwrap();
         assert_eq!(
-            vzdump(id, &local, "snapshot").shown(),
+            vzdump(id, &local, "snapshot", "zstd").shown(),
             "vzdump 101 --storage local --mode snapshot --compress zstd --notes-template {{guestname}} --remove 0"
         );
         let options = RestoreOptions { storage: local, unprivileged: true, hostname: "web-103".into(), nets: vec![] };

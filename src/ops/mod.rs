@@ -7,5 +7,7 @@ pub mod check;
 pub mod follow;
 pub mod planner;
 pub mod refresh;
+pub mod settings;
+pub mod settings_file;
 pub mod truth;
 pub mod who;

@@ -10,6 +10,7 @@
 //! watch.rs    tells when any process wrote
 //! audit/      the chain of what was done
 //! vault/      slots (ways in) and sealed records          crypto.rs  the only file that names the cipher library
+//! settings.rs rows of settings and their history
 //! cost, passphrase, words: the small parts of the vault
 //! ```
 //!
@@ -33,6 +34,7 @@ mod jobs;
 mod migrate;
 mod passphrase;
 mod place;
+mod settings;
 mod vault;
 mod watch;
 mod words;
@@ -41,6 +43,7 @@ pub use crate::domain::secret::Secret;
 pub use cost::{Cost, calibrate};
 pub use error::StoreError;
 pub use passphrase::check as check_passphrase;
+pub use settings::{SaveError, checksum};
 pub use vault::{NewOperator, Operator, RecordName, Vault, VaultError, Verified, Way, host_key_path, host_slot_path};
 pub use watch::watch;
 pub use words::RecoveryWords;

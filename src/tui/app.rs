@@ -10,12 +10,13 @@ use ratatui::layout::{Position, Rect};
 
 use super::action::{self, Action, Context};
 use super::canvas::Canvas;
-use super::dialogs::{audit, help, jobs, palette, plan, question, text, unlock::Unlock};
+use super::dialogs::{audit, help, jobs, palette, plan, question, settings, text, unlock::Unlock};
 use super::effect::Effect;
 use super::frame::{self, Rows, SMALLEST, Said};
 use super::pane::{Known, Pane, Then};
-use super::panes::{backups::Backups, logs::Logs, overview::Overview};
+use super::panes::{backups::Backups, logs::Logs, overview::Overview, settings::Settings};
 use super::theme::{Theme, Tone};
+use super::words;
 use crate::domain::clean::clean;
 use crate::domain::fact::{Fact, Gate, LogSource};
 use crate::domain::job::JobId;
@@ -29,9 +30,12 @@ const DEEPEST: usize = 8;
 pub struct App {
     known: Known,
     theme: Theme,
+    /// The looks that the terminal and the flags allow; settings can only take away.
+    base: Theme,
     overview: Overview,
     logs: Logs,
     backups: Backups,
+    settings: Settings,
     /// The pane that is shown, by the action that shows it.
     here: Action,
     stack: Vec<Box<dyn Pane>>,
@@ -53,9 +57,11 @@ impl App {
         App {
             known: Known { world, now: Stamp::default(), offset_s: 0, gate: None, size: (80, 24) },
             theme: Theme::default(),
+            base: Theme::default(),
             overview: Overview::default(),
             logs: Logs::default(),
             backups: Backups::default(),
+            settings: Settings::default(),
             here: Action::ShowOverview,
             stack: Vec::new(),
             lock: None,
@@ -70,7 +76,7 @@ impl App {
 
     /// The same with other looks.
     pub fn with_theme(mut self, theme: Theme) -> App {
-        self.theme = theme;
+        (self.theme, self.base) = (theme, theme);
         self
     }
 
@@ -120,7 +126,8 @@ impl App {
             return self.act(action);
         }
         let known = &self.known;
-        let top = top_mut(&mut self.lock, &mut self.stack, self.here, &mut self.overview, &mut self.logs, &mut self.backups);
+        let top =
+            top_mut(&mut self.lock, &mut self.stack, self.here, &mut self.overview, &mut self.logs, &mut self.backups, &mut self.settings);
         if top.input().is_some_and(|input| input.key(&key)) {
             let then = top.typed(known);
             self.dirty = true;
@@ -132,7 +139,8 @@ impl App {
     /// Takes pasted text: into the line that is typed in, and nowhere else. Pasted text is never keys.
     pub fn paste(&mut self, text: &str) -> Vec<Effect> {
         let known = &self.known;
-        let top = top_mut(&mut self.lock, &mut self.stack, self.here, &mut self.overview, &mut self.logs, &mut self.backups);
+        let top =
+            top_mut(&mut self.lock, &mut self.stack, self.here, &mut self.overview, &mut self.logs, &mut self.backups, &mut self.settings);
         let Some(input) = top.input() else { return Vec::new() };
         input.paste(text);
         let then = top.typed(known);
@@ -176,6 +184,9 @@ impl App {
                 let known = &self.known;
                 self.overview.news(known);
                 self.backups.news(known);
+                self.settings.news(known);
+                let word = known.world.chosen().ok().and_then(|s| s.word("system.theme").ok());
+                self.theme = self.base.less(word.unwrap_or_default());
                 self.stack.iter_mut().for_each(|d| d.news(known));
                 if ours {
                     self.last = None;
@@ -222,6 +233,19 @@ impl App {
                 self.dirty = true;
                 return self.run(then);
             }
+            Fact::Saved(Ok(n)) => {
+                self.settings.saved(true);
+                self.note = None;
+                self.last = Some(format!("saved {}", words::many(n, "setting")));
+                self.dirty = true;
+            }
+            Fact::Saved(Err(r)) => {
+                self.settings.saved(false);
+                self.note = None;
+                self.push(Box::new(text::refusal(&r)));
+            }
+            Fact::History(key, past) if self.lock.is_none() => self.push(Box::new(settings::History::new(key, past))),
+            Fact::History(..) => {}
             Fact::Started(id) => self.say(format!("job {id} started; J lists the jobs")),
             Fact::Problem { what, hint } => self.push(Box::new(text::problem(&what, &hint))),
             Fact::Done(what) => {
@@ -284,6 +308,7 @@ impl App {
         match self.here {
             Action::ShowLogs => &self.logs,
             Action::ShowBackups => &self.backups,
+            Action::ShowSettings => &self.settings,
             _ => &self.overview,
         }
     }
@@ -340,6 +365,7 @@ impl App {
                     effects.extend(self.run(vec![Then::Close]));
                 }
                 self.note = None;
+                self.settings.forget_secrets();
                 if !self.lock.as_ref().is_some_and(|l| l.is_for(names)) {
                     self.lock = Some(Unlock::new(names.clone()));
                 }
@@ -390,7 +416,8 @@ impl App {
         self.dirty = true;
         self.note = None;
         let known = &self.known;
-        let top = top_mut(&mut self.lock, &mut self.stack, self.here, &mut self.overview, &mut self.logs, &mut self.backups);
+        let top =
+            top_mut(&mut self.lock, &mut self.stack, self.here, &mut self.overview, &mut self.logs, &mut self.backups, &mut self.settings);
         if let Some(then) = top.act(action, known) {
             return Some(self.run(then));
         }
@@ -403,7 +430,7 @@ impl App {
         }
         let mut effects = Vec::new();
         match action {
-            Action::ShowOverview | Action::ShowBackups => self.here = action,
+            Action::ShowOverview | Action::ShowBackups | Action::ShowSettings => self.here = action,
             Action::ShowLogs => {
                 self.here = action;
                 let then = self.logs.opened();
@@ -473,6 +500,14 @@ impl App {
                     Err((why, hint)) => self.push(Box::new(text::problem(&format!("nothing can be changed now: {why}"), &hint))),
                 },
                 Then::Say(what) => self.say(what),
+                Then::Setting(key) => {
+                    self.here = Action::ShowSettings;
+                    self.settings.go(&key);
+                }
+                Then::Stage(key, change) => {
+                    self.settings.stage(key, change, &self.known);
+                    self.say("not saved yet; s saves".into());
+                }
                 Then::LogsOf(words) => {
                     self.here = Action::ShowLogs;
                     let mut then = self.logs.opened();
@@ -493,6 +528,7 @@ fn top_mut<'a>(
     overview: &'a mut Overview,
     logs: &'a mut Logs,
     backups: &'a mut Backups,
+    settings: &'a mut Settings,
 ) -> &'a mut dyn Pane {
     match (lock, stack.last_mut()) {
         (Some(lock), _) => lock,
@@ -500,6 +536,7 @@ fn top_mut<'a>(
         (None, None) => match here {
             Action::ShowLogs => logs,
             Action::ShowBackups => backups,
+            Action::ShowSettings => settings,
             _ => overview,
         },
     }
@@ -507,7 +544,8 @@ fn top_mut<'a>(
 
 impl Drop for App {
     fn drop(&mut self) {
-        // Dialogs hold typed text; they go before anything that may still draw.
+        // Dialogs and edits hold typed text; they go before anything that may still draw.
+        self.settings.forget_secrets();
         self.stack.clear();
         self.lock = None;
     }
@@ -571,6 +609,7 @@ mod tests {
             Context::Overview | Context::Plan | Context::Unlock => &[&[]],
             Context::Logs => &[&[Action::ShowLogs]],
             Context::Backups => &[&[Action::ShowBackups]],
+            Context::Settings => &[&[Action::ShowSettings]],
             Context::Text => &[&[Action::Help]],
             Context::Choice => &[&[Action::Palette], &[Action::Menu], &[Action::ShowLogs, Action::Sources]],
             Context::Jobs => &[&[Action::Jobs]],

@@ -4,6 +4,7 @@ use crate::domain::fact::{LogSource, Wish};
 use crate::domain::job::JobId;
 use crate::domain::plan::Approved;
 use crate::domain::secret::Secret;
+use crate::domain::settings::{Key, Save};
 
 /// One thing that the screen asks for.
 pub enum Effect {
@@ -38,6 +39,10 @@ pub enum Effect {
     },
     /// Ask a job to end.
     Cancel(JobId),
+    /// Save settings; the answer is a [`crate::domain::fact::Fact::Saved`].
+    Save(Save),
+    /// Ask what a setting held before.
+    History(Key),
     /// Put text on the clipboard of the operator's terminal.
     Copy(String),
     /// Paint everything anew.

@@ -8,6 +8,7 @@ use super::effect::Effect;
 use super::frame;
 use crate::domain::audit::Page;
 use crate::domain::fact::{Gate, LogLine, LogSource, LogState, Wish};
+use crate::domain::settings::{Change, Key};
 use crate::domain::stamp::Stamp;
 use crate::domain::world::World;
 
@@ -61,6 +62,10 @@ pub enum Then {
     Say(String),
     /// The Logs pane, filtered by these words.
     LogsOf(String),
+    /// The Settings pane, at this setting.
+    Setting(Key),
+    /// A change of a setting, to be saved later.
+    Stage(Key, Change),
 }
 
 /// A size in columns and rows and a title: what a dialog asks for.

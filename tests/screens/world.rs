@@ -130,6 +130,7 @@ pub fn news() -> News {
             archive(120, 30 * 86_400, 1 << 30, Some("gone long ago")),
         ])),
         jobs: Some(part(vec![])),
+        settings: None,
     }
 }
 
@@ -147,7 +148,7 @@ pub fn unknown() -> News {
     fn no<T>() -> Option<Part<T>> {
         Some(Part::unknown("10.1.2.30 did not answer within 5 s", ago(200)))
     }
-    News { node: no(), quorum: no(), guests: no(), storages: no(), network: no(), tasks: no(), archives: no(), jobs: no() }
+    News { node: no(), quorum: no(), guests: no(), storages: no(), network: no(), tasks: no(), archives: no(), jobs: no(), settings: no() }
 }
 
 /// The same node, with this name wherever a name from outside may stand.

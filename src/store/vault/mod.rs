@@ -117,6 +117,16 @@ impl Vault {
         Ok((vault, words))
     }
 
+    /// The vault of the demo: its key is in no slot, so it ends with the program, as the store in memory does.
+    ///
+    /// Fails with `Exists` for a store on disk, whose rows it would sign with a key that nobody has afterwards.
+    pub fn of_demo(store: &Store) -> Result<Self, VaultError> {
+        if store.path().is_some() {
+            return Err(VaultError::Exists);
+        }
+        Ok(Self { vault_id: crypto::random()?, epoch: 1, vault_key: Key::random()?, own: None })
+    }
+
     /// Opens the vault with an operator's passphrase. Takes about as long as [`calibrate`](super::calibrate) aimed at.
     ///
     /// `memory_available` is MemAvailable in bytes; where the slot needs more than four fifths of it the answer is

@@ -14,7 +14,7 @@ use crate::store::crypto;
 type Tags = ([u8; 32], Vec<u8>);
 
 /// The tables whose rows carry tags. Their names are the only ones that reach SQL.
-pub(super) const TABLES: [&str; 1] = ["operator"];
+pub(super) const TABLES: [&str; 3] = ["operator", "setting", "setting_past"];
 
 impl Vault {
     /// Makes the tag of a row that was just written.

@@ -8,5 +8,6 @@ pub mod palette;
 pub mod plan;
 pub mod question;
 pub mod restore;
+pub mod settings;
 pub mod text;
 pub mod unlock;
