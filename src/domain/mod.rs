@@ -3,11 +3,13 @@
 //! No I/O, no async, no clock, no terminal. Times arrive inside facts, text from outside
 //! is cleaned by [`clean`] before anybody draws it.
 
+pub mod address;
 pub mod appliance;
 pub mod backup;
 pub mod clean;
 pub mod cmd;
 pub mod conf;
+pub mod credential;
 pub mod fact;
 pub mod filter;
 pub mod guest;
@@ -17,10 +19,12 @@ pub mod log_buffer;
 pub mod log_format;
 pub mod plan;
 pub mod power;
+pub mod privilege;
 pub mod pve;
 pub mod restore;
 pub mod secret;
 pub mod stamp;
 pub mod storage;
 pub mod task;
+pub mod trial;
 pub mod world;
