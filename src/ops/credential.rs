@@ -89,6 +89,10 @@ impl Trial<'_> {
 
     async fn address(&mut self, limits: Limits) -> Result<Door, Ended> {
         self.begin(Step::Address).await;
+        if self.host.is_demo() {
+            let why = "the demo has no API, and never asks anybody else".to_owned();
+            return Err(self.bad(Step::Address, Trouble::Failed, why, "leave out --host demo").await);
+        }
         let door = match Anchors::of(self.host, &self.candidate.trust).await {
             Ok(anchors) => Door::new(&self.candidate.address, anchors, limits),
             Err(e) => Err(e),

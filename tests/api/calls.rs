@@ -45,7 +45,15 @@ async fn answers_that_are_no_good_days() {
     ] {
         told.push((name, get(move || recorded(recording, true), long).await.unwrap_err()));
     }
-    for status in ["404 Not Found", "429 Too Many Requests", "500 Internal Server Error", "502 Bad Gateway", "503 Service Unavailable", "597 x", "599 x"] {
+    for status in [
+        "404 Not Found",
+        "429 Too Many Requests",
+        "500 Internal Server Error",
+        "502 Bad Gateway",
+        "503 Service Unavailable",
+        "597 x",
+        "599 x",
+    ] {
         told.push((status, get(move || page(status, "text/html", "<html><h1>nginx</h1></html>"), long).await.unwrap_err()));
     }
     told.push(("a page of HTML", get(|| page("200 OK", "text/html", "<html>Welcome</html>"), long).await.unwrap_err()));
@@ -62,7 +70,10 @@ async fn answers_that_are_no_good_days() {
     told.push(("endless JSON", get(endless, long).await.unwrap_err()));
     let bomb = || Reply::Whole((head("Content-Encoding: gzip\r\nContent-Length: 3") + "\x1f\x0b\x08").into_bytes());
     told.push(("gzip bomb", get(bomb, long).await.unwrap_err()));
-    told.push(("headers without end", get(|| Reply::Endless(b"HTTP/1.1 200 OK\r\n".to_vec(), b"X-Y: z\r\n".repeat(64)), long).await.unwrap_err()));
+    told.push((
+        "headers without end",
+        get(|| Reply::Endless(b"HTTP/1.1 200 OK\r\n".to_vec(), b"X-Y: z\r\n".repeat(64)), long).await.unwrap_err(),
+    ));
     let slowly = || Reply::Drip(head("Content-Length: 60").into_bytes(), Duration::from_secs(1));
     told.push(("1 byte a second", get(slowly, short()).await.unwrap_err()));
     let body = || Reply::Drip((head("Content-Length: 60") + "{\"data\":").into_bytes(), Duration::from_millis(20));

@@ -51,7 +51,8 @@ pub fn json(status: &str, body: &str) -> Reply {
 
 pub fn page(status: &str, form: &str, body: &str) -> Reply {
     Reply::Whole(
-        format!("HTTP/1.1 {status}\r\nContent-Type: {form}\r\nContent-Length: {}\r\nDate: {}\r\n\r\n{body}", body.len(), http_now()).into_bytes(),
+        format!("HTTP/1.1 {status}\r\nContent-Type: {form}\r\nContent-Length: {}\r\nDate: {}\r\n\r\n{body}", body.len(), http_now())
+            .into_bytes(),
     )
 }
 
@@ -215,11 +216,17 @@ impl Server {
     /// Logged in with a token.
     pub fn api(&self, ca: &str, limits: Limits) -> Api {
         let secret = proximity::domain::secret::Secret::from_text(TOKEN.into());
-        self.door("localhost", Anchors::pem("ca", ca.as_bytes()).unwrap(), limits).token("root@pam!console".parse().unwrap(), Arc::new(secret))
+        self.door("localhost", Anchors::pem("ca", ca.as_bytes()).unwrap(), limits)
+            .token("root@pam!console".parse().unwrap(), Arc::new(secret))
     }
 }
 
-async fn answering<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, bytes: &Mutex<Vec<u8>>, seen: &Mutex<Vec<Seen>>, script: &Arc<Script>) {
+async fn answering<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    bytes: &Mutex<Vec<u8>>,
+    seen: &Mutex<Vec<Seen>>,
+    script: &Arc<Script>,
+) {
     let mut pending = Vec::new();
     loop {
         let Some(request) = request(&mut stream, &mut pending, bytes).await else { return };

@@ -174,7 +174,12 @@ async fn each_bad_host_ends_at_its_step_with_its_own_words() {
         (version(|| page("200 OK", "text/html", "<html>")), Step::Login, Trouble::Failed, Limits::default()),
         (version(|| json("200 OK", r#"{"data":{}}"#)), Step::Version, Trouble::Failed, Limits::default()),
         (version(|| Reply::Never), Step::Login, Trouble::Unreachable, short()),
-        (version(|| Reply::Drip(b"HTTP/1.1 200 OK\r\n".to_vec(), Duration::from_secs(1))), Step::Login, Trouble::Unreachable, Limits { answer: Duration::from_millis(1400), ..short() }),
+        (
+            version(|| Reply::Drip(b"HTTP/1.1 200 OK\r\n".to_vec(), Duration::from_secs(1))),
+            Step::Login,
+            Trouble::Unreachable,
+            Limits { answer: Duration::from_millis(1400), ..short() },
+        ),
     ] {
         let server = Server::new(&ours.sign(here, Flaw::None), reply).await;
         let (report, _) = tried(&candidate(server.port, "root@pam!t", trust.clone()), limits, vec![]).await;

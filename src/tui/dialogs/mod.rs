@@ -1,5 +1,6 @@
 //! Dialogs: panes on a stack above the pane that is shown.
 
+pub mod credential;
 pub mod help;
 pub mod jobs;
 pub mod menu;
