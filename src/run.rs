@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::{self, Ctx, Done};
 use crate::domain::audit::{Deed, Ending, Wanted};
+use crate::domain::credential::{Candidate, Code};
 use crate::domain::fact::{Fact, Gate, LogLine, LogSource, LogState};
 use crate::domain::filter::Filter;
 use crate::domain::job::JobId;
@@ -27,8 +28,9 @@ use crate::domain::plan::{Approved, Refusal};
 use crate::domain::secret::Secret;
 use crate::domain::settings::{Key, Save, Settings};
 use crate::domain::world::{From, News, Part, World};
+use crate::host::api::Limits;
 use crate::jobs::Jobs;
-use crate::ops::{follow, planner, refresh, settings};
+use crate::ops::{credential, follow, planner, refresh, settings};
 use crate::problem::{Kind, Problem};
 use crate::store::{StoreError, StoreMode, Vault};
 use crate::tui::app::App;
@@ -214,6 +216,8 @@ struct Hands {
     jobs: Mutex<Option<Arc<Jobs>>>,
     /// The vault and who opened it.
     open: Mutex<Option<(String, Option<Vault>)>>,
+    /// The credential that is being tried: what ends that, and where a second factor goes.
+    trial: Mutex<Option<(CancellationToken, mpsc::Sender<Code>)>>,
     stop: CancellationToken,
 }
 
@@ -232,6 +236,7 @@ impl Hands {
             world: Mutex::default(),
             jobs: Mutex::default(),
             open: Mutex::default(),
+            trial: Mutex::default(),
             stop: CancellationToken::new(),
         }
     }
@@ -462,6 +467,17 @@ impl Hands {
             Effect::Cancel(id) => drop(tokio::task::spawn_blocking(move || me.cancel(id))),
             Effect::Save(save) => drop(tokio::task::spawn_blocking(move || me.save(&save))),
             Effect::History(key) => drop(tokio::task::spawn_blocking(move || me.history(key))),
+            Effect::Try { nth, candidate } => self.try_credential(nth, candidate),
+            Effect::Answer(code) => {
+                if let Some((_, codes)) = &*locked(&self.trial) {
+                    let _ = codes.try_send(code);
+                }
+            }
+            Effect::EndTry => {
+                if let Some((stop, _)) = locked(&self.trial).take() {
+                    stop.cancel();
+                }
+            }
             // The loop's own.
             Effect::Copy(_) | Effect::Repaint | Effect::Quit => {}
         }
@@ -548,6 +564,29 @@ impl Hands {
             Ok(()) => self.tell_now(Fact::Done(format!("job {id} was asked to end"))),
             Err(e) => self.problem(e.into()),
         }
+    }
+
+    fn try_credential(self: &Arc<Self>, nth: u32, candidate: Candidate) {
+        let stop = self.stop.child_token();
+        let (answers, mut codes) = mpsc::channel(1);
+        if let Some((old, _)) = locked(&self.trial).replace((stop.clone(), answers)) {
+            old.cancel();
+        }
+        let me = Arc::clone(self);
+        tokio::spawn(async move {
+            let (said, mut heard) = mpsc::channel(16);
+            let host = Arc::clone(&me.ctx.host);
+            let trying = async move { drop(credential::test(host.as_ref(), &candidate, Limits::default(), &said, &mut codes).await) };
+            let telling = async {
+                while let Some(news) = heard.recv().await {
+                    me.tell(Fact::Trial { nth, news }).await;
+                }
+            };
+            tokio::select! {
+                _ = async { tokio::join!(trying, telling) } => {}
+                () = stop.cancelled() => {}
+            }
+        });
     }
 
     fn follow(self: &Arc<Self>, source: LogSource) {

@@ -1,5 +1,6 @@
 //! The command line: everything the screen can do, with the same words, the same plans and the same jobs.
 
+mod api_test;
 mod audit;
 mod backup;
 mod doctor;
@@ -129,6 +130,9 @@ enum Command {
         /// Which page
         topic: Option<String>,
     },
+    /// Try a credential of the Proxmox API; saves nothing
+    #[command(hide = true)]
+    TestProxmox(api_test::Test),
     /// The worker of a job; started by Proximity itself
     #[command(hide = true)]
     JobWorker {
@@ -267,6 +271,7 @@ async fn command_of(ctx: Ctx, command: Command) -> Done {
         Command::Vault(init::Vault::Status(open)) => init::vault_status(&ctx, &open),
         Command::Audit(audit) => audit::run(&ctx, &audit).await,
         Command::Doctor => doctor::run(&ctx).await,
+        Command::TestProxmox(test) => api_test::test_proxmox(&ctx, &test).await,
         Command::PrintKeys => manual::keys(&ctx),
         Command::PrintConfig => manual::config(&ctx),
         Command::Manual { topic } => manual::page(topic.as_deref()),

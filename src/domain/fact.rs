@@ -169,6 +169,13 @@ pub enum Fact {
         /// What to do.
         hint: String,
     },
+    /// News of trying a credential.
+    Trial {
+        /// Number of the try.
+        nth: u32,
+        /// What is new.
+        news: super::trial::Progress,
+    },
     /// A short message that all went well.
     Done(String),
     /// A link, a quorum or a terminal is gone and the program ends.

@@ -3,12 +3,14 @@
 //! No I/O, no async, no clock, no terminal. Times arrive inside facts, text from outside
 //! is cleaned by [`clean`] before anybody draws it.
 
+pub mod address;
 pub mod appliance;
 pub mod audit;
 pub mod backup;
 pub mod clean;
 pub mod cmd;
 pub mod conf;
+pub mod credential;
 pub mod fact;
 pub mod filter;
 pub mod guest;
@@ -21,6 +23,7 @@ pub mod log_sieve;
 pub mod log_time;
 pub mod plan;
 pub mod power;
+pub mod privilege;
 pub mod pve;
 pub mod restore;
 pub mod secret;
@@ -28,5 +31,6 @@ pub mod settings;
 pub mod stamp;
 pub mod storage;
 pub mod task;
+pub mod trial;
 pub mod when;
 pub mod world;

@@ -4,6 +4,7 @@ pub mod archives;
 pub mod audit;
 pub mod carry_out;
 pub mod check;
+pub mod credential;
 pub mod follow;
 pub mod planner;
 pub mod refresh;

@@ -10,7 +10,7 @@ use ratatui::layout::{Position, Rect};
 
 use super::action::{self, Action, Context};
 use super::canvas::Canvas;
-use super::dialogs::{audit, help, jobs, palette, plan, question, settings, text, unlock::Unlock};
+use super::dialogs::{audit, credential, help, jobs, palette, plan, question, settings, text, unlock::Unlock};
 use super::effect::Effect;
 use super::frame::{self, Rows, SMALLEST, Said};
 use super::pane::{Known, Pane, Then};
@@ -248,6 +248,11 @@ impl App {
             Fact::History(..) => {}
             Fact::Started(id) => self.say(format!("job {id} started; J lists the jobs")),
             Fact::Problem { what, hint } => self.push(Box::new(text::problem(&what, &hint))),
+            Fact::Trial { nth, news } => {
+                self.dirty = true;
+                let then = self.stack.iter_mut().flat_map(|d| d.trial(nth, &news)).collect();
+                return self.run(then);
+            }
             Fact::Done(what) => {
                 self.note = None;
                 self.last = Some(what);
@@ -442,6 +447,7 @@ impl App {
                 effects.push(dialog.ask());
                 self.push(Box::new(dialog));
             }
+            Action::Credential => self.push(Box::new(credential::Credential::default())),
             Action::Palette => self.push(Box::new(palette::Palette::new(self.top().context(), &self.known))),
             Action::Help => self.push(Box::new(help::help(self.top().context()))),
             Action::Refresh => {

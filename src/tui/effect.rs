@@ -1,5 +1,6 @@
 //! Effects: what a pane asks for. Data, executed elsewhere. It does not grow with features; wishes do.
 
+use crate::domain::credential::{Candidate, Code};
 use crate::domain::fact::{LogSource, Wish};
 use crate::domain::job::JobId;
 use crate::domain::plan::Approved;
@@ -43,6 +44,17 @@ pub enum Effect {
     Save(Save),
     /// Ask what a setting held before.
     History(Key),
+    /// Try a credential; its news come as [`crate::domain::fact::Fact::Trial`] with this number.
+    Try {
+        /// Number of the try.
+        nth: u32,
+        /// What is tried.
+        candidate: Candidate,
+    },
+    /// The second factor that the try waits for.
+    Answer(Code),
+    /// Nobody waits for the try any more.
+    EndTry,
     /// Put text on the clipboard of the operator's terminal.
     Copy(String),
     /// Paint everything anew.

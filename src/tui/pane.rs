@@ -10,6 +10,7 @@ use crate::domain::audit::Page;
 use crate::domain::fact::{Gate, LogLine, LogSource, LogState, Wish};
 use crate::domain::settings::{Change, Key};
 use crate::domain::stamp::Stamp;
+use crate::domain::trial::Progress;
 use crate::domain::world::World;
 
 /// What every pane may look at.
@@ -127,6 +128,11 @@ pub trait Pane {
 
     /// How following a log goes.
     fn log_state(&mut self, _source: &LogSource, _state: &LogState) {}
+
+    /// News of trying a credential.
+    fn trial(&mut self, _nth: u32, _news: &Progress) -> Vec<Then> {
+        Vec::new()
+    }
 
     /// Does a slice of work that was put off; `true` while some is left.
     fn work(&mut self) -> bool {

@@ -1,0 +1,140 @@
+//! Trying a credential of the Proxmox API from the command line: steps as they go, then one verdict. Saves nothing.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::{Ctx, Done, Form, output, secrets};
+use crate::domain::address::Address;
+use crate::domain::credential::{Account, Candidate, Code, Factor, Fingerprint, Trust};
+use crate::domain::trial::{Mark, Progress, Report, Taken, Trouble};
+use crate::host::api::Limits;
+use crate::ops::credential;
+use crate::problem::{Kind, Problem, WARNED};
+
+/// What is tried. The secret comes on standard input or a descriptor, never as an argument.
+#[derive(Args)]
+pub(super) struct Test {
+    /// Name or IP address of a Proxmox host, with its port where that is not 8006
+    address: String,
+    /// User or API token, such as root@pam or proximity@pve!console
+    account: String,
+    /// PEM file with the authority that signed the host's certificate, such as /etc/pve/pve-root-ca.pem
+    #[arg(long, value_name = "FILE", conflicts_with = "pin")]
+    ca: Option<PathBuf>,
+    /// SHA-256 fingerprint of the one certificate that is believed, as pvenode cert info prints it
+    #[arg(long, value_name = "SHA256")]
+    pin: Option<String>,
+    /// Descriptor the password or token value is read from; without it standard input, or the terminal
+    #[arg(long, value_name = "N")]
+    secret_fd: Option<i32>,
+    /// Descriptor a second factor is read from; without it the terminal is asked
+    #[arg(long, value_name = "N")]
+    code_fd: Option<i32>,
+    /// The second factor is a recovery key, not a TOTP code
+    #[arg(long)]
+    recovery: bool,
+}
+
+/// Tries it and tells how it went.
+pub(super) async fn test_proxmox(ctx: &Ctx, args: &Test) -> Done {
+    let wrong = |what: &str, why: String| Problem::new(Kind::Usage, what, why, "see proximity manual api");
+    let address: Address = args.address.parse().map_err(|why| wrong("the address", why))?;
+    let account: Account = args.account.parse().map_err(|why| wrong("the account", why))?;
+    let trust = match (&args.ca, &args.pin) {
+        (Some(path), _) => {
+            let path = std::path::absolute(path).map_err(|e| wrong("--ca", e.to_string()))?;
+            Trust::File(path.to_str().ok_or_else(|| wrong("--ca", "its name is not UTF-8".into()))?.to_owned())
+        }
+        (None, Some(pin)) => Trust::Pin(pin.parse::<Fingerprint>().map_err(|why| wrong("--pin", why))?),
+        (None, None) => Trust::System,
+    };
+    let asked = if account.is_token() { "value of the token" } else { "password" };
+    // Asked for here only where there is nothing else to read it from.
+    let fd = args.secret_fd.or_else(|| (!std::io::stdin().is_terminal()).then_some(0));
+    let secret = secrets::passphrase(fd, asked)?;
+    if secret.is_empty() {
+        return Err(wrong("the secret", "it is empty".into()));
+    }
+    let candidate = Candidate { address, account, secret: Arc::new(secret), trust };
+    let report = run(ctx, args, &candidate).await;
+    if ctx.form == Form::Json {
+        let (address, account) = (candidate.address.to_string(), candidate.account.as_str());
+        let (now, passed) = (ctx.host.clock().0.rfc3339(), report.passed());
+        output::object(&json!({ "as_of": now, "address": address, "account": account, "passed": passed, "report": report }));
+    }
+    done(&candidate, &report)
+}
+
+async fn run(ctx: &Ctx, args: &Test, candidate: &Candidate) -> Report {
+    let (said, mut heard) = mpsc::channel(16);
+    let (answers, mut codes) = mpsc::channel(1);
+    let telling = async move {
+        // Ends with the last step; dropping `answers` tells that there is nobody to ask.
+        let mut answers = Some(answers);
+        while let Some(progress) = heard.recv().await {
+            match progress {
+                Progress::Taken(taken) if ctx.form != Form::Json => tell(ctx.form, &taken),
+                Progress::Asks(offers) => {
+                    let answers = answers.take();
+                    if let (Some(code), Some(answers)) = (ask(args, &offers).await, answers) {
+                        let _ = answers.send(code).await;
+                    }
+                }
+                Progress::Ended(_) => break,
+                Progress::Begun(_) | Progress::Taken(_) => {}
+            }
+        }
+    };
+    let (report, ()) = tokio::join!(credential::test(ctx.host.as_ref(), candidate, Limits::default(), &said, &mut codes), telling);
+    report
+}
+
+/// The second factor; `None` where there is nobody to ask.
+async fn ask(args: &Test, offers: &[Factor]) -> Option<Code> {
+    let factor = if args.recovery || !offers.contains(&Factor::Totp) { Factor::Recovery } else { Factor::Totp };
+    let fd = args.code_fd;
+    if fd.is_none() && !std::io::stderr().is_terminal() {
+        return None;
+    }
+    let asked = tokio::task::spawn_blocking(move || secrets::passphrase(fd, factor.word())).await;
+    let code = asked.ok()?.inspect_err(|p| eprintln!("proximity: {}", p.text())).ok()?;
+    Some(Code { factor, code })
+}
+
+fn tell(form: Form, taken: &Taken) {
+    let mark = match taken.mark {
+        Mark::Good => "ok",
+        Mark::Warn => "warn",
+        Mark::Bad => "BAD",
+    };
+    if form == Form::Plain {
+        taken.found.iter().for_each(|found| output::say(&format!("{mark}\t{}\t{found}", taken.step.word())));
+        return;
+    }
+    for (nth, found) in taken.found.iter().enumerate() {
+        let (mark, word) = if nth == 0 { (mark, taken.step.word()) } else { ("", "") };
+        output::say(&format!("{mark:<4}  {word:<11}  {found}"));
+    }
+    if !taken.hint.is_empty() && taken.mark != Mark::Bad {
+        output::say(&format!("{:<4}  {:<11}  -> {}", "", "", taken.hint));
+    }
+}
+
+fn done(candidate: &Candidate, report: &Report) -> Done {
+    if report.passed() {
+        return Ok(if report.worst() == Mark::Good { 0 } else { WARNED });
+    }
+    let kind = match report.trouble {
+        Some(Trouble::Unreachable) => Kind::Unreachable,
+        Some(Trouble::Distrusted) => Kind::Refused,
+        Some(Trouble::NotAllowed) => Kind::Locked,
+        Some(Trouble::Failed) | None => Kind::Failed,
+    };
+    let (why, hint) = report.steps.last().map_or(("nothing was tried".into(), ""), |s| (s.found.join("; "), s.hint.as_str()));
+    Err(Problem::new(kind, format!("{} at {}", candidate.account, candidate.address), why, hint))
+}
