@@ -139,7 +139,9 @@ impl From<StoreError> for Problem {
             StoreError::Newer { .. } => (Kind::Configuration, "use the newer Proximity; nothing was changed", false),
             StoreError::Older { .. } => (Kind::Configuration, "make room and try again; the old store is as it was", true),
             StoreError::Foreign { .. } => (Kind::Configuration, "give another --state", false),
-            StoreError::Corrupt { .. } => (Kind::Configuration, "keep the file, and restore it from a backup of this host", false),
+            StoreError::Corrupt { .. } => {
+                (Kind::Configuration, "put the newest whole snapshot back with: proximity vault restore (it keeps the file)", false)
+            }
             StoreError::Busy => (Kind::Failed, "try again in a moment", true),
             StoreError::Full => (Kind::ReadOnly, "make room on its file system; nothing was lost", true),
             StoreError::ReadOnly => (Kind::ReadOnly, "see proximity doctor for why", true),
@@ -169,6 +171,8 @@ impl From<VaultError> for Problem {
             VaultError::OlderThanAnchor { .. } => {
                 (Kind::ReadOnly, "if you put a backup back: proximity vault accept; otherwise find out who did")
             }
+            VaultError::NoExport { .. } => (Kind::Usage, "give the file that vault export wrote"),
+            VaultError::RecordExists { .. } => (Kind::Refused, "to replace what is there: --replace"),
             VaultError::OtherKey => (Kind::Locked, "open it again"),
             VaultError::WeakPassphrase { .. } | VaultError::BadName => (Kind::Usage, "choose another one"),
             VaultError::WeakCost | VaultError::CostTooHigh { .. } => (Kind::Refused, "free memory, or open with the recovery words"),

@@ -9,6 +9,8 @@ mod damage;
 mod files;
 #[path = "store/full_disk.rs"]
 mod full_disk;
+#[path = "store/operators.rs"]
+mod operators;
 #[path = "store/rollback.rs"]
 mod rollback;
 #[path = "store/support.rs"]
