@@ -1,6 +1,8 @@
 //! The store and the vault from outside: real files, real processes, real damage.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[path = "store/copies.rs"]
+mod copies;
 #[path = "store/crash.rs"]
 mod crash;
 #[path = "store/damage.rs"]
@@ -9,6 +11,8 @@ mod damage;
 mod files;
 #[path = "store/full_disk.rs"]
 mod full_disk;
+#[path = "store/memory.rs"]
+mod memory;
 #[path = "store/operators.rs"]
 mod operators;
 #[path = "store/rollback.rs"]

@@ -1,36 +1,20 @@
-//! `init` and `vault status`: the first set-up, and the proof that everything sealed still opens.
+//! `init`: the first set-up of store, vault and operator, and how the vault is opened afterwards.
 
-use clap::{Args, Subcommand};
+use std::io::IsTerminal;
+
+use clap::Args;
 use serde_json::json;
 
-use super::{Ctx, Done, Form, output, secrets};
+use super::{Ctx, Done, Form, output, secrets, vault};
 use crate::host::Host;
 use crate::host::local::LocalHost;
-use crate::problem::{Kind, Problem};
-use crate::store::{self, NewOperator, Secret, Store, StoreError, Vault as OpenVault, host_key_path};
+use crate::problem::{Kind, Problem, WARNED};
+use crate::store::{self, NewOperator, RecoveryWords, Secret, Store, StoreError, Vault as OpenVault, host_key_path};
 
 /// `init`.
 #[derive(Args)]
 pub(super) struct Init {
     /// Name of the first operator; the user's own name if not given
-    #[arg(long)]
-    operator: Option<String>,
-    /// Descriptor to read the passphrase from
-    #[arg(long, value_name = "N")]
-    passphrase_fd: Option<i32>,
-}
-
-/// `vault`.
-#[derive(Subcommand)]
-pub(super) enum Vault {
-    /// Open the vault and every record in it
-    Status(Open),
-}
-
-/// How the vault is opened.
-#[derive(Args)]
-pub(super) struct Open {
-    /// Who opens it; the only operator if there is one
     #[arg(long)]
     operator: Option<String>,
     /// Descriptor to read the passphrase from
@@ -65,10 +49,7 @@ pub(super) fn init(ctx: &Ctx, init: &Init) -> Done {
     let passphrase = secrets::passphrase(init.passphrase_fd, &format!("passphrase for {operator}"))?;
     store::check_passphrase(&passphrase, &operator)?;
     if init.passphrase_fd.is_none() {
-        let again = secrets::passphrase(None, "the same again")?;
-        if again.expose() != passphrase.expose() {
-            return Err(Problem::new(Kind::Usage, "the passphrase", "the two are not the same", "try again"));
-        }
+        secrets::same_again(&passphrase)?;
     }
     let available = memory_available();
     let begun = std::time::Instant::now();
@@ -83,25 +64,58 @@ pub(super) fn init(ctx: &Ctx, init: &Init) -> Done {
         now_ms: now.0,
     };
     let (_, words) = OpenVault::create(&store, &new)?;
-    let words = words.expose();
     if ctx.form == Form::Json {
-        output::object(&json!({"state": dir.display().to_string(), "operator": operator, "recovery_words": words}));
+        output::object(
+            &json!({"state": dir.display().to_string(), "operator": operator, "recovery_words": words.expose(), "typed_back": false}),
+        );
         return Ok(0);
     }
     output::say(&format!("store and vault made in {}; operator {operator}", dir.display()));
     output::say("");
+    show_words(&words);
+    if typed_back(&words)? {
+        return Ok(0);
+    }
+    eprintln!("the words were not typed back; store and vault are made. For other words: proximity vault recovery");
+    Ok(WARNED)
+}
+
+/// Prints the recovery words, four in a row.
+pub(super) fn show_words(words: &RecoveryWords) {
     output::say("These 24 words open the vault without passphrase and host key; shown only now.");
     output::say("Write them on paper and keep it away from this machine:");
     output::say("");
-    for (row, four) in words.chunks(4).enumerate() {
+    for (row, four) in words.expose().chunks(4).enumerate() {
         let cells: Vec<String> = four.iter().enumerate().map(|(i, w)| format!("{:>2} {w:<10}", row * 4 + i + 1)).collect();
         output::say(&format!("  {}", cells.join(" ").trim_end()));
     }
-    Ok(0)
+    output::say("");
+}
+
+/// Asks for three of the words as the proof that they were written down; three tries each. Where the words did not go to a
+/// terminal nobody read them there, and that they were not typed back is said and no failure.
+pub(super) fn typed_back(words: &RecoveryWords) -> Result<bool, Problem> {
+    if !output::at_terminal() || !std::io::stdout().is_terminal() {
+        eprintln!("note: the words did not go to a terminal, so nobody was asked to type them back");
+        return Ok(true);
+    }
+    for place in RecoveryWords::questions()? {
+        let right = (0..3).try_fold(false, |right, _| {
+            if right {
+                return Ok(true);
+            }
+            let typed = secrets::passphrase(None, &format!("word {place}"))?;
+            Ok::<_, Problem>(words.is_word(place, typed.expose_text().unwrap_or_default()))
+        })?;
+        if !right {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The one operator, or the one that was named.
-fn who(store: &Store, named: Option<&str>) -> Result<String, Problem> {
+pub(super) fn who(store: &Store, named: Option<&str>) -> Result<String, Problem> {
     if let Some(name) = named {
         return Ok(name.to_owned());
     }
@@ -115,34 +129,7 @@ fn who(store: &Store, named: Option<&str>) -> Result<String, Problem> {
 
 /// Opens the vault of a store.
 pub(crate) fn unlock(ctx: &Ctx, store: &Store, operator: &str, passphrase: &Secret) -> Result<OpenVault, store::VaultError> {
-    OpenVault::unlock(store, &host_key_path(&ctx.config.state), operator, passphrase, memory_available())
-}
-
-pub(super) fn vault_status(ctx: &Ctx, open: &Open) -> Done {
-    let store = Store::open(&ctx.config.state)?;
-    OpenVault::check_slots(&store)?;
-    let operator = who(&store, open.operator.as_deref())?;
-    let passphrase = secrets::passphrase(open.passphrase_fd, &format!("passphrase of {operator}"))?;
-    let vault = unlock(ctx, &store, &operator, &passphrase)?;
-    let found = vault.verify_all(&store)?;
-    let bad: Vec<String> = found
-        .bad_slots
-        .iter()
-        .map(ToString::to_string)
-        .chain(found.failed.iter().map(|(name, e)| format!("{}.{}: {e}", name.table, name.column)))
-        .collect();
-    if ctx.form == Form::Json {
-        output::object(&json!({"operator": operator, "opened": true, "records": found.opened, "bad": bad}));
-    } else {
-        output::say(&format!("opened by {operator}; {} record(s) open", found.opened));
-    }
-    match bad.first() {
-        None => Ok(0),
-        Some(first) => Err(Problem::new(
-            Kind::Failed,
-            "the vault",
-            format!("{} of its records do not open; {first}", bad.len()),
-            "nothing was used; compare with a backup of this host",
-        )),
-    }
+    let vault = OpenVault::unlock(store, &host_key_path(&ctx.config.state), operator, passphrase, memory_available())?;
+    vault::after_unlock(ctx, store, &vault);
+    Ok(vault)
 }

@@ -10,6 +10,7 @@ mod manual;
 mod output;
 mod secrets;
 mod status;
+mod vault;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -104,9 +105,9 @@ enum Command {
     /// Jobs: list, show, log, wait, cancel
     #[command(subcommand)]
     Job(job::Jobs),
-    /// The vault: open it and every record in it
+    /// The vault: status, rotate, passphrase, recovery, snapshot, restore, export, import
     #[command(subcommand)]
-    Vault(init::Vault),
+    Vault(vault::Vault),
     /// Look at everything that Proximity needs, and say what is not well
     Doctor,
     /// Print all keys of the console
@@ -146,6 +147,8 @@ pub(crate) type Done = Result<u8, Problem>;
 
 /// Reads the arguments, does what they say, gives the exit status. Errors are printed here and nowhere else.
 pub fn main() -> u8 {
+    // Before anything secret is read. What is lacking is said by `vault status`; it is no reason not to start.
+    drop(crate::store::guard_memory());
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => return usage(&e),
@@ -240,7 +243,7 @@ async fn command_of(ctx: Ctx, command: Command) -> Done {
         Command::Backup(backup) => backup::run(&ctx, backup).await,
         Command::Logs(logs) => logs::run(&ctx, &logs).await,
         Command::Job(job) => job::run(&ctx, job).await,
-        Command::Vault(init::Vault::Status(open)) => init::vault_status(&ctx, &open),
+        Command::Vault(command) => vault::run(&ctx, &command),
         Command::Doctor => doctor::run(&ctx).await,
         Command::PrintKeys => manual::keys(&ctx),
         Command::PrintConfig => manual::config(&ctx),

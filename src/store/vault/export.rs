@@ -84,7 +84,7 @@ impl Vault {
         let keys = Keys::of(&header, passphrase, cost)?;
         out.extend_from_slice(keys.check.bytes());
         out.extend_from_slice(&crypto::sum(&[&header, keys.check.bytes()])?);
-        // An exact multiple ends with an empty last chunk less: the last one is never empty, since the end entry is there.
+        // There is always a last chunk, since the end entry is there.
         let count = plain.chunks(CHUNK).count();
         for (number, chunk) in plain.chunks(CHUNK).enumerate() {
             out.extend_from_slice(&crypto::seal(&keys.body, &nonce(&header, number, number + 1 == count)?, &keys.bound, chunk)?);
@@ -135,6 +135,11 @@ impl Contents {
         if !crypto::equal(keys.check.bytes(), check) {
             return Err(VaultError::WrongPassphrase);
         }
+        Self::open_chunks(header, &keys, body)
+    }
+
+    fn open_chunks(header: &[u8], keys: &Keys, body: &[u8]) -> Result<Self, VaultError> {
+        let changed = || VaultError::Tampered { what: "the export".to_owned() };
         let mut plain = Zeroizing::new(Vec::with_capacity(body.len()));
         let count = body.chunks(CHUNK + TAG).count();
         for (number, chunk) in body.chunks(CHUNK + TAG).enumerate() {
@@ -235,4 +240,97 @@ fn store_read<T>(store: &Store, f: impl FnOnce(&rusqlite::Connection) -> Result<
     let mut held = lock.query([])?;
     held.next()?;
     f(&store.conn)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use crate::store::NewOperator;
+
+    const WORDS: &str = "orbit velvet cactus lantern mosaic seven";
+    const ROOMY: u64 = 16 << 30;
+
+    fn exported(values: &[(&str, usize)]) -> Vec<u8> {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::in_memory().unwrap();
+        let (host_key, passphrase) = (dir.path().join("host.key"), Secret::from_text("tarnish gravel umbrella".to_owned()));
+        let (cost, memory_available, now_ms) = (Cost::FLOOR, ROOMY, 0);
+        let new = NewOperator { host_key: &host_key, operator: "marta", passphrase: &passphrase, cost, memory_available, now_ms };
+        let (vault, _) = Vault::create(&store, &new).unwrap();
+        for (column, length) in values {
+            vault.seal(&store, "host", column, &[1; 16], &Secret::new(vec![7; *length])).unwrap();
+        }
+        let typed = Secret::from_text(WORDS.to_owned());
+        vault.export(&store, &typed, Cost::FLOOR, ROOMY, |_, column| column == "totp").unwrap()
+    }
+
+    /// Opens without the slow step where the part that it depends on is as it was.
+    fn open(bytes: &[u8], keys: &Keys) -> Result<Contents, VaultError> {
+        match bytes.get(HEADER + 64..) {
+            Some(body) => Contents::open_chunks(&bytes[..HEADER], keys, body),
+            None => Contents::open(bytes, &Secret::from_text(WORDS.to_owned()), ROOMY),
+        }
+    }
+
+    fn each_damage_is_told(file: &[u8], step: usize) -> usize {
+        let keys = Keys::of(&file[..HEADER], &Secret::from_text(WORDS.to_owned()), Cost::FLOOR).unwrap();
+        assert!(open(file, &keys).is_ok());
+        let around = |at: usize| at.saturating_sub(HEADER + 64) % (CHUNK + TAG) < 3 || at + 20 > file.len();
+        let mut cases = 0;
+        for at in (0..file.len()).filter(|at| at % step == 0 || around(*at) || *at < HEADER + 64) {
+            let told = |outcome: Result<Contents, VaultError>| {
+                assert!(matches!(outcome, Err(VaultError::Tampered { .. } | VaultError::NoExport { .. })), "byte {at}");
+            };
+            told(open(&file[..at], &keys));
+            let mut bad = file.to_vec();
+            bad[at] ^= 1;
+            if at < HEADER + 64 {
+                // Told by the sum, without the slow step.
+                told(Contents::open(&bad, &Secret::from_text(WORDS.to_owned()), ROOMY));
+            } else {
+                told(open(&bad, &keys));
+            }
+            cases += 2;
+        }
+        assert!(open(&[file, &[0]].concat(), &keys).is_err(), "one byte more");
+        cases
+    }
+
+    #[test]
+    fn a_cut_or_changed_file_is_told_at_any_byte() {
+        let small = exported(&[("password", 30), ("totp", 20)]);
+        let cases = each_damage_is_told(&small, 1);
+        assert_eq!(cases, 2 * small.len());
+        let large = exported(&[("a", 60_000), ("b", 60_000), ("c", 30_000)]);
+        assert!(large.len() > 2 * CHUNK);
+        each_damage_is_told(&large, 1009);
+        // Chunks that change places, and a chunk taken out.
+        let keys = Keys::of(&large[..HEADER], &Secret::from_text(WORDS.to_owned()), Cost::FLOOR).unwrap();
+        let chunks: Vec<&[u8]> = large[HEADER + 64..].chunks(CHUNK + TAG).collect();
+        for order in [&[1, 0, 2][..], &[0, 2], &[0, 1], &[0, 0, 1, 2], &[2]] {
+            let body: Vec<u8> = order.iter().flat_map(|at| chunks[*at].to_vec()).collect();
+            assert!(open(&[&large[..HEADER + 64], &body].concat(), &keys).is_err(), "{order:?}");
+        }
+    }
+
+    #[test]
+    fn six_words_are_needed_and_strange_files_are_told_apart() {
+        for weak in ["orbit velvet cactus lantern mosaic", "orbit orbit orbit velvet velvet cactus lantern", "a b c d e f g h i j k l"] {
+            let refused = check_passphrase(&Secret::from_text(weak.to_owned()));
+            assert!(matches!(refused, Err(VaultError::WeakPassphrase { .. })), "{weak}");
+        }
+        let file = exported(&[("password", 30), ("totp", 20)]);
+        let open = |bytes: &[u8], words: &str| Contents::open(bytes, &Secret::from_text(words.to_owned()), ROOMY);
+        assert!(matches!(open(&file, "orbit velvet cactus lantern mosaic eight"), Err(VaultError::WrongPassphrase)));
+        assert!(matches!(open(b"SQLite format 3\0", WORDS), Err(VaultError::NoExport { .. })));
+        assert!(matches!(open(b"", WORDS), Err(VaultError::NoExport { .. })));
+        let whole = open(&file, WORDS).unwrap();
+        assert_eq!((whole.operators.as_slice(), whole.records.len()), (&["marta".to_owned()][..], 1), "the second factor stays out");
+        let mut dear = file.clone();
+        dear[10..14].copy_from_slice(&u32::MAX.to_be_bytes());
+        let sum = crypto::sum(&[&dear[..HEADER], &dear[HEADER..HEADER + 32]]).unwrap();
+        dear[HEADER + 32..HEADER + 64].copy_from_slice(&sum);
+        assert!(matches!(open(&dear, WORDS), Err(VaultError::CostTooHigh { .. })), "before anything is allocated");
+    }
 }
