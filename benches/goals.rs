@@ -33,6 +33,8 @@ mod memory_host;
 mod node;
 #[path = "goals/pty.rs"]
 mod pty;
+#[path = "goals/vault.rs"]
+mod vault;
 
 use figures::Table;
 
@@ -92,6 +94,10 @@ fn main() {
     }
     if want("S16") {
         size(&mut table);
+    }
+    if ["S17", "S18", "S19"].iter().any(|id| want(id)) {
+        eprintln!("vault …");
+        vault::all(home.path(), &mut table);
     }
     if with_lab && ["S4", "S10", "S12"].iter().any(|id| want(id)) {
         eprintln!("lab …");

@@ -499,7 +499,7 @@ impl Hands {
             return self.tell_now(Fact::Saved(Err(Refusal::new(what, "the vault is closed", "unlock it and save again"))));
         };
         let world = locked(&self.world).clone();
-        let saved = settings::save(&jobs.store(), vault, save, &world, by, self.ctx.host.clock().0);
+        let saved = settings::save(&self.ctx.audit(), &jobs.store(), vault, save, &world, by, self.ctx.host.clock().0);
         drop(open);
         self.written.notify_one();
         self.tell_now(saved.map_or_else(|e| refused(e.into()), |n| Fact::Saved(Ok(n))));

@@ -3,6 +3,8 @@
 
 #[path = "store/audit.rs"]
 mod audit;
+#[path = "store/copies.rs"]
+mod copies;
 #[path = "store/crash.rs"]
 mod crash;
 #[path = "store/damage.rs"]
@@ -11,6 +13,10 @@ mod damage;
 mod files;
 #[path = "store/full_disk.rs"]
 mod full_disk;
+#[path = "store/memory.rs"]
+mod memory;
+#[path = "store/operators.rs"]
+mod operators;
 #[path = "store/rollback.rs"]
 mod rollback;
 #[path = "store/settings.rs"]

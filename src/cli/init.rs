@@ -1,15 +1,19 @@
-//! `init` and `vault status`: the first set-up, and the proof that everything sealed still opens.
+//! `init`: the first set-up of store, vault and operator, and how the vault is opened afterwards.
 
-use clap::{Args, Subcommand};
+use std::io::IsTerminal;
+
+use clap::Args;
 use serde_json::json;
 
-use super::{Ctx, Done, Form, output, secrets};
+use super::{Ctx, Done, Form, output, secrets, vault};
 use crate::domain::audit::{Deed, Ending};
 use crate::host::Host;
 use crate::host::local::LocalHost;
 use crate::ops::audit::End;
-use crate::problem::{Kind, Problem};
-use crate::store::{self, NewOperator, Secret, Store, StoreError, StoreMode, Vault as OpenVault, audit, host_key_path};
+use crate::problem::{Kind, Problem, WARNED};
+use crate::store::{
+    self, NewOperator, RecoveryWords, Secret, Store, StoreError, StoreMode, Vault as OpenVault, VaultError, audit, host_key_path,
+};
 
 /// `init`.
 #[derive(Args)]
@@ -20,31 +24,6 @@ pub(super) struct Init {
     /// Descriptor to read the passphrase from
     #[arg(long, value_name = "N")]
     passphrase_fd: Option<i32>,
-}
-
-/// `vault`.
-#[derive(Subcommand)]
-pub(super) enum Vault {
-    /// Open the vault and every record in it
-    Status(Open),
-}
-
-/// How the vault is opened.
-#[derive(Args)]
-pub(super) struct Open {
-    /// Who opens it; the only operator if there is one
-    #[arg(long)]
-    operator: Option<String>,
-    /// Descriptor to read the passphrase from
-    #[arg(long, value_name = "N")]
-    passphrase_fd: Option<i32>,
-}
-
-impl Open {
-    /// Whether something was said about how to open it.
-    pub(super) fn is_given(&self) -> bool {
-        self.operator.is_some() || self.passphrase_fd.is_some()
-    }
 }
 
 /// MemAvailable in bytes; nothing where it cannot be told, which refuses costly derivations.
@@ -74,10 +53,7 @@ pub(super) fn init(ctx: &Ctx, init: &Init) -> Done {
     let passphrase = secrets::passphrase(init.passphrase_fd, &format!("passphrase for {operator}"))?;
     store::check_passphrase(&passphrase, &operator)?;
     if init.passphrase_fd.is_none() {
-        let again = secrets::passphrase(None, "the same again")?;
-        if again.expose() != passphrase.expose() {
-            return Err(Problem::new(Kind::Usage, "the passphrase", "the two are not the same", "try again"));
-        }
+        secrets::same_again(&passphrase)?;
     }
     let available = memory_available();
     let begun = std::time::Instant::now();
@@ -98,25 +74,58 @@ pub(super) fn init(ctx: &Ctx, init: &Init) -> Done {
     let end = made.as_ref().map_or_else(|e| End::failed(e.to_string()), |_| End::ok());
     audit.outcome(Some(&store), LocalHost::new().clock().0, &intent, end);
     let (_, words) = made?;
-    let words = words.expose();
     if ctx.form == Form::Json {
-        output::object(&json!({"state": dir.display().to_string(), "operator": operator, "recovery_words": words}));
+        output::object(
+            &json!({"state": dir.display().to_string(), "operator": operator, "recovery_words": words.expose(), "typed_back": false}),
+        );
         return Ok(0);
     }
     output::say(&format!("store and vault made in {}; operator {operator}", dir.display()));
     output::say("");
+    show_words(&words);
+    if typed_back(&words)? {
+        return Ok(0);
+    }
+    eprintln!("the words were not typed back; store and vault are made. For other words: proximity vault recovery");
+    Ok(WARNED)
+}
+
+/// Prints the recovery words, four in a row.
+pub(super) fn show_words(words: &RecoveryWords) {
     output::say("These 24 words open the vault without passphrase and host key; shown only now.");
     output::say("Write them on paper and keep it away from this machine:");
     output::say("");
-    for (row, four) in words.chunks(4).enumerate() {
+    for (row, four) in words.expose().chunks(4).enumerate() {
         let cells: Vec<String> = four.iter().enumerate().map(|(i, w)| format!("{:>2} {w:<10}", row * 4 + i + 1)).collect();
         output::say(&format!("  {}", cells.join(" ").trim_end()));
     }
-    Ok(0)
+    output::say("");
+}
+
+/// Asks for three of the words as the proof that they were written down; three tries each. Where the words did not go to a
+/// terminal nobody read them there, and that they were not typed back is said and no failure.
+pub(super) fn typed_back(words: &RecoveryWords) -> Result<bool, Problem> {
+    if !output::at_terminal() || !std::io::stdout().is_terminal() {
+        eprintln!("note: the words did not go to a terminal, so nobody was asked to type them back");
+        return Ok(true);
+    }
+    for place in RecoveryWords::questions()? {
+        let right = (0..3).try_fold(false, |right, _| {
+            if right {
+                return Ok(true);
+            }
+            let typed = secrets::passphrase(None, &format!("word {place}"))?;
+            Ok::<_, Problem>(words.is_word(place, typed.expose_text().unwrap_or_default()))
+        })?;
+        if !right {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The one operator, or the one that was named.
-fn who(store: &Store, named: Option<&str>) -> Result<String, Problem> {
+pub(super) fn who(store: &Store, named: Option<&str>) -> Result<String, Problem> {
     if let Some(name) = named {
         return Ok(name.to_owned());
     }
@@ -132,17 +141,25 @@ fn who(store: &Store, named: Option<&str>) -> Result<String, Problem> {
 /// nothing can be written: on a full disk one must still get in.
 pub(crate) fn unlock(ctx: &Ctx, store: &Store, operator: &str, passphrase: &Secret) -> Result<OpenVault, store::VaultError> {
     let opened = OpenVault::unlock(store, &host_key_path(&ctx.config.state), operator, passphrase, memory_available());
+    note_unlock(ctx, store, operator, &opened);
+    if let Ok(vault) = &opened {
+        vault::after_unlock(ctx, store, vault);
+    }
+    opened
+}
+
+/// Writes down that the vault was opened, or that it was tried.
+pub(super) fn note_unlock(ctx: &Ctx, store: &Store, operator: &str, opened: &Result<OpenVault, VaultError>) {
     // A passphrase typed in the place of a name must not be written down.
-    let known = store.operators().is_ok_and(|all| all.iter().any(|name| name == operator));
+    let known = operator == vault::WORDS || store.operators().is_ok_and(|all| all.iter().any(|name| name == operator));
     let deed = Deed::new(if known { operator } else { "(unknown)" }, "vault.unlock", "vault", "open the vault");
-    let (deed, ending) = match &opened {
+    let (deed, ending) = match opened {
         Ok(_) => (deed, Ending::Ok),
         Err(e) => (if known { deed.said(e.to_string()) } else { deed }.refused(), Ending::Failed),
     };
     if let Err(e) = ctx.audit().event(Some(store), ctx.host.clock().0, deed, ending) {
         tracing::warn!(%e, "the unlock could not be written down");
     }
-    opened
 }
 
 /// What an open vault does for the audit log; what is wrong with the log as a problem. Where the store takes no writes
@@ -152,48 +169,4 @@ pub(crate) fn keep_audit(store: &Store, vault: &OpenVault) -> Result<(), Problem
         return Ok(());
     }
     audit::keep(vault, store).map_err(|e| Problem { hint: "see proximity audit verify".into(), ..e.into() })
-}
-
-/// Opens the vault of a store as the command line says.
-pub(super) fn open_vault(ctx: &Ctx, store: &Store, open: &Open) -> Result<OpenVault, Problem> {
-    OpenVault::check_slots(store)?;
-    let operator = who(store, open.operator.as_deref())?;
-    let passphrase = secrets::passphrase(open.passphrase_fd, &format!("passphrase of {operator}"))?;
-    Ok(unlock(ctx, store, &operator, &passphrase)?)
-}
-
-/// Opens the vault for a command: who opened it, and the vault.
-pub(super) fn open(ctx: &Ctx, store: &Store, open: &Open) -> Result<(String, OpenVault), Problem> {
-    OpenVault::check_slots(store)?;
-    let operator = who(store, open.operator.as_deref())?;
-    let passphrase = secrets::passphrase(open.passphrase_fd, &format!("passphrase of {operator}"))?;
-    let vault = unlock(ctx, store, &operator, &passphrase)?;
-    Ok((operator, vault))
-}
-
-pub(super) fn vault_status(ctx: &Ctx, how: &Open) -> Done {
-    let store = Store::open(&ctx.config.state)?;
-    let (operator, vault) = open(ctx, &store, how)?;
-    let audit = keep_audit(&store, &vault);
-    let found = vault.verify_all(&store)?;
-    let bad: Vec<String> = found
-        .bad_slots
-        .iter()
-        .map(ToString::to_string)
-        .chain(found.failed.iter().map(|(name, e)| format!("{}.{}: {e}", name.table, name.column)))
-        .collect();
-    if ctx.form == Form::Json {
-        output::object(&json!({"operator": operator, "opened": true, "records": found.opened, "bad": bad}));
-    } else {
-        output::say(&format!("opened by {operator}; {} record(s) open", found.opened));
-    }
-    match bad.first() {
-        None => audit.map(|()| 0),
-        Some(first) => Err(Problem::new(
-            Kind::Failed,
-            "the vault",
-            format!("{} of its records do not open; {first}", bad.len()),
-            "nothing was used; compare with a backup of this host",
-        )),
-    }
 }

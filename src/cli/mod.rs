@@ -13,6 +13,7 @@ mod output;
 mod secrets;
 mod settings;
 mod status;
+mod vault;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -113,9 +114,9 @@ enum Command {
     /// Settings: list, get, set, history, revert, export, import
     #[command(subcommand)]
     Settings(settings::Command),
-    /// The vault: open it and every record in it
+    /// The vault: status, rotate, passphrase, recovery, snapshot, restore, export, import
     #[command(subcommand)]
-    Vault(init::Vault),
+    Vault(vault::Vault),
     /// The audit: who did what, and whether the log is whole
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -163,6 +164,8 @@ pub(crate) type Done = Result<u8, Problem>;
 
 /// Reads the arguments, does what they say, gives the exit status. Errors are printed here and nowhere else.
 pub fn main() -> u8 {
+    // Before anything secret is read. What is lacking is said by `vault status`; it is no reason not to start.
+    drop(crate::store::guard_memory());
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => return usage(&e),
@@ -268,7 +271,7 @@ async fn command_of(ctx: Ctx, command: Command) -> Done {
         Command::Logs(logs) => logs::run(&ctx, &logs).await,
         Command::Job(job) => job::run(&ctx, job).await,
         Command::Settings(command) => settings::run(&ctx, command).await,
-        Command::Vault(init::Vault::Status(open)) => init::vault_status(&ctx, &open),
+        Command::Vault(command) => vault::run(&ctx, &command),
         Command::Audit(audit) => audit::run(&ctx, &audit).await,
         Command::Doctor => doctor::run(&ctx).await,
         Command::TestProxmox(test) => api_test::test_proxmox(&ctx, &test).await,

@@ -23,6 +23,14 @@ pub(super) fn passphrase(fd: Option<i32>, ask: &str) -> Result<Secret, Problem> 
     }
 }
 
+/// Asks for a new passphrase a second time.
+pub(super) fn same_again(first: &Secret) -> Result<(), Problem> {
+    if prompt("the same again")?.expose() == first.expose() {
+        return Ok(());
+    }
+    Err(wrong("the two are not the same", "try again"))
+}
+
 /// The first line of a descriptor that the caller opened for us.
 fn from_fd(fd: i32) -> Result<Secret, Problem> {
     let file =

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
 
-use super::{Ctx, Done, Form, init, output, secrets};
+use super::{Ctx, Done, Form, output, secrets, vault};
 use crate::domain::clean::clean;
 use crate::domain::settings::{self, Change, Held, Key, Past, Save, SecretChange, Settings, Staged, Weight};
 use crate::domain::world::World;
@@ -41,14 +41,14 @@ pub(super) enum Command {
         /// The value; - reads it from standard input. A secret is asked for or read, never given here
         value: Option<String>,
         #[command(flatten)]
-        open: init::Open,
+        open: vault::Open,
     },
     /// Set one back to its default
     Unset {
         /// Its key
         key: String,
         #[command(flatten)]
-        open: init::Open,
+        open: vault::Open,
     },
     /// What was changed, when and by whom
     History {
@@ -64,7 +64,7 @@ pub(super) enum Command {
         /// The version, see history
         version: u32,
         #[command(flatten)]
-        open: init::Open,
+        open: vault::Open,
     },
     /// Write all settings that are set to a file, without secrets
     Export {
@@ -78,7 +78,7 @@ pub(super) enum Command {
         /// The file
         file: PathBuf,
         #[command(flatten)]
-        open: init::Open,
+        open: vault::Open,
     },
 }
 
@@ -89,7 +89,7 @@ pub(super) struct Check {
     #[arg(long)]
     check: bool,
     #[command(flatten)]
-    open: init::Open,
+    open: vault::Open,
 }
 
 /// Entries of a history that are printed.
@@ -122,11 +122,11 @@ fn store(ctx: &Ctx) -> Result<Store, Problem> {
 }
 
 /// The open vault and who opened it.
-fn open(ctx: &Ctx, store: &Store, open: &init::Open) -> Result<(String, Vault), Problem> {
+fn open(ctx: &Ctx, store: &Store, open: &vault::Open) -> Result<(String, Vault), Problem> {
     if ctx.host.is_demo() {
         return Ok(("demo".into(), Vault::of_demo(store)?));
     }
-    init::open(ctx, store, open)
+    vault::open_in(ctx, store, open)
 }
 
 /// What holds, checked where that was asked for; else it is said on standard error that it is not.
@@ -214,7 +214,7 @@ fn get(ctx: &Ctx, key: &Key, check: &Check) -> Done {
     Ok(0)
 }
 
-async fn set(ctx: &Ctx, key: Key, value: Option<&str>, open: &init::Open) -> Done {
+async fn set(ctx: &Ctx, key: Key, value: Option<&str>, open: &vault::Open) -> Done {
     let of = key.definition();
     let usage = |why: String, hint: &str| Problem::new(Kind::Usage, key.to_string(), why, hint);
     if of.is_secret() {
@@ -247,7 +247,7 @@ async fn set(ctx: &Ctx, key: Key, value: Option<&str>, open: &init::Open) -> Don
 }
 
 /// Shows changes and what they would mean, and saves them unless only the preview is wanted.
-async fn save(ctx: &Ctx, changes: Vec<(Key, Change)>, how: &init::Open) -> Done {
+async fn save(ctx: &Ctx, changes: Vec<(Key, Change)>, how: &vault::Open) -> Done {
     let store = store(ctx)?;
     // What can be refused without the vault is refused before anybody types a passphrase.
     let now = store.settings(None)?;
@@ -273,7 +273,7 @@ async fn save(ctx: &Ctx, changes: Vec<(Key, Change)>, how: &init::Open) -> Done 
     let now = store.settings(Some(&vault))?;
     let staged: Save =
         changes.iter().map(|(key, change)| Staged { key: key.clone(), change: change.clone(), seen: now.version(key) }).collect();
-    let saved = ops::save(&store, &vault, &staged, &world, &by, ctx.host.clock().0)?;
+    let saved = ops::save(&ctx.audit(), &store, &vault, &staged, &world, &by, ctx.host.clock().0)?;
     if ctx.form == Form::Json {
         let then = store.settings(Some(&vault))?;
         let items: Vec<Json> = changes.iter().map(|(k, _)| json!({"key": k.to_string(), "version": then.version(k)})).collect();
@@ -332,7 +332,7 @@ fn history(ctx: &Ctx, key: Option<&Key>, check: &Check) -> Done {
     Ok(0)
 }
 
-async fn revert(ctx: &Ctx, key: Key, version: u32, how: &init::Open) -> Done {
+async fn revert(ctx: &Ctx, key: Key, version: u32, how: &vault::Open) -> Done {
     let past = store(ctx)?.setting_history(None, Some(&key), usize::MAX)?;
     let no = |kind, why: String| Problem::new(kind, key.to_string(), why, format!("see proximity settings history {key}"));
     let past = past.iter().find(|p| p.version == version).ok_or_else(|| no(Kind::NotFound, format!("there is no version {version}")))?;
@@ -356,7 +356,7 @@ fn export(ctx: &Ctx, file: Option<&Path>, check: &Check) -> Done {
     Ok(0)
 }
 
-async fn import(ctx: &Ctx, path: &Path, how: &init::Open) -> Done {
+async fn import(ctx: &Ctx, path: &Path, how: &vault::Open) -> Done {
     let what = clean(&path.display().to_string());
     let no = |kind, why: String| Problem::new(kind, what.clone(), why, "nothing was changed");
     let mut text = String::new();

@@ -3,12 +3,14 @@
 //! ```text
 //! DIR/proximity.db   0600   everything below; rollback journal, never WAL
 //! DIR/host.key       0400   the half of the vault that is not in the database (vault/host_key.rs)
+//! DIR/host-slot.key  0400   only where the host itself may open the vault
+//! DIR/snapshots/     0700   copies of the database
 //! DIR/anchor         0600   how far the vault had come, so that an older database is told (vault/anchor.rs)
 //!
 //! mod.rs      open, create, the one way to write          place.rs   is this directory safe?
 //! migrate.rs  layouts, oldest to newest                   error.rs   what can go wrong
-//! watch.rs    tells when any process wrote
-//! audit/      the chain of what was done
+//! watch.rs    tells when any process wrote                snapshot.rs  copies that were proven to open
+//! memory.rs   keeps keys out of core dumps and swap       audit/       the chain of what was done
 //! vault/      slots (ways in) and sealed records          crypto.rs  the only file that names the cipher library
 //! settings.rs rows of settings and their history
 //! cost, passphrase, words: the small parts of the vault
@@ -31,10 +33,12 @@ mod cost;
 mod crypto;
 mod error;
 mod jobs;
+mod memory;
 mod migrate;
 mod passphrase;
 mod place;
 mod settings;
+mod snapshot;
 mod vault;
 mod watch;
 mod words;
@@ -42,9 +46,11 @@ mod words;
 pub use crate::domain::secret::Secret;
 pub use cost::{Cost, calibrate};
 pub use error::StoreError;
+pub use memory::guard_memory;
 pub use passphrase::check as check_passphrase;
 pub use settings::{SaveError, checksum};
-pub use vault::{NewOperator, Operator, RecordName, Vault, VaultError, Verified, Way, host_key_path, host_slot_path};
+pub use snapshot::{Snapshot, Why, drop_old_keys, put_back, snapshots, take_snapshot, take_snapshot_if_due};
+pub use vault::{Contents, NewOperator, Operator, RecordName, Vault, VaultError, Verified, Way, host_key_path, host_slot_path};
 pub use watch::watch;
 pub use words::RecoveryWords;
 

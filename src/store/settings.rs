@@ -45,6 +45,9 @@ pub enum SaveError {
         /// Which.
         key: Key,
     },
+    /// Nobody could write down that it is done, so it was not.
+    #[error("{0}")]
+    Unrecorded(String),
     /// The vault or the store below it.
     #[error(transparent)]
     Vault(#[from] VaultError),

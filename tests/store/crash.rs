@@ -69,6 +69,40 @@ fn no_acknowledged_write_is_lost() {
 }
 
 #[test]
+fn a_killed_rotation_leaves_one_key_or_the_other() {
+    let (_outer, dir, store) = new_store();
+    let (vault, words) = make_vault(&store, &dir);
+    let words = words.expose().join(" ");
+    vault
+        .change(&store, |tx| (0..60).try_for_each(|n| vault.seal_in(tx, "host", "password", &id(n), &super::secret(&format!("value {n}")))))
+        .unwrap();
+    drop(store);
+    let (mut epochs, mut rotated) = (std::collections::BTreeSet::new(), 0);
+    for kill in 0..25u32 {
+        let mut child = another("rotator", &dir);
+        say(&mut child, &words);
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        lines.next().unwrap().unwrap();
+        // Somewhere in the next one.
+        std::thread::sleep(std::time::Duration::from_micros(u64::from(kill) * 900));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        rotated += 1 + lines.count();
+        let store = Store::open(&dir).unwrap();
+        // The anchor is never ahead: this would be told here.
+        let vault = proximity::store::Vault::unlock_with_words(&store, &super::secret(&words)).unwrap();
+        let found = vault.verify_all(&store).unwrap();
+        assert_eq!(found.opened, 60);
+        found.into_result().unwrap();
+        let mixed: (i64, i64) =
+            store.read(|c| c.query_row("SELECT min(epoch), max(epoch) FROM sealed", [], |r| Ok((r.get(0)?, r.get(1)?)))).unwrap();
+        assert_eq!(mixed.0, mixed.1, "two epochs mixed after kill {kill}");
+        epochs.insert(mixed.0);
+    }
+    assert!(rotated >= 25 && epochs.len() == 25, "{rotated} {epochs:?}");
+}
+
+#[test]
 fn two_processes_count_together() {
     let (_outer, dir, store) = new_store();
     store

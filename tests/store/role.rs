@@ -22,8 +22,11 @@ fn main() {
         ["writer", dir] => writer(Path::new(dir)),
         ["counter", dir] => counter(Path::new(dir)),
         ["maker-without-umask", dir] => maker_without_umask(Path::new(dir)),
+        ["rotator", dir] => rotator(Path::new(dir)),
+        ["holder", guard] => holder(guard),
+        ["look", pid] => look(pid),
         ["freeze"] => freeze(),
-        _ => panic!("store-role writer|counter|maker-without-umask DIR, or freeze"),
+        _ => panic!("store-role writer|counter|rotator|maker-without-umask DIR, holder guarded|open, look PID, or freeze"),
     }
 }
 
@@ -44,6 +47,39 @@ fn writer(dir: &Path) {
             })
             .unwrap();
         println!("wrote {round}");
+    }
+}
+
+/// Changes the vault key for ever and says each time.
+fn rotator(dir: &Path) {
+    let store = Store::open(dir).unwrap();
+    let mut vault = Vault::unlock_with_words(&store, &secret(&a_line())).unwrap();
+    loop {
+        println!("rotated {}", vault.rotate(&store).unwrap());
+    }
+}
+
+/// Holds an open vault until it is killed.
+fn holder(guard: &str) {
+    if guard == "guarded" {
+        proximity::store::guard_memory();
+    } else {
+        let all = rustix::process::Rlimit { current: None, maximum: None };
+        // Only where the limit may be raised; the test says what it could not prove.
+        let _ = rustix::process::setrlimit(rustix::process::Resource::Core, all);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::in_memory().unwrap();
+    let _held = make_vault(&store, dir.path());
+    println!("holding");
+    std::thread::sleep(std::time::Duration::from_secs(60));
+}
+
+/// Tries to open the memory of another process.
+fn look(pid: &str) {
+    match std::fs::File::open(format!("/proc/{pid}/mem")) {
+        Ok(_) => println!("opened"),
+        Err(e) => println!("{}", e.kind()),
     }
 }
 

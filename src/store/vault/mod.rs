@@ -21,6 +21,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 mod anchor;
 mod binding;
 mod error;
+mod export;
 mod host_key;
 mod manifest;
 mod operators;
@@ -30,6 +31,7 @@ mod slot;
 mod tagged;
 
 pub use error::VaultError;
+pub use export::Contents;
 pub use host_key::{host_key_path, host_slot_path};
 pub use operators::{NewOperator, Operator};
 pub use record::{RecordName, Verified};

@@ -133,12 +133,10 @@ impl Vault {
         })
     }
 
-    /// Makes new recovery words; when this returns the old ones open nothing but old copies. Show them once.
-    pub fn new_words(&self, store: &Store) -> Result<RecoveryWords, VaultError> {
-        let key = Key::random()?;
-        let words = RecoveryWords::of(&key)?;
-        self.put_slot(store, Kind::Recovery, Some(&key))?;
-        Ok(words)
+    /// Puts new recovery words in the place of the old ones, which from then on open nothing but old copies. Show them, and have
+    /// them typed back, before.
+    pub fn set_words(&self, store: &Store, words: &RecoveryWords) -> Result<(), VaultError> {
+        self.put_slot(store, Kind::Recovery, Some(&words.key()?))
     }
 
     /// Lets the host itself in with the key in `file`, which is made (mode 0400), for work that nobody is there for.
