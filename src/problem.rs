@@ -158,6 +158,7 @@ impl From<VaultError> for Problem {
             VaultError::Exists => (Kind::Refused, "use the one that is there, or give another --state"),
             VaultError::WrongPassphrase => (Kind::Locked, "try again, or use the recovery words"),
             VaultError::WrongWords { .. } => (Kind::Locked, "compare them with the paper, word by word"),
+            VaultError::OperatorExists { .. } | VaultError::LastOperator { .. } => (Kind::Refused, ""),
             VaultError::UnknownOperator { .. } => (Kind::Locked, "give another --operator"),
             VaultError::HostKeyMissing { .. } | VaultError::HostKeyOther { .. } => {
                 (Kind::Locked, "bring host.key back, or open with the recovery words")
@@ -166,6 +167,10 @@ impl From<VaultError> for Problem {
                 (Kind::Failed, "nothing was used; compare with a backup of this host and find out who wrote there")
             }
             VaultError::Corrupt { .. } => (Kind::Failed, "keep the file, and restore it from a backup of this host"),
+            VaultError::OlderThanAnchor { .. } => {
+                (Kind::ReadOnly, "if you put a backup back: proximity vault accept; otherwise find out who did")
+            }
+            VaultError::OtherKey => (Kind::Locked, "open it again"),
             VaultError::WeakPassphrase { .. } | VaultError::BadName => (Kind::Usage, "choose another one"),
             VaultError::WeakCost | VaultError::CostTooHigh { .. } => (Kind::Refused, "free memory, or open with the recovery words"),
             VaultError::NotSet { .. } => (Kind::NotFound, ""),

@@ -459,7 +459,7 @@ impl Hands {
         tokio::spawn(async move {
             match source {
                 LogSource::Job(id) => me.follow_job(id, token).await,
-                source => follow::follow(me.ctx.host.as_ref(), source, me.facts.clone(), token).await,
+                source => follow::follow(me.ctx.host.as_ref(), source, follow::live(), me.facts.clone(), token).await,
             }
         });
     }

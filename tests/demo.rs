@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use proximity::domain::cmd::Cmd;
 use proximity::domain::conf::parse_lxc;
+use proximity::domain::fact::Ask;
 use proximity::domain::guest::Vmid;
 use proximity::domain::job::Process;
 use proximity::domain::pve;
@@ -211,7 +212,7 @@ async fn two_backups_take_turns_and_a_log_goes_on_meanwhile() {
     let (one, _a) = start(&h, pve::vzdump(id(101), &local(), "snapshot"));
     tokio::time::sleep(Duration::from_millis(30)).await;
     let (two, _b) = start(&h, pve::vzdump(id(102), &local(), "suspend"));
-    let (log, stop) = start(&h, pve::tail_in_guest(id(9999), "/var/log/dnsmasq.log", 20, true));
+    let (log, stop) = start(&h, pve::tail_in_guest(id(9999), "/var/log/dnsmasq.log", Some(20), true));
     let (one, two) = (one.await.unwrap(), two.await.unwrap());
     stop.cancel();
     let log = log.await.unwrap();
@@ -267,7 +268,7 @@ async fn a_cancelled_restore_leaves_no_guest() {
 #[tokio::test]
 async fn caddys_log_breaks_and_comes_back() {
     let h = host();
-    let follow = || pve::tail_in_guest(id(9999), "/var/log/caddy/access.log", 200, true);
+    let follow = || pve::tail_in_guest(id(9999), "/var/log/caddy/access.log", Some(200), true);
     let (first, _stop) = start(&h, follow());
     let first = first.await.unwrap();
     assert_eq!(first.status, Some(1));
@@ -282,14 +283,14 @@ async fn caddys_log_breaks_and_comes_back() {
         serde_json::from_str::<serde_json::Value>(line).unwrap();
     }
     assert!(second.lines.iter().any(|l| l.contains("\"status\":502")));
-    let (journal, stop) = start(&h, pve::journal(30, true));
+    let (journal, stop) = start(&h, pve::journal(&Ask { lines: Some(30), follow: true, ..Ask::default() }));
     tokio::time::sleep(Duration::from_millis(50)).await;
     stop.cancel();
     let journal = journal.await.unwrap();
-    assert_eq!(run(&h, pve::journal(7, false)).await.1.lines().count(), 7);
-    assert_eq!(run(&h, pve::tail_in_guest(id(9999), "/var/log/dnsmasq.log", 9, false)).await.1.lines().count(), 9);
+    assert_eq!(run(&h, pve::journal(&Ask { lines: Some(7), ..Ask::default() })).await.1.lines().count(), 7);
+    assert_eq!(run(&h, pve::tail_in_guest(id(9999), "/var/log/dnsmasq.log", Some(9), false)).await.1.lines().count(), 9);
     let active = file(&h, "/var/log/pve/tasks/active").await.unwrap();
-    assert_eq!(run(&h, pve::tail("/var/log/pve/tasks/active", 100, false)).await.1, active);
+    assert_eq!(run(&h, pve::tail("/var/log/pve/tasks/active", Some(100), false)).await.1, active);
     assert!(journal.lines.len() >= 30 && journal.lines.iter().all(|l| l.contains("\"MESSAGE\":")));
 }
 

@@ -11,6 +11,8 @@ mod damage;
 mod files;
 #[path = "store/full_disk.rs"]
 mod full_disk;
+#[path = "store/rollback.rs"]
+mod rollback;
 #[path = "store/support.rs"]
 mod support;
 #[path = "store/vault.rs"]

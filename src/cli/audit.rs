@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Ctx, Done, Form, init, output};
 use crate::domain::audit::{Entry, Head, Phase, Record, Wanted};
 use crate::domain::clean::clean;
-use crate::domain::stamp::Stamp;
+use crate::domain::when::{self, Here};
 use crate::ops::audit::{heads, heads_command, hex};
 use crate::problem::{Kind, Problem, WARNED};
 use crate::store::audit::{Kept, Seals, Verdict};
@@ -35,7 +35,7 @@ pub(super) struct List {
     /// Only what has this in its object or title: "guest 101", web
     #[arg(long)]
     object: Option<String>,
-    /// Not older: 90m, 24h, 7d, or a day such as 2026-11-21
+    /// Not older: 10m, 2h, 3d, yesterday, 2026-11-21
     #[arg(long)]
     since: Option<String>,
     /// At most so many
@@ -62,24 +62,10 @@ pub(super) async fn run(ctx: &Ctx, command: &Audit) -> Done {
     }
 }
 
-/// `90m`, `24h`, `7d` before now, or the beginning of a day where we are.
-fn since(text: &str, now: Stamp, offset_s: i32) -> Result<Stamp, Problem> {
-    let wrong = || Problem::new(Kind::Usage, "--since", format!("'{}' is no time", clean(text)), "give 90m, 24h, 7d or 2026-11-21");
-    if let Some((at, unit)) = text.char_indices().last()
-        && let Some(ms) = [('m', 60_000), ('h', 3_600_000), ('d', 86_400_000)].iter().find(|(u, _)| *u == unit).map(|(_, ms)| ms)
-    {
-        let count: i64 = text[..at].parse().ok().filter(|n| *n >= 0).ok_or_else(wrong)?;
-        return Ok(Stamp(now.0.saturating_sub(count.saturating_mul(*ms))));
-    }
-    let mut parts = text.splitn(3, '-').map(str::parse::<u32>);
-    let (Some(Ok(y)), Some(Ok(m)), Some(Ok(d))) = (parts.next(), parts.next(), parts.next()) else { return Err(wrong()) };
-    let day = Stamp::from_civil(y.into(), m, d, 0, 0, 0).ok_or_else(wrong)?;
-    Ok(Stamp(day.0 - i64::from(offset_s) * 1000))
-}
-
 fn list(ctx: &Ctx, store: &Store, list: &List) -> Done {
     let (now, offset_s) = ctx.host.clock();
-    let since = list.since.as_deref().map(|text| since(text, now, offset_s)).transpose()?;
+    let since = list.since.as_deref().map(|text| when::parse(text, Here { now, offset_s })).transpose();
+    let since = since.map_err(|why| Problem::new(Kind::Usage, "--since", why, ""))?;
     let wanted =
         Wanted { operator: list.operator.clone(), action: list.action.clone(), object: list.object.clone(), since, ..Wanted::default() };
     let mut page = store.audit_page(&wanted, None, list.most)?;
@@ -242,22 +228,5 @@ fn report(ctx: &Ctx, verdict: &Verdict, seen: &Result<Vec<Head>, String>, of_thi
     });
     if verdict.unknown > 0 {
         output::say(&format!("{} thing(s) were begun whose end is unknown", verdict.unknown));
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_spans_or_days() {
-        let now = Stamp::from_civil(2026, 11, 21, 13, 0, 0).unwrap();
-        let ago = |text| now.0 - since(text, now, 3600).unwrap().0;
-        assert_eq!((ago("90m"), ago("24h"), ago("7d")), (5_400_000, 86_400_000, 604_800_000));
-        assert_eq!(since("2026-11-21", now, 3600).unwrap().rfc3339(), "2026-11-20T23:00:00Z");
-        for bad in ["", "m", "-1h", "7", "2026-13-01", "2026-11", "x-y-z", "7d\u{1b}[2J", "99999999999999999999d", "7ä"] {
-            assert!(since(bad, now, 0).is_err(), "{bad}");
-        }
     }
 }

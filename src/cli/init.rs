@@ -9,7 +9,7 @@ use crate::host::Host;
 use crate::host::local::LocalHost;
 use crate::ops::audit::End;
 use crate::problem::{Kind, Problem};
-use crate::store::{self, NewVault, Secret, Store, StoreError, StoreMode, Vault as OpenVault, audit, host_key_path};
+use crate::store::{self, NewOperator, Secret, Store, StoreError, StoreMode, Vault as OpenVault, audit, host_key_path};
 
 /// `init`.
 #[derive(Args)]
@@ -76,7 +76,7 @@ pub(super) fn init(ctx: &Ctx, init: &Init) -> Done {
     let begun = std::time::Instant::now();
     let cost = store::calibrate(available, || begun.elapsed())?;
     let (now, _) = LocalHost::new().clock();
-    let new = NewVault {
+    let new = NewOperator {
         host_key: &host_key_path(dir),
         operator: &operator,
         passphrase: &passphrase,
@@ -144,7 +144,7 @@ pub(crate) fn keep_audit(store: &Store, vault: &OpenVault) -> Result<(), Problem
     if *store.mode() != StoreMode::ReadWrite {
         return Ok(());
     }
-    audit::keep(vault, store).map_err(|e| Problem { hint: "see proximity audit verify".into(), ..e.into() })
+    Ok(audit::keep(vault, store)?)
 }
 
 /// Opens the vault of a store as the command line says.

@@ -2,6 +2,7 @@
 
 use super::backup::Archive;
 use super::job::{Job, JobId};
+use super::log_level::Level;
 use super::plan::{Plan, Refusal};
 use super::stamp::Stamp;
 use super::world::News;
@@ -51,6 +52,21 @@ impl LogSource {
     pub fn standing() -> [LogSource; 3] {
         [LogSource::Dnsmasq, LogSource::Caddy, LogSource::Journal]
     }
+}
+
+/// What is asked of a log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ask {
+    /// So many last lines; all of them where it is not said.
+    pub lines: Option<u32>,
+    /// Go on with what comes.
+    pub follow: bool,
+    /// Nothing older, where the source has an index of times. Files have none and tell all.
+    pub since: Option<Stamp>,
+    /// Nothing newer, likewise.
+    pub until: Option<Stamp>,
+    /// Nothing less grave, likewise.
+    pub level: Option<Level>,
 }
 
 /// How following a log goes.

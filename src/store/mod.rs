@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/proximity.db   0600   everything below; rollback journal, never WAL
 //! DIR/host.key       0400   the half of the vault that is not in the database (vault/host_key.rs)
+//! DIR/anchor         0600   how far the vault had come, so that an older database is told (vault/anchor.rs)
 //!
 //! mod.rs      open, create, the one way to write          place.rs   is this directory safe?
 //! migrate.rs  layouts, oldest to newest                   error.rs   what can go wrong
@@ -40,7 +41,7 @@ pub use crate::domain::secret::Secret;
 pub use cost::{Cost, calibrate};
 pub use error::StoreError;
 pub use passphrase::check as check_passphrase;
-pub use vault::{NewVault, RecordName, Vault, VaultError, Verified, host_key_path};
+pub use vault::{NewOperator, Operator, RecordName, Vault, VaultError, Verified, Way, host_key_path, host_slot_path};
 pub use watch::watch;
 pub use words::RecoveryWords;
 

@@ -40,7 +40,7 @@ fn every_file_is_private_whatever_the_umask() {
         assert_eq!(mode(&entry.path()) & 0o077, 0, "{:?}", entry.file_name());
     }
     names.sort();
-    assert_eq!(names, ["host.key", "proximity.db", "proximity.db-journal"]);
+    assert_eq!(names, ["anchor", "host.key", "proximity.db", "proximity.db-journal"]);
     assert_eq!(fs::metadata(dir.join("proximity.db-journal")).unwrap().len(), 0);
 }
 

@@ -2,14 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use proximity::store::{Cost, NewVault, RecoveryWords, Secret, Store, Vault, host_key_path};
+use proximity::store::{Cost, NewOperator, RecoveryWords, Secret, Store, Vault, host_key_path};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
 /// Columns of a table, in the order of the frozen vault.
-pub const SLOT: &str = "id kind operator header check_value nonce wrapped row_version mac sum";
+pub const SLOT: &str = "id kind operator header check_value nonce wrapped sealed_key row_version mac sum";
 pub const RECORD: &str = "table_name column_name row_id scope_id epoch row_version nonce body";
 pub const META: &str = "only vault_id created_ms epoch mac";
+pub const OPERATOR_ROW: &str = "id name created_ms mac";
+pub const MANIFEST: &str = "only generation audit_head mac";
 
 /// MemAvailable of a roomy host, in bytes.
 pub const ROOMY: u64 = 16 << 30;
@@ -29,7 +31,7 @@ pub fn secret(text: &str) -> Secret {
 }
 
 pub fn make_vault(store: &Store, dir: &Path) -> (Vault, RecoveryWords) {
-    let new = NewVault {
+    let new = NewOperator {
         host_key: &host_key_path(dir),
         operator: OPERATOR,
         passphrase: &secret(PASSPHRASE),

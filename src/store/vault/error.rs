@@ -22,6 +22,18 @@ pub enum VaultError {
         /// The name that was asked for.
         name: String,
     },
+    /// There is an operator of this name already.
+    #[error("there is already an operator {name}")]
+    OperatorExists {
+        /// The name.
+        name: String,
+    },
+    /// Without him nobody could open the vault but with the recovery words.
+    #[error("{name} is the last operator")]
+    LastOperator {
+        /// The name.
+        name: String,
+    },
     /// The operator's name cannot be used: empty, longer than 64 bytes, or with control characters.
     #[error("an operator needs a name of 1 to 64 bytes without control characters")]
     BadName,
@@ -64,6 +76,17 @@ pub enum VaultError {
         /// What is damaged.
         what: String,
     },
+    /// The database is whole but older than the anchor beside it: a backup, or somebody put an old one back.
+    #[error("the vault is older than its anchor (generation {found}, the anchor says {anchored})")]
+    OlderThanAnchor {
+        /// The generation of the database.
+        found: u64,
+        /// The generation it had before.
+        anchored: u64,
+    },
+    /// Another console changed the vault key since this one opened the vault. Opening it again helps.
+    #[error("the vault has another key now")]
+    OtherKey,
     /// The cost is below the floor, so guessing would be cheap.
     #[error("the key derivation is weaker than allowed")]
     WeakCost,
