@@ -37,7 +37,7 @@ fn fill(store: &Store, entries: u64, minutes: i64) -> Head {
     let one = |n: u64| {
         let at = START + n.cast_signed() * minutes * MINUTE;
         let outcome = Phase::Outcome { of: n, ending: Ending::Ok, exit: Some(0) };
-        entry(at, if n % 2 == 0 { Phase::Intent } else { outcome }, &format!("back up 101 web, round {n}"))
+        entry(at, if n.is_multiple_of(2) { Phase::Intent } else { outcome }, &format!("back up 101 web, round {n}"))
     };
     store.write_txn(|tx| append(tx, (0..entries).map(one))).unwrap()
 }
