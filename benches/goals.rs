@@ -19,6 +19,8 @@
     clippy::manual_is_multiple_of
 )]
 
+#[path = "goals/audit.rs"]
+mod audit;
 #[path = "goals/console.rs"]
 mod console;
 #[path = "goals/figures.rs"]
@@ -71,7 +73,7 @@ fn main() {
     let home = tempfile::tempdir().unwrap();
     let mut table = Table::default();
     let on = console::Bench::new(home.path());
-    let parts: [(&str, &dyn Fn(&mut Table)); 7] = [
+    let parts: [(&str, &dyn Fn(&mut Table)); 8] = [
         ("S1", &|t| on.start(t)),
         ("S3", &|t| {
             on.keys(t);
@@ -85,6 +87,7 @@ fn main() {
             in_process::bytes(t);
         }),
         ("S12", &|t| in_process::refresh(t)),
+        ("S17", &|t| audit::all(home.path(), t)),
     ];
     for (id, part) in parts {
         if want(id) {

@@ -80,3 +80,55 @@ fn what_logs_cannot_do_is_said_and_has_a_status() {
         assert!(got == status && out.is_empty() && err.contains(why), "{args:?}: {got} {err}");
     }
 }
+
+/// A passphrase on standard input; `proximity` reads it as descriptor 0.
+const PASSPHRASE: &str = "orbit lantern mosaic velvet quarry seven\n";
+
+#[test]
+fn the_audit_is_listed_and_verified_and_one_changed_row_is_found() {
+    let home = tempfile::tempdir().unwrap();
+    let state = home.path().join("state");
+    let run = |args: &[&str], input: &str| {
+        let args: Vec<&str> = ["--state", state.to_str().unwrap()].into_iter().chain(args.iter().copied()).collect();
+        proximity(home.path(), &args, input)
+    };
+    let json = |args: &[&str]| -> serde_json::Value { serde_json::from_str(&run(args, "").1).unwrap() };
+    assert_eq!(run(&["audit", "list"], "").0, 3, "there is no store");
+    let (status, _, err) = run(&["init", "--operator", "ada", "--passphrase-fd", "0"], PASSPHRASE);
+    assert_eq!(status, 0, "{err}");
+    assert_eq!(run(&["vault", "status", "--passphrase-fd", "0"], "wrong\n").0, 4);
+    assert_eq!(run(&["vault", "status", "--operator", "hunter2", "--passphrase-fd", "0"], PASSPHRASE).0, 4);
+
+    let told = json(&["-o", "json", "audit", "list"]);
+    let told: Vec<(&str, &str, &str)> = told["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|i| (i["operator"].as_str().unwrap(), i["action"].as_str().unwrap(), i["outcome"].as_str().unwrap()))
+        .collect();
+    let expected = [("(unknown)", "vault.unlock", "refused"), ("ada", "vault.unlock", "refused"), ("ada", "vault.init", "ok")];
+    assert_eq!(told, expected, "what was typed for a name is not written down");
+    let found = json(&["-o", "json", "audit", "list", "--action", "vault.init", "--object", "vault", "--since", "1h"]);
+    assert_eq!(found["items"].as_array().unwrap().len(), 1);
+    assert_eq!(run(&["audit", "list", "--since", "soon"], "").0, 2);
+
+    let (status, out, err) = run(&["audit", "verify", "--passphrase-fd", "0"], PASSPHRASE);
+    assert!(status == 0 && out.contains("ok: 5 entries") && out.contains("seals: checked"), "{out}{err}");
+    let (status, out, _) = run(&["audit", "verify", "--no-vault"], "");
+    assert!(status == 10 && out.contains("seals: not checked"), "{out}");
+    let lines = run(&["-o", "json", "audit", "export"], "").1;
+    let lines: Vec<serde_json::Value> = lines.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!((lines.len(), &lines[1]["entry"]["phase"], &lines[1]["entry"]["of"]), (5, &"outcome".into(), &1.into()));
+    assert!(!serde_json::to_string(&lines).unwrap().contains("hunter2"));
+
+    let db = rusqlite::Connection::open(state.join("proximity.db")).unwrap();
+    let mut entry: Vec<u8> = db.query_row("SELECT entry FROM audit WHERE seq = 1", [], |row| row.get(0)).unwrap();
+    let at = entry.windows(3).position(|w| w == b"ada").unwrap();
+    entry[at..at + 3].copy_from_slice(b"eve");
+    assert_eq!(db.execute("UPDATE audit SET entry = ?1 WHERE seq = 1", [entry]).unwrap(), 1);
+    for args in [&["audit", "verify", "--passphrase-fd", "0"][..], &["audit", "verify", "--no-vault"]] {
+        let (status, out, err) = run(args, PASSPHRASE);
+        assert!(status == 1 && out.starts_with("entry 1: it is not what was written"), "{out}{err}");
+        assert!(err.contains("1 thing(s) are not as they were written"), "{err}");
+    }
+}

@@ -11,7 +11,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use proximity::domain::fact::{Fact, Gate, LogLine, LogSource, LogState};
 use proximity::domain::plan::{Refusal, Risk};
 use proximity::domain::stamp::Stamp;
-use proximity::domain::world::{News, Part, Place};
+use proximity::domain::world::{From, News, Part, Place};
 use proximity::tui::action::Context;
 use proximity::tui::app::App;
 use proximity::tui::effect::Effect;
@@ -19,7 +19,7 @@ use proximity::tui::theme::Theme;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
-use world::{NOW, jobs, news, plan, test_app};
+use world::{NOW, jobs, news, plan, records, test_app};
 
 const SIZES: [(u16, u16); 3] = [(120, 40), (80, 24), (40, 15)];
 
@@ -241,6 +241,69 @@ fn a_filter_on_many_lines_is_finished_by_work() {
     assert!(app.is_dirty());
     let screen = text(&draw(&mut app, 80, 24));
     assert!(screen.contains("599 match") && screen.contains("5 dropped"), "{screen}");
+}
+
+#[test]
+fn audit() {
+    let mut app = test_app();
+    let asked = keys(&mut app, "A");
+    assert!(matches!(&asked[..], [Effect::Audit { words, below: None }] if words.is_empty()));
+    app.learn(Fact::News(Box::new(News { jobs: Some(Part::new(jobs(), Stamp::from_secs(NOW), From::Files)), ..News::default() })));
+    shot("audit-reading", &mut app);
+    let answer = |app: &mut App, words: &str, below, page| app.learn(Fact::Audit { words: words.into(), below, page: Ok(Box::new(page)) });
+    answer(&mut app, "", None, records(8, Some(9)));
+    shot("audit", &mut app);
+    keys(&mut app, "<Down>");
+    shot("audit-second", &mut app);
+    keys(&mut app, "<Enter>");
+    shot("audit-entry", &mut app);
+    keys(&mut app, "<Esc>");
+    // Unknown is said to be unknown, in the list and where one reads on.
+    keys(&mut app, "g<Enter>");
+    assert!(text(&draw(&mut app, 80, 24)).contains("no outcome is written down"));
+    keys(&mut app, "<Esc>");
+
+    // The job of an entry, or why there is none.
+    let effects = keys(&mut app, "J");
+    assert!(matches!(&effects[..], [Effect::Follow { source: LogSource::Job(_), on: true }]) && app.context() == Context::Job);
+    keys(&mut app, "<Esc>");
+    assert_eq!(app.context(), Context::Audit);
+    keys(&mut app, "<Down><Down><Down>J");
+    assert!(text(&draw(&mut app, 80, 24)).contains("No job belongs"));
+    keys(&mut app, "<Esc>");
+
+    // A filter is asked for as it is typed; an answer to what was typed before is not shown.
+    let asked = keys(&mut app, "/bob");
+    let words: Vec<&str> = asked.iter().map(|e| if let Effect::Audit { words, .. } = e { words.as_str() } else { "?" }).collect();
+    assert_eq!(words, ["b", "bo", "bob"]);
+    answer(&mut app, "b", None, records(8, None));
+    assert!(!text(&draw(&mut app, 80, 24)).contains("back up"));
+    answer(&mut app, "bob", None, proximity::domain::audit::Page { total: 20, ..Default::default() });
+    shot("audit-filter-none", &mut app);
+    let asked = keys(&mut app, "<Enter><Esc>");
+    assert!(matches!(&asked[..], [Effect::Audit { words, below: None }] if words.is_empty()));
+    app.learn(Fact::Audit { words: String::new(), below: None, page: Err("the store: it is busy".into()) });
+    shot("audit-unknown", &mut app);
+}
+
+#[test]
+fn older_entries_are_asked_for_on_the_way_down() {
+    let mut app = test_app();
+    app.resize(80, 24);
+    keys(&mut app, "A");
+    let answer = |app: &mut App, below, page| app.learn(Fact::Audit { words: String::new(), below, page: Ok(Box::new(page)) });
+    // Nothing of what is wanted in a stretch: the next is asked for by itself.
+    let on = answer(&mut app, None, proximity::domain::audit::Page { total: 900, next: Some(700), ..Default::default() });
+    assert!(matches!(&on[..], [Effect::Audit { below: Some(700), .. }]));
+    assert!(answer(&mut app, Some(700), records(60, Some(600))).is_empty());
+    assert!(keys(&mut app, "<Down>").is_empty());
+    let asked = keys(&mut app, "G");
+    assert!(matches!(&asked[..], [Effect::Audit { below: Some(600), .. }]));
+    assert!(keys(&mut app, "G").is_empty(), "it is asked once");
+    assert!(answer(&mut app, Some(700), records(60, Some(600))).is_empty(), "an old answer");
+    answer(&mut app, Some(600), records(8, None));
+    keys(&mut app, "G");
+    assert!(text(&draw(&mut app, 80, 24)).contains("68 records of 900 entries · that is all"));
 }
 
 #[test]

@@ -168,5 +168,5 @@ pub(crate) fn keep_audit(store: &Store, vault: &OpenVault) -> Result<(), Problem
     if *store.mode() != StoreMode::ReadWrite {
         return Ok(());
     }
-    audit::keep(vault, store).map_err(|e| Problem { hint: "see proximity audit verify".into(), ..e.into() })
+    Ok(audit::keep(vault, store)?)
 }

@@ -12,7 +12,7 @@ macro_rules! pages {
 }
 
 /// Name and text of every page, in reading order.
-const PAGES: [(&str, &str); 9] = pages!["start", "overview", "logs", "backups", "jobs", "vault", "api", "trouble", "exit-status"];
+const PAGES: [(&str, &str); 10] = pages!["start", "overview", "logs", "backups", "jobs", "vault", "audit", "api", "trouble", "exit-status"];
 
 /// A page of the manual by its name, or the list of pages.
 pub(super) fn page(topic: Option<&str>) -> Done {

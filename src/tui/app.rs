@@ -561,6 +561,7 @@ impl Drop for App {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::domain::audit::{Deed, Entry, Page, Phase, Record, Who};
     use crate::domain::backup::Archive;
     use crate::domain::guest::{Guest, Kind};
     use crate::domain::job::{Job, Life, State};
@@ -629,6 +630,21 @@ mod tests {
                 let mut app = start();
                 way.iter().for_each(|a| drop(app.act(*a)));
                 match context {
+                    Context::Audit => {
+                        let entry = Entry {
+                            seq: 1,
+                            epoch: 0,
+                            at: Stamp(1),
+                            boottime_ms: 1,
+                            boot_id: String::new(),
+                            who: Who::default(),
+                            mode: "console".into(),
+                            phase: Phase::Intent,
+                            deed: Deed { job: Some(1), ..Deed::new("ada", "job.power", "guest 101", "t") },
+                        };
+                        let page = Page { records: vec![Record { entry, outcome: None }], total: 1, ..Page::default() };
+                        drop(app.learn(Fact::Audit { words: String::new(), below: None, page: Ok(Box::new(page)) }));
+                    }
                     Context::Plan => drop(app.learn(Fact::Planned(Ok(Box::new(plan()))))),
                     Context::Unlock => drop(app.learn(Fact::Gate(Gate::Locked(vec!["ada".into()])))),
                     _ => {}

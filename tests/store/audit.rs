@@ -37,7 +37,7 @@ fn fill(store: &Store, entries: u64, minutes: i64) -> Head {
     let one = |n: u64| {
         let at = START + n.cast_signed() * minutes * MINUTE;
         let outcome = Phase::Outcome { of: n, ending: Ending::Ok, exit: Some(0) };
-        entry(at, if n % 2 == 0 { Phase::Intent } else { outcome }, &format!("back up 101 web, round {n}"))
+        entry(at, if n.is_multiple_of(2) { Phase::Intent } else { outcome }, &format!("back up 101 web, round {n}"))
     };
     store.write_txn(|tx| append(tx, (0..entries).map(one))).unwrap()
 }
@@ -443,4 +443,53 @@ fn commands_have_one_hash_each() {
     }
     // printf 'hello' | sha256sum, in base64.
     assert_eq!(audit::ssh_fingerprint(b"hello").unwrap(), "SHA256:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ");
+}
+
+const FROZEN: &str = include_str!("../vectors/audit-v1.txt");
+
+/// `tests/vectors/read_audit.py` made it and reads it, and shares no code with the log.
+#[test]
+fn the_frozen_chain_of_ten_is_whole_and_is_written_again_byte_for_byte() {
+    let value = |name: &str| FROZEN.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(" = ")).unwrap();
+    let blob = |name: &str| -> Vec<u8> {
+        let text = value(name);
+        (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+    };
+    let number = |name: &str| value(name).parse::<i64>().unwrap();
+    let all: Vec<Raw> = (1..=10)
+        .map(|seq| Raw { seq, entry: blob(&format!("entry.{seq}")), hash: blob(&format!("hash.{seq}")), mac: blob(&format!("mac.{seq}")) })
+        .collect();
+    let state = "INSERT INTO audit_state (only, log_id, first_key, key, epoch, began_ms, count, seq, hash) VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+
+    let read = Store::in_memory().unwrap();
+    let put = |tx: &rusqlite::Transaction<'_>| {
+        for row in &all {
+            let of = match Entry::read(&row.entry).unwrap().phase {
+                Phase::Outcome { of, .. } => Some(of.cast_signed()),
+                _ => None,
+            };
+            let sql = "INSERT INTO audit (seq, entry, hash, mac, of_seq) VALUES (?1, ?2, ?3, ?4, ?5)";
+            tx.execute(sql, params![row.seq, row.entry, row.hash, row.mac, of])?;
+        }
+        let (epoch, began, count) = (number("epoch"), number("began_ms"), number("count"));
+        tx.execute(state, params![blob("log_id"), blob("first_key"), blob("key"), epoch, began, count, 10, all[9].hash])?;
+        Ok(())
+    };
+    read.write_txn(put).unwrap();
+    let verdict = read.audit_verify(None, &[]).unwrap();
+    assert!(verdict.is_whole() && verdict.seals == Seals::InTheOpen, "{verdict:?}");
+    assert_eq!((verdict.entries, verdict.unknown, number("epoch")), (10, 0, 4));
+
+    let again = Store::in_memory().unwrap();
+    let begin = link(&[0; 32], &[&b"proximity audit"[..], &blob("log_id")].concat());
+    let first = blob("first_key");
+    again.write_txn(|tx| Ok(tx.execute(state, params![blob("log_id"), first, first, 0, 0, 0, 0, begin])?)).unwrap();
+    let entries: Vec<Entry> = all.iter().map(|row| Entry::read(&row.entry).unwrap()).collect();
+    again.write_txn(|tx| append(tx, entries)).unwrap();
+    for (was, is) in all.iter().zip(rows(&again)) {
+        assert_eq!((&was.entry, &was.hash, &was.mac), (&is.entry, &is.hash, &is.mac), "entry {}", was.seq);
+    }
+    let (key, epoch): (Vec<u8>, i64) =
+        again.read(|c| c.query_row("SELECT key, epoch FROM audit_state", [], |r| Ok((r.get(0)?, r.get(1)?)))).unwrap();
+    assert_eq!((key, epoch), (blob("key"), number("epoch")));
 }

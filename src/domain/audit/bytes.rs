@@ -157,7 +157,8 @@ fn maybe<const N: usize>(out: &mut Vec<u8>, value: Option<[u8; N]>) {
 
 fn put(out: &mut Vec<u8>, text: Option<&str>, most: usize) {
     let Some(text) = text else { return out.extend(NO_TEXT.to_be_bytes()) };
-    let cut = &text[..text.floor_char_boundary(most)];
+    let end = (0..=most.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let cut = &text[..end];
     out.extend((cut.len() as u16).to_be_bytes());
     out.extend(cut.as_bytes());
 }

@@ -32,8 +32,8 @@ pub struct Audit {
     /// Where to go on; `None` at the beginning of the log.
     next: Option<u64>,
     unread: usize,
-    /// An answer is waited for.
-    waits: bool,
+    /// Below which entry an answer is waited for.
+    waits: Option<Option<u64>>,
     wrong: Option<String>,
     list: List,
     /// The filter, and the line it is typed into.
@@ -58,7 +58,7 @@ impl Audit {
     }
 
     fn ask_on(&mut self, below: Option<u64>) -> Effect {
-        (self.waits, self.wrong) = (true, None);
+        (self.waits, self.wrong) = (Some(below), None);
         Effect::Audit { words: self.words.clone(), below }
     }
 
@@ -73,18 +73,17 @@ impl Audit {
     /// The rest, where the end of what is there is seen.
     fn more(&mut self, known: &Known) -> Vec<Then> {
         let near = self.list.at + self.rows(known) >= self.records.len();
-        match self.next.filter(|_| near && !self.waits) {
+        match self.next.filter(|_| near && self.waits.is_none()) {
             Some(below) => vec![Then::Do(self.ask_on(Some(below)))],
             None => Vec::new(),
         }
     }
 
     fn job(&self, known: &Known) -> Vec<Then> {
-        let Some(id) = self.record().and_then(|r| r.entry.deed.job) else {
-            return vec![Then::Say("no job belongs to this entry".into())];
-        };
+        let say = |text: String| vec![Then::Open(Box::new(Text::new("its job", vec![(Tone::Plain, text)])))];
+        let Some(id) = self.record().and_then(|r| r.entry.deed.job) else { return say("No job belongs to this entry.".into()) };
         jobs::open_job(id, known).unwrap_or_else(|| {
-            vec![Then::Say(format!("job {id} is not in the list of jobs any more; proximity job show {id} tells of it"))]
+            say(format!("Job {id} is not in the list of the newest jobs any more; proximity job show {id} tells of it."))
         })
     }
 
@@ -97,7 +96,7 @@ impl Audit {
         }
         let shown = words::many(self.records.len(), "record");
         let of = format!("{shown} of {} entries", words::count(self.total));
-        let more = match (self.waits, self.next) {
+        let more = match (self.waits.is_some(), self.next) {
             (true, _) => " · reading …",
             (false, Some(_)) => " · more further down",
             (false, None) => " · that is all",
@@ -160,10 +159,10 @@ impl Pane for Audit {
 
     fn audit(&mut self, words: &str, below: Option<u64>, page: &Result<Box<Page>, String>, known: &Known) -> Vec<Then> {
         // The answer to a filter that was typed over meanwhile, or one that came twice.
-        if words != self.words || !self.waits || below.is_none() != self.records.is_empty() && below != self.next {
+        if words != self.words || self.waits != Some(below) {
             return Vec::new();
         }
-        self.waits = false;
+        self.waits = None;
         match page {
             Ok(page) => {
                 self.records.extend(page.records.iter().cloned());
@@ -211,7 +210,10 @@ impl Pane for Audit {
                 d.operator.clone(),
                 standing.word().to_owned(),
                 d.title.clone(),
-                record.after().unwrap_or("").to_owned(),
+                match (&d.before, record.after().unwrap_or("")) {
+                    (Some(before), after) => format!("{before} → {after}"),
+                    (None, after) => after.to_owned(),
+                },
             ];
             for (i, (place, text)) in places.iter().zip(&texts).enumerate() {
                 let tone = match i {
@@ -224,7 +226,7 @@ impl Pane for Audit {
                 }
             }
         }
-        if self.records.is_empty() && !self.waits && self.wrong.is_none() {
+        if self.records.is_empty() && self.waits.is_none() && self.wrong.is_none() {
             let none = if self.total == 0 { "Nothing was ever written down here." } else { "No entry fits; Esc takes the filter away." };
             on.put(2, 2, room, none, Tone::Plain);
         }
