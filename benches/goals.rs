@@ -33,6 +33,8 @@ mod memory_host;
 mod node;
 #[path = "goals/pty.rs"]
 mod pty;
+#[path = "goals/settings.rs"]
+mod settings;
 
 use figures::Table;
 
@@ -69,7 +71,7 @@ fn main() {
     let home = tempfile::tempdir().unwrap();
     let mut table = Table::default();
     let on = console::Bench::new(home.path());
-    let parts: [(&str, &dyn Fn(&mut Table)); 7] = [
+    let parts: [(&str, &dyn Fn(&mut Table)); 8] = [
         ("S1", &|t| on.start(t)),
         ("S3", &|t| {
             on.keys(t);
@@ -83,6 +85,7 @@ fn main() {
             in_process::bytes(t);
         }),
         ("S12", &|t| in_process::refresh(t)),
+        ("S17", &|t| settings::save(t, home.path())),
     ];
     for (id, part) in parts {
         if want(id) {

@@ -179,7 +179,7 @@ impl From<SaveError> for Problem {
         let (kind, hint) = match e {
             SaveError::Vault(e) => return e.into(),
             SaveError::Conflict { .. } => (Kind::Refused, "nothing was saved; look at what holds now and decide again"),
-            SaveError::Trouble(_) => (Kind::Refused, "nothing was saved; change what belongs together in one go"),
+            SaveError::Trouble(_) => (Kind::Refused, "nothing was saved; save together what belongs together"),
             SaveError::ReadOnly => (Kind::ReadOnly, "proximity settings set system.read_only off"),
             _ => (Kind::NotFound, "nothing was saved; set it anew"),
         };
