@@ -35,6 +35,8 @@ mod memory_host;
 mod node;
 #[path = "goals/pty.rs"]
 mod pty;
+#[path = "goals/settings.rs"]
+mod settings;
 #[path = "goals/vault.rs"]
 mod vault;
 
@@ -88,6 +90,7 @@ fn main() {
         }),
         ("S12", &|t| in_process::refresh(t)),
         ("S17", &|t| audit::all(home.path(), t)),
+        ("S18", &|t| settings::save(t, home.path())),
     ];
     for (id, part) in parts {
         if want(id) {

@@ -197,7 +197,7 @@ impl From<SaveError> for Problem {
             SaveError::Vault(e) => return e.into(),
             SaveError::Conflict { .. } => (Kind::Refused, "nothing was saved; look at what holds now and decide again"),
             SaveError::Unrecorded(_) => (Kind::Refused, "nothing was saved; make room for the store, or let the journal last"),
-            SaveError::Trouble(_) => (Kind::Refused, "nothing was saved; change what belongs together in one go"),
+            SaveError::Trouble(_) => (Kind::Refused, "nothing was saved; save together what belongs together"),
             SaveError::ReadOnly => (Kind::ReadOnly, "proximity settings set system.read_only off"),
             _ => (Kind::NotFound, "nothing was saved; set it anew"),
         };

@@ -87,6 +87,7 @@ async fn attach(ctx: &Ctx, id: Vmid, cmd: Cmd) -> Done {
     if ctx.read_only {
         return Err(Problem::new(Kind::ReadOnly, cmd.shown(), "--read-only refuses what may change something", ""));
     }
+    ctx.not_read_only_by_setting(&cmd.shown())?;
     let guest = one(ctx, id).await?;
     if guest.power == Power::Stopped {
         return Err(Problem::new(

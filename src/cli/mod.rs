@@ -341,6 +341,16 @@ impl Ctx {
         }
     }
 
+    /// Refuses where the setting says so, or cannot be read.
+    fn not_read_only_by_setting(&self, what: &str) -> Result<(), Problem> {
+        let world = World { settings: self.settings(), ..World::default() };
+        if world.chosen().and_then(|s| s.flag("system.read_only")) == Ok(false) {
+            return Ok(());
+        }
+        let hint = "proximity settings set system.read_only off";
+        Err(Problem::new(Kind::ReadOnly, what, "system.read_only is on, or cannot be read", hint))
+    }
+
     /// Turns a wish into a plan and, unless only the plan is wanted, into a job; waits for its end.
     pub(crate) async fn fulfil(&self, wish: Wish) -> Done {
         let mut world = self.world().await;
@@ -353,10 +363,7 @@ impl Ctx {
         if self.read_only {
             return Err(Problem::new(Kind::ReadOnly, plan.title, "--read-only refuses everything that changes something", ""));
         }
-        if world.chosen().and_then(|s| s.flag("system.read_only")) != Ok(false) {
-            let hint = "proximity settings set system.read_only off";
-            return Err(Problem::new(Kind::ReadOnly, plan.title, "system.read_only is on, or cannot be read", hint));
-        }
+        self.not_read_only_by_setting(&plan.title)?;
         if self.no_wait && self.host.is_demo() {
             return Err(Problem::new(Kind::Usage, "--no-wait", "jobs of the demo end with the program", "leave it out"));
         }

@@ -40,6 +40,9 @@ pub(super) enum Command {
         key: String,
         /// The value; - reads it from standard input. A secret is asked for or read, never given here
         value: Option<String>,
+        /// More that is saved together with it, such as a gateway with its subnet
+        #[arg(long, value_name = "KEY=VALUE")]
+        with: Vec<String>,
         #[command(flatten)]
         open: vault::Open,
     },
@@ -99,7 +102,7 @@ pub(super) async fn run(ctx: &Ctx, command: Command) -> Done {
     match command {
         Command::List { category, check } => list(ctx, category.as_deref(), &check),
         Command::Get { key, check } => get(ctx, &parse(&key)?, &check),
-        Command::Set { key, value, open } => set(ctx, parse(&key)?, value.as_deref(), &open).await,
+        Command::Set { key, value, with, open } => set(ctx, parse(&key)?, value.as_deref(), &with, &open).await,
         Command::Unset { key, open } => {
             let key = parse(&key)?;
             let secret = key.definition().is_secret();
@@ -214,7 +217,20 @@ fn get(ctx: &Ctx, key: &Key, check: &Check) -> Done {
     Ok(0)
 }
 
-async fn set(ctx: &Ctx, key: Key, value: Option<&str>, open: &vault::Open) -> Done {
+/// The other changes of one `set`.
+fn more(with: &[String]) -> Result<Vec<(Key, Change)>, Problem> {
+    let one = |pair: &String| {
+        let no = |why: String| Problem::new(Kind::Usage, "--with", why, "such as --with network.gateway=10.30.0.1");
+        let (key, text) = pair.split_once('=').ok_or_else(|| no(format!("'{}' is no KEY=VALUE", clean(pair))))?;
+        let key = parse(key)?;
+        let value = key.definition().parse(text).map_err(|why| no(format!("{key}: {why}")))?;
+        Ok((key, Change::Set(value)))
+    };
+    with.iter().map(one).collect()
+}
+
+async fn set(ctx: &Ctx, key: Key, value: Option<&str>, with: &[String], open: &vault::Open) -> Done {
+    let more = more(with)?;
     let of = key.definition();
     let usage = |why: String, hint: &str| Problem::new(Kind::Usage, key.to_string(), why, hint);
     if of.is_secret() {
@@ -230,7 +246,8 @@ async fn set(ctx: &Ctx, key: Key, value: Option<&str>, open: &vault::Open) -> Do
         if secret.is_empty() {
             return Err(usage("nothing was typed".into(), "settings unset takes a secret away"));
         }
-        return save(ctx, vec![(key, Change::Secret(SecretChange::Set(Arc::new(secret))))], open).await;
+        let first = (key, Change::Secret(SecretChange::Set(Arc::new(secret))));
+        return save(ctx, std::iter::once(first).chain(more).collect(), open).await;
     }
     let text = match value {
         None => return Err(usage("the value is missing".into(), &format!("it takes {}", of.takes()))),
@@ -243,7 +260,7 @@ async fn set(ctx: &Ctx, key: Key, value: Option<&str>, open: &vault::Open) -> Do
         Some(text) => text.to_owned(),
     };
     let value = of.parse(&text).map_err(|why| usage(why, &format!("it takes {}", of.takes())))?;
-    save(ctx, vec![(key, Change::Set(value))], open).await
+    save(ctx, std::iter::once((key, Change::Set(value))).chain(more).collect(), open).await
 }
 
 /// Shows changes and what they would mean, and saves them unless only the preview is wanted.
@@ -256,7 +273,7 @@ async fn save(ctx: &Ctx, changes: Vec<(Key, Change)>, how: &vault::Open) -> Done
     let mut troubles = settings::check(&now.with(pairs()), &settings::fixed_addresses(&world));
     troubles.retain(|t| t.keys.iter().any(|k| changes.iter().any(|(c, _)| c == k)));
     if let Some(first) = troubles.first() {
-        let hint = "nothing was saved; what belongs together is changed in one go, on the screen or with settings import";
+        let hint = "nothing was saved; what belongs together is saved together: see --with";
         return Err(Problem::new(Kind::Refused, "the settings", first.why.clone(), hint));
     }
     if ctx.dry_run {

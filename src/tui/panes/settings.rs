@@ -217,7 +217,10 @@ impl Settings {
         let mut then = held.with(self.staged.values().map(|s| (&s.key, &s.change)));
         match &self.edit {
             Some(Edit::Value(input)) => match of.parse(input.text()) {
-                Ok(value) => then = then.with([(key, &Change::Set(value))]),
+                Ok(value) => {
+                    then = then.with([(key, &Change::Set(value))]);
+                    out.push((Tone::Quiet, "Enter takes it over, Esc leaves it as it was.".into()));
+                }
                 Err(why) => out.push((Tone::Bad, format!("✗ {why}"))),
             },
             Some(Edit::Site(input)) if !settings::is_site(input.text().trim()) => {
@@ -233,7 +236,7 @@ impl Settings {
         let troubles = settings::check(&then, &fixed);
         out.extend(troubles.iter().filter(|t| t.keys.contains(key)).map(|t| (Tone::Warn, format!("! {}", t.why))));
         out.push((Tone::Plain, of.help.to_owned()));
-        out.push((Tone::Quiet, format!("Takes {}.", of.takes())));
+        out.push((Tone::Quiet, format!("Takes: {}.", of.takes())));
         out.push((Tone::Quiet, if of.used { format!("Felt {}.", of.applies) } else { "Kept and checked; nothing uses it yet.".into() }));
         if let Some(row) = held.row(key) {
             out.push((Tone::Quiet, format!("Version {}, {} by {}.", row.version, row.at.minute(known.offset_s), row.by)));
@@ -351,6 +354,8 @@ impl Pane for Settings {
     fn can(&self, action: Action, known: &Known) -> bool {
         match action {
             Action::Back => self.edit.is_some(),
+            // While one types, Enter takes what was typed; the lines below say so.
+            Action::Open | Action::NextPart => self.edit.is_none(),
             Action::Save => !self.staged.is_empty(),
             Action::Undo => !self.undo.is_empty(),
             Action::Toggle => matches!(self.key().definition().kind, Kind::Flag | Kind::Word(_)),
