@@ -75,7 +75,7 @@ fn main() {
     let home = tempfile::tempdir().unwrap();
     let mut table = Table::default();
     let on = console::Bench::new(home.path());
-    let parts: [(&str, &dyn Fn(&mut Table)); 8] = [
+    let parts: [(&str, &dyn Fn(&mut Table)); 9] = [
         ("S1", &|t| on.start(t)),
         ("S3", &|t| {
             on.keys(t);
@@ -89,8 +89,8 @@ fn main() {
             in_process::bytes(t);
         }),
         ("S12", &|t| in_process::refresh(t)),
-        ("S17", &|t| audit::all(home.path(), t)),
-        ("S18", &|t| settings::save(t, home.path())),
+        ("S20", &|t| audit::all(home.path(), t)),
+        ("S21", &|t| settings::save(t, home.path())),
     ];
     for (id, part) in parts {
         if want(id) {

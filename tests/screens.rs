@@ -8,10 +8,12 @@
 mod world;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use proximity::domain::credential::{Factor, Trust};
 use proximity::domain::fact::{Fact, Gate, LogLine, LogSource, LogState};
 use proximity::domain::plan::{Refusal, Risk};
 use proximity::domain::settings::{Change, Held, Key, Past, Row, SecretChange, Settings, Value};
 use proximity::domain::stamp::Stamp;
+use proximity::domain::trial::{Mark, Progress, Report, Step, Taken, Trouble};
 use proximity::domain::world::{From, News, Part, Place};
 use proximity::tui::action::Context;
 use proximity::tui::app::App;
@@ -607,6 +609,54 @@ fn lock_screen() {
     assert_eq!(app.context(), Context::Overview);
     assert!(text(&draw(&mut app, 80, 24)).contains("grace"));
     assert!(matches!(&keys(&mut app, "<C-c>")[..], [Effect::Quit]));
+}
+
+fn taken(step: Step, mark: Mark, found: &[&str], hint: &str) -> Taken {
+    Taken { step, mark, found: found.iter().map(|f| (*f).to_owned()).collect(), hint: hint.into() }
+}
+
+#[test]
+fn a_credential_is_tried_before_it_is_kept() {
+    let mut app = test_app();
+    assert!(keys(&mut app, "P<Enter>").is_empty(), "there is nothing to try yet");
+    keys(&mut app, "pve1<Tab>root@pam<Tab>");
+    app.paste("MARKER-of-a-secret");
+    shot("credential", &mut app);
+    assert!(!text(&draw(&mut app, 120, 40)).contains("MARK"));
+    let effects = keys(&mut app, "<Tab>/etc/pve/pve-root-ca.pem<Enter>");
+    let [Effect::Try { nth, candidate }] = &effects[..] else { panic!("not tried") };
+    let nth = *nth;
+    assert_eq!((candidate.address.to_string().as_str(), candidate.account.as_str()), ("pve1:8006", "root@pam"));
+    assert_eq!(candidate.trust, Trust::File("/etc/pve/pve-root-ca.pem".into()));
+    assert_eq!(candidate.secret.expose(), b"MARKER-of-a-secret");
+    assert!(keys(&mut app, "x<Enter>").is_empty(), "it is being tried");
+    let learn = |app: &mut App, news| drop(app.learn(Fact::Trial { nth, news }));
+    learn(&mut app, Progress::Taken(taken(Step::Address, Mark::Good, &["pve1:8006 is 10.0.0.2:8006 and answers"], "")));
+    let shown = ["for pve1, Proxmox Virtual Environment, by PVE Cluster Manager CA, 3 days left", "signed by the given authority"];
+    learn(&mut app, Progress::Taken(taken(Step::Certificate, Mark::Warn, &shown, "on the node: pvecm updatecerts")));
+    learn(&mut app, Progress::Begun(Step::Login));
+    // News of another try are not of this one.
+    app.learn(Fact::Trial { nth: nth + 1, news: Progress::Asks(vec![Factor::Recovery]) });
+    learn(&mut app, Progress::Asks(vec![Factor::Totp, Factor::Recovery]));
+    keys(&mut app, "287082");
+    shot("credential-code", &mut app);
+    assert!(!text(&draw(&mut app, 120, 40)).contains("287082"));
+    assert!(matches!(&keys(&mut app, "<Enter>")[..], [Effect::Answer(c)] if c.factor == Factor::Totp && c.code.expose() == b"287082"));
+    let why = ["the TOTP code was not taken: authentication failure (401)"];
+    let login = taken(Step::Login, Mark::Bad, &why, "try again with a fresh code; eight wrong ones in a row lock TOTP for this user");
+    learn(&mut app, Progress::Taken(login.clone()));
+    let steps = vec![taken(Step::Address, Mark::Good, &["pve1:8006 answers"], ""), login];
+    let report = Report { steps, trouble: Some(Trouble::NotAllowed), ..Report::default() };
+    learn(&mut app, Progress::Ended(Box::new(report)));
+    shot("credential-report", &mut app);
+    // What was typed stays for the next try, the secret too; an edge wrong is told before anything is tried.
+    let effects = keys(&mut app, "<Esc><Enter>");
+    assert!(matches!(&effects[..], [Effect::Try { candidate, .. }] if candidate.secret.len() == 18));
+    assert!(matches!(&keys(&mut app, "<Esc>")[..], [Effect::EndTry]));
+    assert!(keys(&mut app, "<BS><BS><BS><BS>-o<Enter>").is_empty());
+    assert!(text(&draw(&mut app, 80, 24)).contains("'-o' is no host name"));
+    assert!(matches!(&keys(&mut app, "<Esc>")[..], [Effect::EndTry]), "leaving ends whatever is tried");
+    assert_eq!(app.context(), Context::Overview);
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn entry(n: u64) -> Entry {
     }
 }
 
-/// S17: a file with a million entries as jobs write them, read back whole by one thread: chain, epochs, seals, ends.
+/// S20: a file with a million entries as jobs write them, read back whole by one thread: chain, epochs, seals, ends.
 /// Beside it a durable entry of its own, which waits for the disk, and a filter that fits nothing.
 pub fn all(home: &Path, table: &mut Table) {
     let store = Store::create(&home.join("audit")).unwrap();
@@ -45,7 +45,7 @@ pub fn all(home: &Path, table: &mut Table) {
     let cpu = (cpu_ticks_ms(std::process::id()) - before) / 3.0;
     let size = std::fs::metadata(store.path().unwrap()).unwrap().len() / ENTRIES;
     table.row(
-        "S17",
+        "S20",
         format!("1,000,000 audit entries of {size} B verified, one thread, cpu (wall)"),
         format!("{} ({})", ms(cpu), ms(times.p50())),
         "",
@@ -57,9 +57,9 @@ pub fn all(home: &Path, table: &mut Table) {
         store.record(entry(ENTRIES + n)).unwrap();
         one.add(begun.elapsed());
     }
-    table.row("S17", "one audit entry written down, on the disk", ms(one.p50()), "", vec![]);
+    table.row("S20", "one audit entry written down, on the disk", ms(one.p50()), "", vec![]);
     let nobody = Wanted { operator: Some("nobody".into()), ..Wanted::default() };
     let begun = Instant::now();
     store.audit_page(&nobody, None, 200).unwrap();
-    table.row("S17", "20,000 audit entries looked through for a filter", ms(begun.elapsed().as_secs_f64() * 1e3), "", vec![]);
+    table.row("S20", "20,000 audit entries looked through for a filter", ms(begun.elapsed().as_secs_f64() * 1e3), "", vec![]);
 }

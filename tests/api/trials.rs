@@ -1,7 +1,6 @@
 //! "Test, then save": a candidate tried against the server, as the dialog and the command line tell it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use proximity::domain::credential::{Candidate, Code, Factor, Trust};
 use proximity::domain::secret::Secret;
@@ -100,14 +99,14 @@ async fn a_lean_account_is_good_and_a_poor_one_is_told_what_it_lacks_and_for_wha
     let (report, _) = tried(&candidate(poor.port, "ada@pve", trust.clone()), Limits::default(), vec![]).await;
     // The recorded ticket is root's, and a ticket for somebody else is no login.
     assert_eq!((report.trouble, report.steps.len()), (Some(Trouble::Failed), 3));
-    let (report, _) = tried(&candidate(poor.port, "ada@pve!t", trust), Limits::default(), vec![]).await;
+    let (report, _) = tried(&candidate(poor.port, "ada@pve!t1", trust), Limits::default(), vec![]).await;
     assert!(report.passed(), "it may be kept, as it is known what it lacks");
     let lines = &report.steps.last().unwrap().found;
     assert!(lines.contains(&"VM.PowerMgmt only on /vms/105, to start, stop, shut down and reboot guests".to_owned()), "{lines:?}");
     assert!(report.missing.contains(&"VM.Backup".to_owned()));
 
     let (none, trust) = server(of(r#""/":{},"/vms":null"#.into())).await;
-    let (report, _) = tried(&candidate(none.port, "ada@pve!t", trust), Limits::default(), vec![]).await;
+    let (report, _) = tried(&candidate(none.port, "ada@pve!t1", trust), Limits::default(), vec![]).await;
     assert_eq!((report.trouble, report.passed()), (Some(Trouble::NotAllowed), false));
 }
 
@@ -142,7 +141,7 @@ async fn each_bad_host_ends_at_its_step_with_its_own_words() {
     let mut words = std::collections::HashSet::new();
     let mut cases = 0;
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let (report, _) = tried(&candidate(nobody, "root@pam!t", trust.clone()), Limits::default(), vec![]).await;
+    let (report, _) = tried(&candidate(nobody, "root@pam!t1", trust.clone()), Limits::default(), vec![]).await;
     let mut check = |report: Report, step: Step, trouble: Trouble| {
         cases += 1;
         let last = report.steps.last().unwrap();
@@ -155,7 +154,7 @@ async fn each_bad_host_ends_at_its_step_with_its_own_words() {
         let trust = trust.clone();
         async move {
             let server = Server::new(&identity, |seen, _| node(seen, true)).await;
-            let (report, _) = tried(&candidate(server.port, "root@pam!t", trust), Limits::default(), vec![]).await;
+            let (report, _) = tried(&candidate(server.port, "root@pam!t1", trust), Limits::default(), vec![]).await;
             assert!(server.bytes.lock().unwrap().is_empty(), "nothing was sent");
             report
         }
@@ -166,7 +165,7 @@ async fn each_bad_host_ends_at_its_step_with_its_own_words() {
     check(of(self_signed(here, Flaw::None)).await, Step::Certificate, Trouble::Distrusted);
     let pinned = Trust::Pin(self_signed(here, Flaw::None).fingerprint());
     let server = Server::new(&self_signed(here, Flaw::None), |seen, _| node(seen, true)).await;
-    let (report, _) = tried(&candidate(server.port, "root@pam!t", pinned), Limits::default(), vec![]).await;
+    let (report, _) = tried(&candidate(server.port, "root@pam!t1", pinned), Limits::default(), vec![]).await;
     check(report, Step::Certificate, Trouble::Distrusted);
     for (reply, step, trouble, limits) in [
         (version(|| recorded("pve-9.1/http-token-bad", true)), Step::Login, Trouble::NotAllowed, Limits::default()),
@@ -174,25 +173,14 @@ async fn each_bad_host_ends_at_its_step_with_its_own_words() {
         (version(|| page("200 OK", "text/html", "<html>")), Step::Login, Trouble::Failed, Limits::default()),
         (version(|| json("200 OK", r#"{"data":{}}"#)), Step::Version, Trouble::Failed, Limits::default()),
         (version(|| Reply::Never), Step::Login, Trouble::Unreachable, short()),
-        (
-            version(|| Reply::Drip(b"HTTP/1.1 200 OK\r\n".to_vec(), Duration::from_secs(1))),
-            Step::Login,
-            Trouble::Unreachable,
-            Limits { answer: Duration::from_millis(1400), ..short() },
-        ),
     ] {
         let server = Server::new(&ours.sign(here, Flaw::None), reply).await;
-        let (report, _) = tried(&candidate(server.port, "root@pam!t", trust.clone()), limits, vec![]).await;
-        if step == Step::Login && trouble == Trouble::Unreachable && cases > 10 {
-            // Slow and silent are told alike, but for the time that was waited.
-            assert_eq!(report.trouble, Some(trouble));
-            continue;
-        }
+        let (report, _) = tried(&candidate(server.port, "root@pam!t1", trust.clone()), limits, vec![]).await;
         check(report, step, trouble);
     }
-    let (report, _) = tried(&candidate(nobody, "root@pam!t", Trust::File("/nonexistent/ca.pem".into())), Limits::default(), vec![]).await;
+    let (report, _) = tried(&candidate(nobody, "root@pam!t1", Trust::File("/nonexistent/ca.pem".into())), Limits::default(), vec![]).await;
     check(report, Step::Address, Trouble::Failed);
-    let (report, _) = tried(&candidate(nobody, "root@pam!t", Trust::Pem("no pem".into())), Limits::default(), vec![]).await;
+    let (report, _) = tried(&candidate(nobody, "root@pam!t1", Trust::Pem("no pem".into())), Limits::default(), vec![]).await;
     check(report, Step::Address, Trouble::Failed);
     println!("{cases} tries that ended badly, each with its own words");
 }
@@ -201,7 +189,7 @@ async fn each_bad_host_ends_at_its_step_with_its_own_words() {
 async fn a_clock_that_is_wrong_is_told_of() {
     // The recording is of another day.
     let (server, trust) = server(|seen, _| node(seen, false)).await;
-    let (report, _) = tried(&candidate(server.port, "root@pam!t", trust), Limits::default(), vec![]).await;
+    let (report, _) = tried(&candidate(server.port, "root@pam!t1", trust), Limits::default(), vec![]).await;
     let login = report.steps.iter().find(|s| s.step == Step::Login).unwrap();
     assert_eq!(login.mark, Mark::Warn);
     assert!(login.found.iter().any(|l| l.starts_with("its clock is ")), "{login:?}");

@@ -173,6 +173,10 @@ pub(super) async fn data<T: DeserializeOwned + Send + 'static>(call: &Call, answ
     if answer.form == "text/html" {
         return Err(foreign("it is a page of HTML".into()));
     }
+    // The reader would also take a list for an object, its parts in the order of the fields.
+    if answer.body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(foreign("it is no JSON object".into()));
+    }
     let small = answer.body.len() <= LARGE;
     let parse = move || serde_json::from_slice::<Envelope<T>>(&answer.body).map(|e| e.data);
     let parsed = if small { parse() } else { tokio::task::spawn_blocking(parse).await.map_err(|e| foreign(e.to_string()))? };

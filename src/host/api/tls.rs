@@ -213,7 +213,8 @@ impl Checker {
             Error::InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => {
                 Distrust::WrongName
             }
-            Error::InvalidCertificate(CertificateError::UnknownIssuer) => Distrust::UnknownIssuer,
+            // An authority of the same name with another key: a node that was set up anew.
+            Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => Distrust::UnknownIssuer,
             other => Distrust::Bad(clean(&other.to_string())),
         })
     }
