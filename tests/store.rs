@@ -9,6 +9,14 @@ mod damage;
 mod files;
 #[path = "store/full_disk.rs"]
 mod full_disk;
+#[path = "store/image.rs"]
+mod image;
+#[path = "store/kill_points.rs"]
+mod kill_points;
+#[path = "store/kinds.rs"]
+mod kinds;
+#[path = "store/strace.rs"]
+mod strace;
 #[path = "store/support.rs"]
 mod support;
 #[path = "store/vault.rs"]
@@ -17,3 +25,13 @@ mod vault;
 mod vectors;
 
 use support::*;
+
+/// Whether everything is to be tried, which takes many minutes, or a part of it.
+fn full() -> bool {
+    std::env::var_os("PROXIMITY_FULL").is_some()
+}
+
+/// The first number, or the second where everything is to be tried.
+fn part(quick: usize, all: usize) -> usize {
+    if full() { all } else { quick }
+}

@@ -2,24 +2,24 @@
 //! `store-role`.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use proximity::store::Store;
 
 use super::{id, make_vault, new_store};
 
-/// `store-role` in one of its roles, built beside this test.
-pub fn another(role: &str, dir: &Path) -> Child {
+/// Where `store-role` is, built beside this test.
+pub fn role_program() -> PathBuf {
     let built = std::env::current_exe().unwrap();
     let program = built.ancestors().nth(2).unwrap().join("examples/store-role");
-    Command::new(&program)
-        .arg(role)
-        .arg(dir)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{}: {error}; build it: cargo build --examples", program.display()))
+    assert!(program.exists(), "{} is missing; build it: cargo build --examples", program.display());
+    program
+}
+
+/// `store-role` in one of its roles.
+pub fn another(role: &str, dir: &Path) -> Child {
+    Command::new(role_program()).arg(role).arg(dir).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
 }
 
 fn say(child: &mut Child, line: &str) {

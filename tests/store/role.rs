@@ -3,6 +3,10 @@
 //! must open too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
 
+#[path = "image.rs"]
+mod image;
+#[path = "kinds.rs"]
+mod kinds;
 #[path = "support.rs"]
 mod support;
 
@@ -22,13 +26,23 @@ fn main() {
         ["writer", dir] => writer(Path::new(dir)),
         ["counter", dir] => counter(Path::new(dir)),
         ["maker-without-umask", dir] => maker_without_umask(Path::new(dir)),
+        ["write", kind, rounds, dir] => write(kind, rounds.parse().unwrap(), Path::new(dir)),
         ["freeze"] => freeze(),
-        _ => panic!("store-role writer|counter|maker-without-umask DIR, or freeze"),
+        _ => panic!("store-role writer|counter|maker-without-umask DIR, write KIND ROUNDS DIR, or freeze"),
     }
 }
 
 fn a_line() -> String {
     std::io::stdin().lock().lines().next().unwrap().unwrap()
+}
+
+/// One of the kinds of writes, to be cut off. Refusing is an answer, and no panic: exit status 3.
+fn write(kind: &str, rounds: usize, dir: &Path) {
+    let words = a_line();
+    if let Err(why) = (kinds::by_name(kind).write)(dir, &words, rounds) {
+        println!("refused: {why}");
+        std::process::exit(3);
+    }
 }
 
 /// Seals pairs for ever and says each one; the recovery words come on standard input. A pair must never be torn.

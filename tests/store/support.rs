@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use proximity::store::{Cost, NewVault, RecoveryWords, Secret, Store, Vault, host_key_path};
+use proximity::store::{Cost, NewVault, RecoveryWords, Secret, Store, Vault, VaultError, host_key_path};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -29,6 +29,10 @@ pub fn secret(text: &str) -> Secret {
 }
 
 pub fn make_vault(store: &Store, dir: &Path) -> (Vault, RecoveryWords) {
+    try_vault(store, dir).unwrap()
+}
+
+pub fn try_vault(store: &Store, dir: &Path) -> Result<(Vault, RecoveryWords), VaultError> {
     let new = NewVault {
         host_key: &host_key_path(dir),
         operator: OPERATOR,
@@ -37,7 +41,7 @@ pub fn make_vault(store: &Store, dir: &Path) -> (Vault, RecoveryWords) {
         memory_available: ROOMY,
         now_ms: 1_795_000_000_000,
     };
-    Vault::create(store, &new).unwrap()
+    Vault::create(store, &new)
 }
 
 /// A second connection that goes around everything the store checks.
