@@ -5,6 +5,10 @@
 mod crash;
 #[path = "store/damage.rs"]
 mod damage;
+#[path = "store/disk.rs"]
+mod disk;
+#[path = "store/faults.rs"]
+mod faults;
 #[path = "store/files.rs"]
 mod files;
 #[path = "store/full_disk.rs"]
@@ -15,6 +19,8 @@ mod image;
 mod kill_points;
 #[path = "store/kinds.rs"]
 mod kinds;
+#[path = "store/power_loss.rs"]
+mod power_loss;
 #[path = "store/strace.rs"]
 mod strace;
 #[path = "store/support.rs"]
