@@ -165,6 +165,10 @@ impl From<VaultError> for Problem {
                 (Kind::Failed, "nothing was used; compare with a backup of this host and find out who wrote there")
             }
             VaultError::Corrupt { .. } => (Kind::Failed, "keep the file, and restore it from a backup of this host"),
+            VaultError::OlderThanAnchor { .. } => {
+                (Kind::ReadOnly, "if you put a backup back: proximity vault accept; otherwise find out who did")
+            }
+            VaultError::OtherKey => (Kind::Locked, "open it again"),
             VaultError::WeakPassphrase { .. } | VaultError::BadName => (Kind::Usage, "choose another one"),
             VaultError::WeakCost | VaultError::CostTooHigh { .. } => (Kind::Refused, "free memory, or open with the recovery words"),
             VaultError::NotSet { .. } => (Kind::NotFound, ""),

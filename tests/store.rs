@@ -23,6 +23,8 @@ mod kinds;
 mod power_loss;
 #[path = "store/strace.rs"]
 mod strace;
+#[path = "store/rollback.rs"]
+mod rollback;
 #[path = "store/support.rs"]
 mod support;
 #[path = "store/vault.rs"]

@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/proximity.db   0600   everything below; rollback journal, never WAL
 //! DIR/host.key       0400   the half of the vault that is not in the database (vault/host_key.rs)
+//! DIR/anchor         0600   how far the vault had come, so that an older database is told (vault/anchor.rs)
 //!
 //! mod.rs      open, create, the one way to write          place.rs   is this directory safe?
 //! migrate.rs  layouts, oldest to newest                   error.rs   what can go wrong
@@ -38,7 +39,7 @@ pub use crate::domain::secret::Secret;
 pub use cost::{Cost, calibrate};
 pub use error::StoreError;
 pub use passphrase::check as check_passphrase;
-pub use vault::{NewVault, RecordName, Vault, VaultError, Verified, host_key_path};
+pub use vault::{NewVault, RecordName, Vault, VaultError, Verified, Way, host_key_path};
 pub use watch::watch;
 pub use words::RecoveryWords;
 
@@ -86,7 +87,10 @@ impl Store {
             place::check_file(&journal)?;
         }
         match open_to_write(dir, &path) {
-            Ok(conn) => Ok(Self { conn, mode: StoreMode::ReadWrite, path: Some(path) }),
+            Ok(conn) => {
+                place::sweep(dir);
+                Ok(Self { conn, mode: StoreMode::ReadWrite, path: Some(path) })
+            }
             Err(error @ (StoreError::Full | StoreError::ReadOnly | StoreError::Disk { .. })) => {
                 let conn = open_to_read(&path)?;
                 Ok(Self { conn, mode: StoreMode::ReadOnly(error.to_string()), path: Some(path) })
@@ -149,8 +153,9 @@ impl Store {
 
     /// Runs `f` in one transaction that holds the write lock from its start, and commits it if `f` succeeds.
     ///
-    /// When this returns `Ok` the change is on disk. When it returns an error nothing was changed. Other processes wait
-    /// up to five seconds, then get `Busy`. It cannot be nested.
+    /// When this returns `Ok` the change is on disk. When it returns an error nothing was changed; only after `Disk` the
+    /// change may be there, whole, since the disk may fail when all is written. Other processes wait up to five seconds,
+    /// then get `Busy`. It cannot be nested.
     pub fn write_txn<T>(&self, f: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         self.write_txn_as(f)
     }

@@ -251,8 +251,8 @@ fn no_secret_reaches_the_disk() {
         }
     };
     scan("at rest");
-    store
-        .write_txn_as(|tx| {
+    vault
+        .change(&store, |tx| {
             // Enough to spill into the file and the journal before the commit.
             for number in 0..50 {
                 vault.seal_in(tx, "app", "token", &id(number), &secret(&values[usize::from(number)]))?;
@@ -279,6 +279,7 @@ fn base64(bytes: &[u8]) -> Vec<u8> {
 mod any_bytes {
     use super::*;
     use proptest::prelude::*;
+    use proximity::store::StoreError;
 
     fn fixture() -> &'static std::sync::Mutex<(Store, Vault)> {
         static ONCE: std::sync::OnceLock<std::sync::Mutex<(Store, Vault)>> = std::sync::OnceLock::new();
@@ -306,15 +307,15 @@ mod any_bytes {
         fn no_forged_body_opens(body in prop::collection::vec(any::<u8>(), 0..200), nonce: [u8; 24]) {
             let guard = fixture().lock().unwrap();
             let (store, vault) = &*guard;
-            vault.seal(store, "forged", "c", &[0; 16], &Secret::new(vec![1])).unwrap();
-            store
-                .write_txn(|tx| {
-                    tx.execute("UPDATE sealed SET body = ?1, nonce = ?2 WHERE table_name = 'forged'", params![body, nonce])?;
-                    Ok(())
-                })
-                .unwrap();
-            let outcome = vault.open(store, "forged", "c", &[0; 16]);
-            let told = matches!(outcome, Err(VaultError::Tampered { .. } | VaultError::Corrupt { .. }));
+            let mut told = false;
+            let undone: Result<(), StoreError> = store.write_txn(|tx| {
+                vault.seal_in(tx, "forged", "c", &[0; 16], &Secret::new(vec![1])).unwrap();
+                tx.execute("UPDATE sealed SET body = ?1, nonce = ?2 WHERE table_name = 'forged'", params![body, nonce])?;
+                let outcome = vault.open_in(tx, "forged", "c", &[0; 16]);
+                told = matches!(outcome, Err(VaultError::Tampered { .. } | VaultError::Corrupt { .. }));
+                Err(StoreError::Busy)
+            });
+            prop_assert!(undone.is_err());
             prop_assert!(told);
         }
     }

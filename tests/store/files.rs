@@ -40,7 +40,7 @@ fn every_file_is_private_whatever_the_umask() {
         assert_eq!(mode(&entry.path()) & 0o077, 0, "{:?}", entry.file_name());
     }
     names.sort();
-    assert_eq!(names, ["host.key", "proximity.db", "proximity.db-journal"]);
+    assert_eq!(names, ["anchor", "host.key", "proximity.db", "proximity.db-journal"]);
     assert_eq!(fs::metadata(dir.join("proximity.db-journal")).unwrap().len(), 0);
 }
 
@@ -92,6 +92,25 @@ fn what_a_crash_left_behind_does_not_stop_creating() {
     fs::write(dir.join("proximity.db.new-journal"), b"half a journal").unwrap();
     Store::create(&dir).unwrap();
     assert!(!dir.join("proximity.db.new").exists() && !dir.join("proximity.db.new-journal").exists());
+}
+
+#[test]
+fn half_written_files_go_at_the_next_start_and_nobody_elses() {
+    let (_outer, dir, store) = new_store();
+    drop(store);
+    for name in ["anchor.new", "host.key.new", "proximity.db.before-v9.new", "proximity.db.new-journal", "renewal"] {
+        fs::write(dir.join(name), b"half").unwrap();
+    }
+    let left = || fs::read_dir(&dir).unwrap().filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().contains(".new")).count();
+    // Somebody is writing one of them now.
+    let writer = fs::File::open(&dir).unwrap();
+    rustix::fs::flock(&writer, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    Store::open(&dir).unwrap();
+    assert_eq!(left(), 4);
+    drop(writer);
+    Store::open(&dir).unwrap();
+    assert_eq!(left(), 0);
+    assert!(dir.join("renewal").exists());
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! | I1 | the store opens, to write, and SQLite finds nothing broken |
 //! | I2 | every write that was acknowledged is there |
 //! | I3 | nothing is half there: what was written together carries the same number |
-//! | I4 | the vault opens, and so does every sealed value; every tag fits its row |
+//! | I4 | the vault opens, and so does every sealed value; every tag fits its row; the anchor is not ahead |
 //! | I5 | no file of an unfinished write survives the next start |
 
 use std::path::Path;
@@ -17,7 +17,7 @@ use proximity::domain::job::{Life, State};
 use proximity::domain::plan::{Act, Approved, Check, Plan, Purpose, Risk, Step, Watch};
 use proximity::domain::stamp::Stamp;
 use proximity::store::{Store, StoreError, StoreMode, Vault, VaultError};
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction};
 
 use super::image::{Image, scratch};
 use super::support::{OPERATOR, PASSPHRASE, ROOMY, id, make_vault, secret, try_vault};
@@ -191,12 +191,9 @@ fn spill(dir: &Path, words: &str, rounds: usize) -> Result<(), String> {
 
 fn careless(dir: &Path, words: &str, rounds: usize) -> Result<(), String> {
     let (store, vault) = unlocked(dir, words)?;
-    let conn = Connection::open(store.path().unwrap()).map_err(text)?;
-    conn.execute_batch("PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON; PRAGMA journal_mode = TRUNCATE").map_err(text)?;
+    store.read(|conn| conn.pragma_update(None, "synchronous", "NORMAL")).map_err(text)?;
     for number in 1..=rounds {
-        let tx = Transaction::new_unchecked(&conn, TransactionBehavior::Immediate).map_err(text)?;
-        pair_number(&vault, &tx, number).map_err(text)?;
-        tx.commit().map_err(text)?;
+        vault.change(&store, |tx| pair_number(&vault, tx, number)).map_err(text)?;
         promise();
     }
     Ok(())
@@ -284,6 +281,7 @@ pub fn whole(cut: &Cut<'_>) -> Result<(Store, Vault), Bad> {
     let store = opened(cut.dir)?;
     Vault::check_slots(&store).map_err(unreadable)?;
     let vault = Vault::unlock_with_words(&store, &secret(cut.words)).map_err(unreadable)?;
+    vault.check(&store).map_err(unreadable)?;
     let found = vault.verify_all(&store).map_err(unreadable)?;
     if !found.failed.is_empty() || !found.bad_slots.is_empty() {
         return Err(unreadable(found));

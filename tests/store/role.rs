@@ -51,8 +51,8 @@ fn writer(dir: &Path) {
     let vault = Vault::unlock_with_words(&store, &secret(&a_line())).unwrap();
     for round in 0u64.. {
         let value = secret(&format!("{round:08} {}", "x".repeat(3000)));
-        store
-            .write_txn_as(|tx| {
+        vault
+            .change(&store, |tx| {
                 vault.seal_in(tx, "pair", "left", &id(1), &value)?;
                 vault.seal_in(tx, "pair", "right", &id(1), &value)
             })
@@ -117,6 +117,8 @@ fn freeze() {
     freeze_row(&mut out, &conn, "meta", "vault_meta", META, "only = 1");
     freeze_row(&mut out, &conn, "slot_operator", "slot", SLOT, "kind = 'operator'");
     freeze_row(&mut out, &conn, "slot_recovery", "slot", SLOT, "kind = 'recovery'");
+    freeze_row(&mut out, &conn, "operator", "operator", OPERATOR_ROW, "1");
+    freeze_row(&mut out, &conn, "manifest", "manifest", MANIFEST, "1");
     freeze_row(&mut out, &conn, "record", "sealed", RECORD, "1");
     println!("{out}");
 }

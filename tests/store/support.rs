@@ -10,6 +10,8 @@ use tempfile::TempDir;
 pub const SLOT: &str = "id kind operator header check_value nonce wrapped row_version mac sum";
 pub const RECORD: &str = "table_name column_name row_id scope_id epoch row_version nonce body";
 pub const META: &str = "only vault_id created_ms epoch mac";
+pub const OPERATOR_ROW: &str = "id name created_ms mac";
+pub const MANIFEST: &str = "only generation audit_head mac";
 
 /// MemAvailable of a roomy host, in bytes.
 pub const ROOMY: u64 = 16 << 30;

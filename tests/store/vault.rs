@@ -111,7 +111,7 @@ fn a_value_and_its_row_are_written_together_or_not_at_all() {
     let (_outer, dir, store) = new_store();
     let (vault, _) = make_vault(&store, &dir);
     vault.seal(&store, "host", "password", &id(1), &secret("old")).unwrap();
-    let failed: Result<(), VaultError> = store.write_txn_as(|tx| {
+    let failed: Result<(), VaultError> = vault.change(&store, |tx| {
         vault.seal_in(tx, "host", "password", &id(1), &secret("new"))?;
         assert_eq!(vault.open_in(tx, "host", "password", &id(1))?.expose(), b"new");
         tx.execute("INSERT INTO operator SELECT * FROM operator", [])?;
@@ -124,7 +124,7 @@ fn a_value_and_its_row_are_written_together_or_not_at_all() {
     let outcome = vault.seal(&store, "host", "password", &id(1), &long);
     assert!(matches!(outcome, Err(VaultError::TooLong { limit: 65_536 })));
     let removed = |expected: bool| {
-        let gone = store.write_txn_as(|tx| vault.remove_in(tx, "host", "password", &id(1)));
+        let gone = vault.change(&store, |tx| vault.remove_in(tx, "host", "password", &id(1)));
         assert_eq!(gone.unwrap(), expected);
     };
     removed(true);

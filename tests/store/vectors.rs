@@ -7,7 +7,7 @@ use proximity::store::{RecordName, Store, StoreError, Vault, VaultError};
 use rusqlite::types::Value;
 use rusqlite::{params, params_from_iter};
 
-use super::{META, OPERATOR, RECORD, ROOMY, SLOT, id, secret};
+use super::{MANIFEST, META, OPERATOR, OPERATOR_ROW, RECORD, ROOMY, SLOT, id, secret};
 
 const FROZEN: &str = include_str!("../vectors/vault-v1.txt");
 
@@ -46,6 +46,8 @@ fn thaw(values: &BTreeMap<&str, Value>) -> Store {
                 ("meta", "vault_meta", META),
                 ("slot_operator", "slot", SLOT),
                 ("slot_recovery", "slot", SLOT),
+                ("operator", "operator", OPERATOR_ROW),
+                ("manifest", "manifest", MANIFEST),
                 ("record", "sealed", RECORD),
             ];
             for (name, table, columns) in rows {

@@ -64,6 +64,17 @@ pub enum VaultError {
         /// What is damaged.
         what: String,
     },
+    /// The database is whole but older than the anchor beside it: a backup, or somebody put an old one back.
+    #[error("the vault is older than its anchor (generation {found}, the anchor says {anchored})")]
+    OlderThanAnchor {
+        /// The generation of the database.
+        found: u64,
+        /// The generation it had before.
+        anchored: u64,
+    },
+    /// Another console changed the vault key since this one opened the vault. Opening it again helps.
+    #[error("the vault has another key now")]
+    OtherKey,
     /// The cost is below the floor, so guessing would be cheap.
     #[error("the key derivation is weaker than allowed")]
     WeakCost,

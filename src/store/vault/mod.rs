@@ -16,9 +16,11 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+mod anchor;
 mod binding;
 mod error;
 mod host_key;
+mod manifest;
 mod record;
 mod slot;
 mod tagged;
@@ -35,6 +37,23 @@ pub struct Vault {
     vault_id: [u8; 16],
     epoch: u32,
     vault_key: Key,
+}
+
+/// A way into the vault.
+pub enum Way<'a> {
+    /// An operator's passphrase together with the host key.
+    Passphrase {
+        /// The host key's file, usually [`host_key_path`].
+        host_key: &'a Path,
+        /// Whose passphrase it is.
+        operator: &'a str,
+        /// As typed.
+        passphrase: &'a Secret,
+        /// MemAvailable of the host in bytes.
+        memory_available: u64,
+    },
+    /// The recovery words as typed.
+    Words(&'a Secret),
 }
 
 /// What a new vault is made from.
@@ -95,7 +114,7 @@ impl Vault {
         let mut meta = Meta { vault_id: vault.vault_id, created_ms: new.now_ms, epoch: vault.epoch, mac: Vec::new() };
         meta.mac = meta.expected_mac(&vault.vault_key)?.to_vec();
         let operator_id: [u8; 16] = crypto::random()?;
-        store.write_txn_as(|tx| {
+        let anchor = store.write_txn_as(|tx| {
             if Meta::load(tx)?.is_some() {
                 return Err(VaultError::Exists);
             }
@@ -105,8 +124,10 @@ impl Vault {
             )?;
             tx.execute("INSERT INTO operator (id, name, created_ms) VALUES (?1, ?2, ?3)", params![operator_id, new.operator, new.now_ms])?;
             vault.sign_row(tx, "operator", tx.last_insert_rowid())?;
-            slots.iter().try_for_each(|slot| slot.insert(tx))
+            slots.iter().try_for_each(|slot| slot.insert(tx))?;
+            vault.sign_list(tx, 1)
         })?;
+        manifest::raise(store, &anchor);
         Ok((vault, words))
     }
 
@@ -114,19 +135,35 @@ impl Vault {
     ///
     /// `memory_available` is MemAvailable in bytes; where the slot needs more than four fifths of it the answer is
     /// `CostTooHigh`, and the recovery words, which need no memory, still open. Damage and a missing host key are told
-    /// before the passphrase is tried: `WrongPassphrase` means that all else is in order.
+    /// before the passphrase is tried: `WrongPassphrase` means that all else is in order. Last of all the manifest and the
+    /// anchor are checked: `Tampered` or `OlderThanAnchor`.
     pub fn unlock(store: &Store, host_key: &Path, operator: &str, passphrase: &Secret, memory_available: u64) -> Result<Self, VaultError> {
-        let meta = Meta::load(&store.conn)?.ok_or(VaultError::NoVault)?;
-        let slot = slot::of_operator(slot::all(&store.conn)?, operator)?;
-        let vault_key = slot.open_with_passphrase(meta.owner(), passphrase, host_key, memory_available)?;
-        Self::opened(meta, vault_key)
+        Self::enter(store, &Way::Passphrase { host_key, operator, passphrase, memory_available })
     }
 
     /// Opens the vault with the recovery words as typed. Needs neither the host key nor memory.
     pub fn unlock_with_words(store: &Store, typed: &Secret) -> Result<Self, VaultError> {
+        Self::enter(store, &Way::Words(typed))
+    }
+
+    /// Opens the vault one way or another, and checks manifest and anchor.
+    pub fn enter(store: &Store, way: &Way<'_>) -> Result<Self, VaultError> {
+        let vault = Self::enter_unchecked(store, way)?;
+        vault.check(store)?;
+        Ok(vault)
+    }
+
+    /// The same without the last check: to look at what is wrong and to [`accept`](Self::accept) it. Nothing can be changed
+    /// with it before that, and what it opens may be old.
+    pub fn enter_unchecked(store: &Store, way: &Way<'_>) -> Result<Self, VaultError> {
         let meta = Meta::load(&store.conn)?.ok_or(VaultError::NoVault)?;
-        let slot = slot::of_recovery(slot::all(&store.conn)?)?;
-        let vault_key = slot.open_with_words(meta.owner(), typed)?;
+        let slots = slot::all(&store.conn)?;
+        let vault_key = match *way {
+            Way::Passphrase { host_key, operator, passphrase, memory_available } => {
+                slot::of_operator(slots, operator)?.open_with_passphrase(meta.owner(), passphrase, host_key, memory_available)?
+            }
+            Way::Words(typed) => slot::of_recovery(slots)?.open_with_words(meta.owner(), typed)?,
+        };
         Self::opened(meta, vault_key)
     }
 

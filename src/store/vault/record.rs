@@ -4,12 +4,13 @@
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::binding::{Binding, Purpose};
+use super::tagged::TABLES;
 use super::{Vault, VaultError};
 use crate::store::crypto::{self, Key, NONCE, TAG};
 use crate::store::{Secret, Store};
 
 /// The longest value in bytes; an RSA-16384 key with its comments fits four times.
-const LONGEST: usize = 64 * 1024;
+pub(super) const LONGEST: usize = 64 * 1024;
 
 /// The scope every record belongs to until operators can be limited to single apps.
 const WHOLE_VAULT: [u8; 16] = [0; 16];
@@ -34,6 +35,16 @@ pub struct Verified {
     pub failed: Vec<(RecordName, VaultError)>,
     /// Slots that were changed, each with the reason.
     pub bad_slots: Vec<VaultError>,
+    /// Rows in the open that are not as they were signed.
+    pub bad_rows: Vec<VaultError>,
+}
+
+impl Verified {
+    /// The first thing that is wrong, as an error.
+    pub fn into_result(self) -> Result<(), VaultError> {
+        let records = self.failed.into_iter().map(|(_, error)| error);
+        self.bad_slots.into_iter().chain(self.bad_rows).chain(records).next().map_or(Ok(()), Err)
+    }
 }
 
 struct Row {
@@ -49,10 +60,10 @@ impl Vault {
     ///
     /// Fails with `TooLong` above 64 KiB; an empty value is a value.
     pub fn seal(&self, store: &Store, table: &str, column: &str, row_id: &[u8; 16], plaintext: &Secret) -> Result<(), VaultError> {
-        store.write_txn_as(|tx| self.seal_in(tx, table, column, row_id, plaintext))
+        self.change(store, |tx| self.seal_in(tx, table, column, row_id, plaintext))
     }
 
-    /// The same as part of a larger change, for instance together with the settings row the value belongs to.
+    /// The same as part of a larger [`change`](Self::change), for instance together with the settings row the value belongs to.
     pub fn seal_in(
         &self,
         tx: &Transaction<'_>,
@@ -113,26 +124,36 @@ impl Vault {
         self.open_row(table, column, row_id, &row, what)
     }
 
-    /// Forgets the value of (table, column, row); says whether there was one.
+    /// Forgets the value of (table, column, row), as part of a [`change`](Self::change); says whether there was one.
     pub fn remove_in(&self, tx: &Transaction<'_>, table: &str, column: &str, row_id: &[u8; 16]) -> Result<bool, VaultError> {
         let gone =
             tx.execute("DELETE FROM sealed WHERE table_name = ?1 AND column_name = ?2 AND row_id = ?3", params![table, column, row_id])?;
         Ok(gone > 0)
     }
 
-    /// Opens every record and checks every slot; for the doctor and after a restore. Opened values are wiped at once.
+    /// Opens every record and checks every slot and tagged row; for the doctor, before rotation and after a restore.
+    /// Opened values are wiped at once.
     pub fn verify_all(&self, store: &Store) -> Result<Verified, VaultError> {
+        self.verify_in(&store.conn)
+    }
+
+    /// The same inside a transaction.
+    pub(super) fn verify_in(&self, conn: &Connection) -> Result<Verified, VaultError> {
         let mut found = Verified::default();
-        for slot in super::slot::all(&store.conn)? {
+        for slot in super::slot::all(conn)? {
             let checked = slot.check_undamaged();
             if let Err(error) = checked.and_then(|()| slot.check_mac(self.owner(), &self.vault_key)) {
                 found.bad_slots.push(error);
             }
         }
-        for (table, column, row_id) in names(&store.conn)? {
+        for table in TABLES {
+            let bad = self.check_rows(conn, table)?;
+            found.bad_rows.extend(bad.into_iter().map(|rowid| VaultError::Tampered { what: format!("{table} {rowid}") }));
+        }
+        for (table, column, row_id) in names(conn)? {
             let short: [u8; 16] = std::array::from_fn(|at| row_id.get(at).copied().unwrap_or(0));
             let opened = if row_id.len() == 16 {
-                self.open_in(&store.conn, &table, &column, &short)
+                self.open_in(conn, &table, &column, &short)
             } else {
                 Err(VaultError::Corrupt { what: format!("{table}.{column}") })
             };

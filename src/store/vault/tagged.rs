@@ -1,26 +1,19 @@
 //! Rows in the open that must not change unseen: operators, settings and their like. Their tables have a column `mac`,
 //! a tag under the vault key over the table's name and every other column.
 //!
-//! A tag tells a changed row. A row that was taken away or put back whole is told by the manifest.
+//! A tag tells a changed row. A row that was taken away or put back whole is told by the manifest
+//! (manifest.rs), so it lists these tags: a table with a tag chain of its own, such as the audit log, does not belong here.
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::{Vault, VaultError};
-use crate::store::Store;
 use crate::store::crypto;
 
 /// The tables whose rows carry tags. Their names are the only ones that reach SQL.
 pub(super) const TABLES: [&str; 1] = ["operator"];
 
 impl Vault {
-    /// One change of what the vault answers for: one transaction, and it is on disk when this returns.
-    ///
-    /// Rows of tagged tables that `f` writes must be signed in it with [`sign_row`](Self::sign_row).
-    pub fn change<T>(&self, store: &Store, f: impl FnOnce(&Transaction<'_>) -> Result<T, VaultError>) -> Result<T, VaultError> {
-        store.write_txn_as(f)
-    }
-
     /// Makes the tag of a row that was just written.
     pub fn sign_row(&self, tx: &Transaction<'_>, table: &'static str, rowid: i64) -> Result<(), VaultError> {
         let (tag, _) = self.tag_of(tx, table, rowid)?.ok_or_else(|| VaultError::NotSet { what: format!("{table} {rowid}") })?;
@@ -60,13 +53,7 @@ impl Vault {
                     mac = value.as_blob_or_null().ok().flatten().unwrap_or_default().to_vec();
                 } else {
                     push(&mut bytes, 0, name.as_bytes());
-                    match value {
-                        ValueRef::Null => push(&mut bytes, 1, &[]),
-                        ValueRef::Integer(number) => push(&mut bytes, 2, &number.to_be_bytes()),
-                        ValueRef::Real(number) => push(&mut bytes, 3, &number.to_be_bytes()),
-                        ValueRef::Text(text) => push(&mut bytes, 4, text),
-                        ValueRef::Blob(blob) => push(&mut bytes, 5, blob),
-                    }
+                    push_value(&mut bytes, value);
                 }
             }
             Ok((bytes, mac))
@@ -79,10 +66,21 @@ impl Vault {
 }
 
 /// Kind, length and bytes, so that no two rows look alike.
-fn push(out: &mut Vec<u8>, kind: u8, bytes: &[u8]) {
+pub(super) fn push(out: &mut Vec<u8>, kind: u8, bytes: &[u8]) {
     out.push(kind);
     out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
     out.extend_from_slice(bytes);
+}
+
+/// A value of the database, of whatever kind.
+pub(super) fn push_value(out: &mut Vec<u8>, value: ValueRef<'_>) {
+    match value {
+        ValueRef::Null => push(out, 1, &[]),
+        ValueRef::Integer(number) => push(out, 2, &number.to_be_bytes()),
+        ValueRef::Real(number) => push(out, 3, &number.to_be_bytes()),
+        ValueRef::Text(text) => push(out, 4, text),
+        ValueRef::Blob(blob) => push(out, 5, blob),
+    }
 }
 
 /// A table's name as SQL may have it.
