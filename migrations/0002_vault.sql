@@ -9,3 +9,7 @@ CREATE TABLE manifest (
     audit_head BLOB CHECK (audit_head IS NULL OR length(audit_head) = 32),
     mac        BLOB NOT NULL
 ) STRICT;
+
+-- A slot wraps a private key of its own, and the vault key is sealed to the public half of it: whoever holds the vault
+-- key can change it for everybody without knowing anybody's passphrase.
+ALTER TABLE slot ADD COLUMN sealed_key BLOB NOT NULL DEFAULT x'';

@@ -157,6 +157,7 @@ impl From<VaultError> for Problem {
             VaultError::Exists => (Kind::Refused, "use the one that is there, or give another --state"),
             VaultError::WrongPassphrase => (Kind::Locked, "try again, or use the recovery words"),
             VaultError::WrongWords { .. } => (Kind::Locked, "compare them with the paper, word by word"),
+            VaultError::OperatorExists { .. } | VaultError::LastOperator { .. } => (Kind::Refused, ""),
             VaultError::UnknownOperator { .. } => (Kind::Locked, "give another --operator"),
             VaultError::HostKeyMissing { .. } | VaultError::HostKeyOther { .. } => {
                 (Kind::Locked, "bring host.key back, or open with the recovery words")

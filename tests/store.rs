@@ -1,6 +1,10 @@
 //! The store and the vault from outside: real files, real processes, real damage.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+#[path = "store/bit_rot.rs"]
+mod bit_rot;
+#[path = "store/clocks.rs"]
+mod clocks;
 #[path = "store/crash.rs"]
 mod crash;
 #[path = "store/damage.rs"]
@@ -19,6 +23,8 @@ mod image;
 mod kill_points;
 #[path = "store/kinds.rs"]
 mod kinds;
+#[path = "store/migrations.rs"]
+mod migrations;
 #[path = "store/power_loss.rs"]
 mod power_loss;
 #[path = "store/strace.rs"]
@@ -27,6 +33,8 @@ mod strace;
 mod rollback;
 #[path = "store/support.rs"]
 mod support;
+#[path = "store/together.rs"]
+mod together;
 #[path = "store/vault.rs"]
 mod vault;
 #[path = "store/vectors.rs"]

@@ -7,7 +7,7 @@ use super::{Ctx, Done, Form, output, secrets};
 use crate::host::Host;
 use crate::host::local::LocalHost;
 use crate::problem::{Kind, Problem};
-use crate::store::{self, NewVault, Secret, Store, StoreError, Vault as OpenVault, host_key_path};
+use crate::store::{self, NewOperator, Secret, Store, StoreError, Vault as OpenVault, host_key_path};
 
 /// `init`.
 #[derive(Args)]
@@ -74,7 +74,7 @@ pub(super) fn init(ctx: &Ctx, init: &Init) -> Done {
     let begun = std::time::Instant::now();
     let cost = store::calibrate(available, || begun.elapsed())?;
     let (now, _) = LocalHost::new().clock();
-    let new = NewVault {
+    let new = NewOperator {
         host_key: &host_key_path(dir),
         operator: &operator,
         passphrase: &passphrase,

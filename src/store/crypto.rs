@@ -1,12 +1,15 @@
-//! The one file that names the cipher library, orion. Argon2id, HKDF-SHA256 (RFC 5869), XChaCha20-Poly1305 and
-//! BLAKE2b-256, with fixed sizes so that no caller chooses a parameter.
+//! The one file that names the cipher library, orion. Argon2id, HKDF-SHA256 (RFC 5869), XChaCha20-Poly1305, BLAKE2b-256
+//! and HPKE (RFC 9180, X25519 + HKDF-SHA256 + ChaCha20-Poly1305), with fixed sizes so that no caller chooses a parameter.
 //!
 //! Derived keys: `HKDF(salt = vault id, ikm = key, info = label, then the context in length-prefixed parts)`.
 
+use orion::KP;
 use orion::hazardous::aead::xchacha20poly1305::{Nonce, SecretKey, XChaCha20Poly1305};
 use orion::hazardous::hash::blake2::blake2b::Blake2b;
+use orion::hazardous::hpke::{DHKEM_X25519_SHA256_CHACHA20, ModeBase};
 use orion::hazardous::kdf::argon2::{Argon2, CostParams, ID, Sequential};
 use orion::hazardous::kdf::hkdf::{Hkdf, SHA256};
+use orion::hazardous::kem::x25519_hkdf_sha256::{KeyPair, PrivateKey, PublicKey};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::{Cost, Secret};
@@ -56,11 +59,11 @@ pub(super) fn random<const N: usize>() -> Result<[u8; N], Refused> {
     Ok(bytes)
 }
 
-/// The slow step from a passphrase to a key. `cost` must have been checked: the library sets no bound itself.
-pub(super) fn argon2id(passphrase: &Secret, salt: &[u8; 16], cost: Cost, pepper: &Key, ad: &[u8]) -> Result<Key, Refused> {
+/// The slow step from a passphrase to a key; `pepper` is the host's part of it, if there is one. `cost` must have been checked: the library sets no bound itself.
+pub(super) fn argon2id(passphrase: &Secret, salt: &[u8; 16], cost: Cost, pepper: Option<&Key>, ad: &[u8]) -> Result<Key, Refused> {
     let mut out = Key([0; 32]);
     let params = CostParams::new(cost.passes, cost.memory_kib, cost.lanes)?;
-    Argon2::<ID, Sequential>::derive_key(passphrase.expose(), salt, &params, Some(pepper.bytes()), Some(ad), &mut out.0)?;
+    Argon2::<ID, Sequential>::derive_key(passphrase.expose(), salt, &params, pepper.map(|key| &key.bytes()[..]), Some(ad), &mut out.0)?;
     Ok(out)
 }
 
@@ -91,6 +94,45 @@ pub(super) fn open(key: &Key, nonce: &[u8; NONCE], ad: &[u8], body: &[u8]) -> Op
     let nonce = Nonce::try_from(nonce).ok()?;
     XChaCha20Poly1305::open(&key, &nonce, body, Some(ad), &mut plain).ok()?;
     Some(Secret::new(std::mem::take(&mut plain)))
+}
+
+/// Bytes of a public key, and of the part of a sealed key that only carries one.
+pub(super) const PUBLIC: usize = 32;
+
+/// Bytes of a key sealed to a public key.
+pub(super) const SEALED_KEY: usize = PUBLIC + 32 + TAG;
+
+/// What HPKE is told it is used for.
+const HPKE_INFO: &[u8] = b"proximity vault key";
+
+/// A new key pair: what opens, and what may be known.
+pub(super) fn key_pair() -> Result<(Key, [u8; PUBLIC]), Refused> {
+    let pair = KeyPair::generate()?;
+    let private: &[u8] = pair.private().unprotected_as_ref();
+    let public: &[u8] = pair.public().as_ref();
+    Ok((Key(private.try_into().map_err(|_| Refused)?), public.try_into().map_err(|_| Refused)?))
+}
+
+/// Seals a key so that only the holder of the private half of `public` opens it: the one-time public key, then the body.
+pub(super) fn seal_key_to(public: &[u8; PUBLIC], ad: &[u8], key: &Key) -> Result<Vec<u8>, Refused> {
+    let public = PublicKey::try_from(public)?;
+    let mut body = [0; 32 + TAG];
+    let once = ModeBase::<DHKEM_X25519_SHA256_CHACHA20>::base_seal(&public, HPKE_INFO, key.bytes(), ad, &mut body)?;
+    let once: &[u8] = once.as_ref();
+    Ok([once, &body].concat())
+}
+
+/// Opens what [`seal_key_to`] made, or nothing if private key, associated data or body are not exactly those.
+pub(super) fn open_sealed_key(private: &Key, ad: &[u8], sealed: &[u8]) -> Option<Key> {
+    let (once, body) = sealed.split_at_checked(PUBLIC)?;
+    let once = PublicKey::try_from(once).ok()?;
+    let private = PrivateKey::try_from(private.bytes()).ok()?;
+    let mut out = Key([0; 32]);
+    if body.len() != 32 + TAG {
+        return None;
+    }
+    ModeBase::<DHKEM_X25519_SHA256_CHACHA20>::base_open(&once, &private, HPKE_INFO, body, ad, &mut out.0).ok()?;
+    Some(out)
 }
 
 /// Compares in a time that does not depend on where the first difference is.

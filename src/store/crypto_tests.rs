@@ -86,7 +86,7 @@ fn random_inputs_agree_with_a_second_argon2() {
         let length = usize::try_from(round).unwrap();
         let passphrase = Secret::new(random::<64>().unwrap()[..length].to_vec());
         let (salt, pepper, ad) = (random().unwrap(), Key::random().unwrap(), random::<32>().unwrap());
-        let ours = argon2id(&passphrase, &salt, cost, &pepper, &ad[..length.min(32)]).unwrap();
+        let ours = argon2id(&passphrase, &salt, cost, Some(&pepper), &ad[..length.min(32)]).unwrap();
 
         let mut params = argon2::ParamsBuilder::new();
         params.m_cost(cost.memory_kib).t_cost(cost.passes).p_cost(cost.lanes).output_len(32);
@@ -123,4 +123,23 @@ fn labels_and_contexts_do_not_run_into_each_other() {
     assert_ne!(with("kek", &[b"ab"]), with("keka", &[b"b"]));
     assert_ne!(with("kek", &[]), with("kek", &[b""]));
     assert_ne!(sum(&[b"ab"]).unwrap(), sum(&[b"a", b"b"]).unwrap());
+}
+
+#[test]
+fn a_sealed_key_opens_for_its_pair_and_binding_only() {
+    let (private, public) = key_pair().unwrap();
+    let (other, _) = key_pair().unwrap();
+    let key = Key::random().unwrap();
+    let sealed = seal_key_to(&public, b"here", &key).unwrap();
+    assert_eq!(sealed.len(), SEALED_KEY);
+    assert_eq!(open_sealed_key(&private, b"here", &sealed).unwrap().bytes(), key.bytes());
+    assert!(open_sealed_key(&other, b"here", &sealed).is_none());
+    assert!(open_sealed_key(&private, b"there", &sealed).is_none());
+    for at in 0..sealed.len() {
+        let mut bad = sealed.clone();
+        bad[at] ^= 1;
+        assert!(open_sealed_key(&private, b"here", &bad).is_none(), "byte {at}");
+        assert!(open_sealed_key(&private, b"here", &sealed[..at]).is_none(), "cut at {at}");
+    }
+    assert_ne!(sealed, seal_key_to(&public, b"here", &key).unwrap(), "each sealing has a key of its own");
 }

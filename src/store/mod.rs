@@ -39,7 +39,7 @@ pub use crate::domain::secret::Secret;
 pub use cost::{Cost, calibrate};
 pub use error::StoreError;
 pub use passphrase::check as check_passphrase;
-pub use vault::{NewVault, RecordName, Vault, VaultError, Verified, Way, host_key_path};
+pub use vault::{NewOperator, Operator, RecordName, Vault, VaultError, Verified, Way, host_key_path, host_slot_path};
 pub use watch::watch;
 pub use words::RecoveryWords;
 
@@ -210,7 +210,7 @@ fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     let opened = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY).and_then(|conn| identify(&conn, path, known).map(|found| (conn, found)));
     let (conn, found) = opened.map_err(|error| match error {
         // A write was cut off and its undo needs a writable disk. `immutable=1` would skip the undo and show half a write.
-        StoreError::Disk { .. } | StoreError::ReadOnly => StoreError::Unreadable {
+        StoreError::Disk { .. } | StoreError::ReadOnly if interrupted(path) => StoreError::Unreadable {
             path: path.to_owned(),
             why: "an interrupted write must be undone first, which needs a writable disk".to_owned(),
         },
@@ -221,6 +221,11 @@ fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
         return Err(StoreError::Older { found, known, why });
     }
     Ok(conn)
+}
+
+/// Whether a journal tells of a write that was not finished.
+fn interrupted(path: &Path) -> bool {
+    fs::metadata(place::beside(path, "-journal")).is_ok_and(|journal| journal.len() > 0)
 }
 
 fn upgrade(conn: &Connection, dir: &Path, path: &Path, steps: &[&str]) -> Result<(), StoreError> {

@@ -28,7 +28,7 @@ pub fn kill_everywhere(kind: &Kind, before: &Before, rounds: usize, step: usize)
     }
     println!("kill points, {}: {killed} of {}, {} bad", kind.name, points.len(), bad.len());
     assert!(bad.is_empty(), "{}: {bad:#?}", kind.name);
-    assert!(killed >= 5, "{} hardly wrote anything", kind.name);
+    assert!(points.len() >= 50, "{} hardly wrote anything", kind.name);
 }
 
 /// Opening a file that is there changes nothing.
@@ -43,32 +43,42 @@ fn quick(name: &str, step: usize) {
 
 #[test]
 fn a_secret_being_sealed() {
-    quick("seal a secret", 2);
+    quick("seal a secret", 5);
 }
 
 #[test]
 fn rows_and_a_secret_that_belong_together() {
-    quick("two rows and a secret", 2);
+    quick("two rows and a secret", 6);
 }
 
 #[test]
 fn a_transaction_that_spills_into_the_file() {
-    quick("more than fits in memory", 12);
+    quick("more than fits in memory", 17);
 }
 
 #[test]
 fn job_rows() {
-    quick("job rows", 3);
+    quick("job rows", 8);
 }
 
 #[test]
 fn a_store_being_created() {
-    quick("create a store", 4);
+    quick("create a store", 6);
 }
 
 #[test]
 fn a_vault_being_created() {
-    quick("create a vault", 12);
+    quick("create a vault", 17);
+}
+
+#[test]
+fn a_passphrase_being_changed() {
+    quick("change a passphrase", 13);
+}
+
+#[test]
+fn the_vault_key_being_changed() {
+    quick("change the vault key", 11);
 }
 
 #[test]

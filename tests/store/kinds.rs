@@ -9,14 +9,15 @@
 //! | I4 | the vault opens, and so does every sealed value; every tag fits its row; the anchor is not ahead |
 //! | I5 | no file of an unfinished write survives the next start |
 
+use std::io::Write;
 use std::path::Path;
 use std::sync::OnceLock;
 
 use proximity::domain::cmd::Cmd;
-use proximity::domain::job::{Life, State};
+use proximity::domain::job::{JobId, Life, State};
 use proximity::domain::plan::{Act, Approved, Check, Plan, Purpose, Risk, Step, Watch};
 use proximity::domain::stamp::Stamp;
-use proximity::store::{Store, StoreError, StoreMode, Vault, VaultError};
+use proximity::store::{Cost, NewOperator, Store, StoreError, StoreMode, Vault, VaultError, Way, host_key_path};
 use rusqlite::{Connection, Transaction};
 
 use super::image::{Image, scratch};
@@ -61,13 +62,15 @@ pub enum Bad {
     Lost(String),
 }
 
-pub const KINDS: [Kind; 6] = [
+pub const KINDS: [Kind; 8] = [
     Kind { name: "seal a secret", before: a_vault, write: seal, after: sealed },
     Kind { name: "two rows and a secret", before: a_vault, write: pair, after: paired },
     Kind { name: "more than fits in memory", before: a_fuller_vault, write: spill, after: spilled },
     Kind { name: "job rows", before: a_vault, write: job, after: jobs_in_order },
     Kind { name: "create a store", before: nothing, write: create_store, after: created },
     Kind { name: "create a vault", before: a_store, write: create_vault, after: vault_created },
+    Kind { name: "change a passphrase", before: a_vault, write: passphrase, after: passphrase_changed },
+    Kind { name: "change the vault key", before: many_records, write: rotate, after: rotated },
 ];
 
 /// What no release does: the same as `two rows and a secret` on a connection with `synchronous = NORMAL`. The
@@ -85,7 +88,12 @@ pub fn by_name(name: &str) -> &Kind {
 
 /// Says that a write is on disk.
 fn promise() {
-    println!("done");
+    say("done");
+}
+
+/// Not `println!`: when writing fails for ever, this does too, and it is no reason to panic.
+pub fn say(line: &str) {
+    writeln!(std::io::stdout(), "{line}").ok();
 }
 
 fn text(error: impl std::fmt::Display) -> String {
@@ -125,6 +133,20 @@ fn a_fuller_vault() -> Before {
     before.image.lay(&dir);
     let (store, vault) = unlocked(&dir, &before.words).unwrap();
     vault.change(&store, |tx| spill_number(&vault, tx, 0)).unwrap();
+    drop(store);
+    Before { image: Image::of(&dir), ..before }
+}
+
+/// What a change of the vault key takes in hand.
+fn many_records() -> Before {
+    let (_outer, dir) = scratch();
+    let before = a_vault();
+    before.image.lay(&dir);
+    let (store, vault) = unlocked(&dir, &before.words).unwrap();
+    let records = if std::env::var_os("PROXIMITY_FULL").is_some() { 200 } else { 6 };
+    vault
+        .change(&store, |tx| (0..records).try_for_each(|row| vault.seal_in(tx, "many", "row", &id(row), &numbered(0, 100))))
+        .unwrap();
     drop(store);
     Before { image: Image::of(&dir), ..before }
 }
@@ -199,7 +221,8 @@ fn careless(dir: &Path, words: &str, rounds: usize) -> Result<(), String> {
     Ok(())
 }
 
-fn order() -> Approved {
+/// What the job rows hold.
+pub fn order() -> Approved {
     let guest = "101".parse().unwrap();
     let cmd = Cmd::new("pct", ["start", "101"]);
     let step = Step {
@@ -222,11 +245,16 @@ fn order() -> Approved {
     Approved::new(plan, OPERATOR, None).unwrap()
 }
 
+/// Writes a job down; the one place that knows what else belongs to it.
+pub fn add_job(store: &Store, created: Stamp) -> Result<JobId, StoreError> {
+    store.add_job(&order(), created)
+}
+
 /// Three promises each: written down, begun, ended.
 fn job(dir: &Path, _: &str, rounds: usize) -> Result<(), String> {
     let store = Store::open(dir).map_err(text)?;
     for number in 1..=rounds as i64 {
-        let job = store.add_job(&order(), Stamp(number)).map_err(text)?;
+        let job = add_job(&store, Stamp(number)).map_err(text)?;
         promise();
         let life = Life { started: Some(Stamp(number)), unit: Some(format!("proximity-job-{job}.service")), ..Life::default() };
         assert!(store.claim_job(job, &life).map_err(text)?);
@@ -247,8 +275,32 @@ fn create_store(dir: &Path, _: &str, _: usize) -> Result<(), String> {
 fn create_vault(dir: &Path, _: &str, _: usize) -> Result<(), String> {
     let store = Store::open(dir).map_err(text)?;
     let (_, words) = try_vault(&store, dir).map_err(text)?;
-    println!("words {}", words.expose().join(" "));
+    say(&format!("words {}", words.expose().join(" ")));
     promise();
+    Ok(())
+}
+
+fn passphrase(dir: &Path, words: &str, _: usize) -> Result<(), String> {
+    let (store, vault) = unlocked(dir, words)?;
+    let new = NewOperator {
+        host_key: &host_key_path(dir),
+        operator: OPERATOR,
+        passphrase: &secret("marble thunder ribbon cobalt fern"),
+        cost: Cost::FLOOR,
+        memory_available: ROOMY,
+        now_ms: 2,
+    };
+    vault.set_passphrase(&store, &new).map_err(text)?;
+    promise();
+    Ok(())
+}
+
+fn rotate(dir: &Path, words: &str, rounds: usize) -> Result<(), String> {
+    let (store, mut vault) = unlocked(dir, words)?;
+    for _ in 0..rounds {
+        vault.rotate(&store).map_err(text)?;
+        promise();
+    }
     Ok(())
 }
 
@@ -280,8 +332,11 @@ fn opened(dir: &Path) -> Result<Store, Bad> {
 pub fn whole(cut: &Cut<'_>) -> Result<(Store, Vault), Bad> {
     let store = opened(cut.dir)?;
     Vault::check_slots(&store).map_err(unreadable)?;
-    let vault = Vault::unlock_with_words(&store, &secret(cut.words)).map_err(unreadable)?;
-    vault.check(&store).map_err(unreadable)?;
+    let vault = Vault::enter_unchecked(&store, &Way::Words(&secret(cut.words))).map_err(unreadable)?;
+    vault.check(&store).map_err(|error| match error {
+        VaultError::OlderThanAnchor { .. } => Bad::Lost(error.to_string()),
+        other => unreadable(other),
+    })?;
     let found = vault.verify_all(&store).map_err(unreadable)?;
     if !found.failed.is_empty() || !found.bad_slots.is_empty() {
         return Err(unreadable(found));
@@ -395,19 +450,58 @@ fn vault_created(cut: &Cut<'_>) -> Result<(), Bad> {
         return Err(Bad::Lost("a vault without its host key".into()));
     }
     if cut.words.is_empty() {
-        let opened = Vault::unlock(&store, &proximity::store::host_key_path(cut.dir), OPERATOR, &secret(PASSPHRASE), ROOMY);
+        let opened = Vault::unlock(&store, &host_key_path(cut.dir), OPERATOR, &secret(PASSPHRASE), ROOMY);
         let found = opened.map_err(unreadable)?.verify_all(&store).map_err(unreadable)?;
         return if found.bad_slots.is_empty() { no_leftovers(cut.dir) } else { Err(unreadable(found)) };
     }
     whole(cut).map(drop)
 }
 
-/// The old record is there, and so is the copy of the old layout or nothing of it.
-fn upgraded(cut: &Cut<'_>) -> Result<(), Bad> {
+/// Every slot is as it was signed, so it is the old one or the new one.
+fn passphrase_changed(cut: &Cut<'_>) -> Result<(), Bad> {
+    static OLD: OnceLock<Vec<u8>> = OnceLock::new();
+    let header = |store: &Store| {
+        let sql = "SELECT header FROM slot WHERE kind = 'operator'";
+        store.read(|conn| conn.query_row(sql, [], |row| row.get::<_, Vec<u8>>(0))).map_err(unreadable)
+    };
+    let old = OLD.get_or_init(|| {
+        let (_outer, dir) = scratch();
+        a_vault().image.lay(&dir);
+        header(&Store::open(&dir).unwrap()).unwrap()
+    });
     let (store, vault) = whole(cut)?;
-    let value = vault.open(&store, "host", "password", &id(7)).map_err(unreadable)?;
-    if value.expose_text() != Some("the frozen value") {
-        return Err(Bad::Torn("another value".into()));
+    let operators = store.read(|conn| Ok(vault.operators(conn))).map_err(unreadable)?.map_err(unreadable)?;
+    if operators.len() != 1 {
+        return Err(Bad::Torn(format!("{} operators", operators.len())));
+    }
+    not_lost(usize::from(header(&store)? != *old), cut.promises)
+}
+
+fn rotated(cut: &Cut<'_>) -> Result<(), Bad> {
+    let (store, vault) = whole(cut)?;
+    number_of(&vault, &store, "many", "row", 5)?;
+    let sql = "SELECT min(epoch), max(epoch), (SELECT epoch FROM vault_meta) FROM sealed";
+    let epochs: [i64; 3] = store.read(|conn| conn.query_row(sql, [], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]))).map_err(unreadable)?;
+    if epochs.iter().any(|epoch| *epoch != epochs[0]) {
+        return Err(Bad::Torn(format!("epochs {epochs:?}")));
+    }
+    not_lost(epochs[0] as usize - 1, cut.promises)
+}
+
+/// What was in the old layout is there, and so is a copy of it.
+fn upgraded(cut: &Cut<'_>) -> Result<(), Bad> {
+    let store = if cut.words.is_empty() {
+        let store = opened(cut.dir)?;
+        no_leftovers(cut.dir)?;
+        store
+    } else {
+        let (store, vault) = whole(cut)?;
+        number_of(&vault, &store, "host", "password", 1)?;
+        store
+    };
+    let (jobs, bad) = store.jobs(10).map_err(unreadable)?;
+    if !bad.is_empty() || jobs.len() != 1 || jobs[0].order != order() {
+        return Err(Bad::Lost(format!("{jobs:?} {bad:?}")));
     }
     let image = Image::of(cut.dir);
     let mut kept = image.0.keys().filter(|name| name.to_string_lossy().contains(".before-v")).peekable();
@@ -417,9 +511,9 @@ fn upgraded(cut: &Cut<'_>) -> Result<(), Bad> {
     for name in kept {
         let copy = Connection::open(cut.dir.join(name)).map_err(unreadable)?;
         let fine: String = copy.query_row("PRAGMA integrity_check", [], |row| row.get(0)).map_err(unreadable)?;
-        let rows: i64 = copy.query_row("SELECT count(*) FROM sealed", [], |row| row.get(0)).map_err(unreadable)?;
+        let rows: i64 = copy.query_row("SELECT count(*) FROM job", [], |row| row.get(0)).map_err(unreadable)?;
         if fine != "ok" || rows != 1 {
-            return Err(Bad::Torn(format!("{}: {fine}, {rows} records", name.display())));
+            return Err(Bad::Torn(format!("{}: {fine}, {rows} jobs", name.display())));
         }
     }
     Ok(())

@@ -85,22 +85,22 @@ fn none_is_bad(name: &str, full_rounds: usize, quick_step: usize) {
 
 #[test]
 fn a_secret_being_sealed() {
-    none_is_bad("seal a secret", 20, 1);
+    none_is_bad("seal a secret", 20, 3);
 }
 
 #[test]
 fn rows_and_a_secret_that_belong_together() {
-    none_is_bad("two rows and a secret", 20, 1);
+    none_is_bad("two rows and a secret", 20, 3);
 }
 
 #[test]
 fn a_transaction_that_spills_into_the_file() {
-    none_is_bad("more than fits in memory", 6, 6);
+    none_is_bad("more than fits in memory", 6, 13);
 }
 
 #[test]
 fn job_rows() {
-    none_is_bad("job rows", 10, 2);
+    none_is_bad("job rows", 10, 3);
 }
 
 #[test]
@@ -110,7 +110,17 @@ fn a_store_being_created() {
 
 #[test]
 fn a_vault_being_created() {
-    none_is_bad("create a vault", 1, 3);
+    none_is_bad("create a vault", 1, 5);
+}
+
+#[test]
+fn a_passphrase_being_changed() {
+    none_is_bad("change a passphrase", 1, 3);
+}
+
+#[test]
+fn the_vault_key_being_changed() {
+    none_is_bad("change the vault key", 2, 7);
 }
 
 #[test]
@@ -127,7 +137,7 @@ fn a_careless_connection_is_caught() {
     if !strace::works() {
         return;
     }
-    let found = lose_power(&CARELESS, &(CARELESS.before)(), part(1, 6), part(3, 20), 1);
+    let found = lose_power(&CARELESS, &(CARELESS.before)(), part(2, 6), part(3, 20), part(2, 1));
     assert!(found.lost > 0, "{found:?}");
     assert!(found.torn + found.unreadable > 0, "{found:?}");
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use proximity::store::{Cost, NewVault, Secret, Store, StoreError, Vault, VaultError, calibrate, host_key_path};
+use proximity::store::{Cost, NewOperator, Secret, Store, StoreError, Vault, VaultError, calibrate, host_key_path};
 
 use super::{OPERATOR, PASSPHRASE, ROOMY, id, make_vault, new_store, secret};
 
@@ -56,7 +56,7 @@ fn what_is_wrong_is_told_apart() {
 
     // The words of another vault fit together, but do not open this one.
     let (_outer2, dir2, store2) = new_store();
-    make_vault(&store2, &dir2);
+    super::try_vault(&store2, &dir2).unwrap();
     let strange = Vault::unlock_with_words(&store2, &secret(&words));
     assert!(matches!(strange, Err(VaultError::WrongWords { .. })));
 
@@ -87,7 +87,7 @@ fn a_refused_vault_leaves_nothing_behind() {
     let key = host_key_path(&dir);
     let attempt = |operator: &str, passphrase: &str, cost: Cost, memory_available: u64| {
         let passphrase = &secret(passphrase);
-        let new = NewVault { host_key: &key, operator, passphrase, cost, memory_available, now_ms: 0 };
+        let new = NewOperator { host_key: &key, operator, passphrase, cost, memory_available, now_ms: 0 };
         Vault::create(&store, &new).map(|_| ())
     };
     let cheap = Cost { memory_kib: 19 * 1024, passes: 2, lanes: 1 };

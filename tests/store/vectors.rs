@@ -9,7 +9,7 @@ use rusqlite::{params, params_from_iter};
 
 use super::{MANIFEST, META, OPERATOR, OPERATOR_ROW, RECORD, ROOMY, SLOT, id, secret};
 
-const FROZEN: &str = include_str!("../vectors/vault-v1.txt");
+const FROZEN: &str = include_str!("../vectors/vault-v2.txt");
 
 fn unhex(text: &str) -> Vec<u8> {
     let pair = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
@@ -82,6 +82,33 @@ fn the_frozen_vault_opens() {
         assert_eq!(opened.expose_text(), Some(text(&values, "plain").as_str()));
         let found = vault.verify_all(&store).unwrap();
         assert_eq!((found.opened, found.bad_slots.len()), (1, 0));
+    }
+}
+
+#[test]
+fn a_second_reading_of_the_format_agrees() {
+    let at = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors");
+    let library = ["-c", "import cryptography.hazmat.primitives.kdf.argon2"];
+    if !std::process::Command::new("python3").args(library).output().is_ok_and(|o| o.status.success()) {
+        eprintln!("SKIPPED: python3 with the package cryptography is not here");
+        return;
+    }
+    let words = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(words.path(), bip39::Language::English.word_list().join("\n")).unwrap();
+    let read = |vector: &std::path::Path| {
+        let program = format!("{at}/read_vault.py");
+        std::process::Command::new("python3").arg(program).arg(vector).arg(words.path()).output().unwrap()
+    };
+    let vector = format!("{at}/vault-v2.txt");
+    let good = read(vector.as_ref());
+    assert!(good.status.success(), "{}", String::from_utf8_lossy(&good.stderr));
+    // It reads, and does not only nod: one changed digit in any of these lines is an error.
+    let changed = tempfile::NamedTempFile::new().unwrap();
+    for line in ["record.body", "slot_operator.sealed_key", "slot_recovery.wrapped", "operator.mac", "manifest.mac", "meta.mac"] {
+        let start = FROZEN.find(&format!("{line} = hex ")).unwrap() + line.len() + 7;
+        let digit = if FROZEN[start..].starts_with('0') { "1" } else { "0" };
+        std::fs::write(changed.path(), [&FROZEN[..start], digit, &FROZEN[start + 1..]].concat()).unwrap();
+        assert!(!read(changed.path()).status.success(), "{line}");
     }
 }
 

@@ -4,8 +4,9 @@
 #[derive(Clone, Copy)]
 pub(super) enum Purpose {
     Record = 1,
-    // 2 scope key, 4 private key, 5 one-time password, 6 export, 7 snapshot: given away, not used yet.
+    // 2 scope key, 5 one-time password, 7 snapshot: given away, not used yet.
     VaultKey = 3,
+    PrivateKey = 4,
 }
 
 /// The number of the record format itself; a migration of the tables does not change it.

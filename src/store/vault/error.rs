@@ -22,6 +22,18 @@ pub enum VaultError {
         /// The name that was asked for.
         name: String,
     },
+    /// There is an operator of this name already.
+    #[error("there is already an operator {name}")]
+    OperatorExists {
+        /// The name.
+        name: String,
+    },
+    /// Without him nobody could open the vault but with the recovery words.
+    #[error("{name} is the last operator")]
+    LastOperator {
+        /// The name.
+        name: String,
+    },
     /// The operator's name cannot be used: empty, longer than 64 bytes, or with control characters.
     #[error("an operator needs a name of 1 to 64 bytes without control characters")]
     BadName,

@@ -18,6 +18,12 @@ pub fn host_key_path(dir: &Path) -> PathBuf {
     dir.join("host.key")
 }
 
+/// The usual place of the host slot's file in the directory of the store.
+#[must_use]
+pub fn host_slot_path(dir: &Path) -> PathBuf {
+    dir.join("host-slot.key")
+}
+
 /// Reads the host key. Refuses a symlink, a file others may read, and any length but 32 bytes.
 pub(super) fn read(path: &Path) -> Result<Key, VaultError> {
     match place::check_file(path) {

@@ -141,11 +141,15 @@ fn list(conn: &Connection) -> Result<Vec<u8>, VaultError> {
     const SECTION: u8 = 6;
     let mut out = Vec::new();
     let mut section = |name: &str, sql: &str| -> Result<(), VaultError> {
-        push(&mut out, SECTION, name.as_bytes());
         let mut query = conn.prepare_cached(sql)?;
         let width = query.column_count();
         let mut rows = query.query([])?;
+        let mut first = true;
         while let Some(row) = rows.next()? {
+            // A table without rows leaves no trace, so that one more table does not undo the tag of an older vault.
+            if std::mem::take(&mut first) {
+                push(&mut out, SECTION, name.as_bytes());
+            }
             for at in 0..width {
                 push_value(&mut out, row.get_ref(at)?);
             }

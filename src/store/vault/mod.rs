@@ -1,16 +1,18 @@
-//! The vault: a random key that seals the secrets, and slots that hand it out for a passphrase or the recovery words.
+//! The vault: a random key that seals the secrets, and slots that hand it out to those who may have it.
 //!
 //! ```text
 //! passphrase ─┐
-//!   host key ─┴─ Argon2id ─ slot ─┐
-//!                                 ├─ vault key ─┬─ record keys ─ sealed values   (record.rs)
-//! recovery words ─────────── slot ┘             └─ tags over slots and vault_meta
+//!   host key ─┴─ Argon2id ─┐
+//! recovery words ──────────┼─ private key of the slot ─ vault key ─┬─ record keys ─ sealed values      (record.rs)
+//! host slot's file ────────┘                            (slot.rs)  ├─ tags over slots, vault_meta, rows (tagged.rs)
+//!                                                                  └─ tag over the list of all of them (manifest.rs)
 //! ```
 //!
-//! A closed vault has no type: whoever holds a [`Vault`] has proven a passphrase or the words. It keeps no store, so
-//! reads and writes name the store or transaction they belong to. Dropping it wipes the key.
+//! A closed vault has no type: whoever holds a [`Vault`] has proven a passphrase, the words or the host slot. It keeps no
+//! store, so reads and writes name the store or transaction they belong to. Dropping it wipes the keys.
 //!
-//! Not in it yet: key pairs per operator, scope keys, rotation, the manifest against putting back old rows.
+//! `operators.rs` adds and removes ways in, `rotate.rs` changes the vault key, `anchor.rs` remembers beside the database
+//! how far it had come. Not in it yet: scope keys, which limit an operator to single apps.
 
 use std::path::Path;
 
@@ -21,22 +23,28 @@ mod binding;
 mod error;
 mod host_key;
 mod manifest;
+mod operators;
 mod record;
+mod rotate;
 mod slot;
 mod tagged;
 
 pub use error::VaultError;
-pub use host_key::host_key_path;
+pub use host_key::{host_key_path, host_slot_path};
+pub use operators::{NewOperator, Operator};
 pub use record::{RecordName, Verified};
 
 use super::crypto::{self, Key};
-use super::{Cost, RecoveryWords, Secret, Store, passphrase};
+use super::{Cost, RecoveryWords, Secret, Store};
+use slot::Kind;
 
 /// The open vault.
 pub struct Vault {
     vault_id: [u8; 16],
     epoch: u32,
     vault_key: Key,
+    /// The slot it was opened with and its private key, which opens the next vault key.
+    own: Option<(Vec<u8>, Key)>,
 }
 
 /// A way into the vault.
@@ -54,22 +62,8 @@ pub enum Way<'a> {
     },
     /// The recovery words as typed.
     Words(&'a Secret),
-}
-
-/// What a new vault is made from.
-pub struct NewVault<'a> {
-    /// The host key's file, usually [`host_key_path`]; made if it is not there.
-    pub host_key: &'a Path,
-    /// The first operator's name, 1 to 64 bytes.
-    pub operator: &'a str,
-    /// His passphrase; see [`check_passphrase`](super::check_passphrase).
-    pub passphrase: &'a Secret,
-    /// What one guess shall cost, usually from [`calibrate`](super::calibrate).
-    pub cost: Cost,
-    /// MemAvailable of the host in bytes.
-    pub memory_available: u64,
-    /// Now, in milliseconds since 1970, UTC.
-    pub now_ms: i64,
+    /// The file of the host slot, usually [`host_slot_path`].
+    HostSlot(&'a Path),
 }
 
 /// The row that says which vault this is.
@@ -94,26 +88,19 @@ impl Vault {
     ///
     /// Takes as long as one unlock. The words are not stored anywhere; show them once. Fails with `Exists`, `BadName`,
     /// `WeakPassphrase`, `WeakCost` or `CostTooHigh` before anything is written, even the host key.
-    pub fn create(store: &Store, new: &NewVault<'_>) -> Result<(Self, RecoveryWords), VaultError> {
-        check_name(new.operator)?;
-        passphrase::check(new.passphrase, new.operator)?;
-        new.cost.check_new(new.memory_available)?;
+    pub fn create(store: &Store, new: &NewOperator<'_>) -> Result<(Self, RecoveryWords), VaultError> {
+        new.check()?;
         if Self::exists(store)? {
             return Err(VaultError::Exists);
         }
-        let host_key = host_key::read_or_make(new.host_key)?;
-        let vault = Self { vault_id: crypto::random()?, epoch: 1, vault_key: Key::random()? };
+        let vault = Self { vault_id: crypto::random()?, epoch: 1, vault_key: Key::random()?, own: None };
+        host_key::read_or_make(new.host_key)?;
         let recovery = Key::random()?;
         let words = RecoveryWords::of(&recovery)?;
-        let owner = vault.owner();
         // Before the transaction: the slow step must not keep other processes from writing.
-        let slots = [
-            slot::for_operator(owner, &vault.vault_key, new.operator, new.passphrase, new.cost, &host_key)?,
-            slot::for_recovery(owner, &vault.vault_key, &recovery)?,
-        ];
+        let slots = [vault.slot_for(new)?, slot::for_key(vault.owner(), &vault.vault_key, Kind::Recovery, &recovery)?];
         let mut meta = Meta { vault_id: vault.vault_id, created_ms: new.now_ms, epoch: vault.epoch, mac: Vec::new() };
         meta.mac = meta.expected_mac(&vault.vault_key)?.to_vec();
-        let operator_id: [u8; 16] = crypto::random()?;
         let anchor = store.write_txn_as(|tx| {
             if Meta::load(tx)?.is_some() {
                 return Err(VaultError::Exists);
@@ -122,9 +109,8 @@ impl Vault {
                 "INSERT INTO vault_meta (only, vault_id, created_ms, epoch, mac) VALUES (1, ?1, ?2, ?3, ?4)",
                 params![meta.vault_id, meta.created_ms, meta.epoch, meta.mac],
             )?;
-            tx.execute("INSERT INTO operator (id, name, created_ms) VALUES (?1, ?2, ?3)", params![operator_id, new.operator, new.now_ms])?;
-            vault.sign_row(tx, "operator", tx.last_insert_rowid())?;
-            slots.iter().try_for_each(|slot| slot.insert(tx))?;
+            vault.insert_operator(tx, new, |_, _| Ok(()))?;
+            slots.iter().try_for_each(|slot| slot.write(tx))?;
             vault.sign_list(tx, 1)
         })?;
         manifest::raise(store, &anchor);
@@ -158,13 +144,37 @@ impl Vault {
     pub fn enter_unchecked(store: &Store, way: &Way<'_>) -> Result<Self, VaultError> {
         let meta = Meta::load(&store.conn)?.ok_or(VaultError::NoVault)?;
         let slots = slot::all(&store.conn)?;
-        let vault_key = match *way {
+        let opened = match *way {
             Way::Passphrase { host_key, operator, passphrase, memory_available } => {
                 slot::of_operator(slots, operator)?.open_with_passphrase(meta.owner(), passphrase, host_key, memory_available)?
             }
-            Way::Words(typed) => slot::of_recovery(slots)?.open_with_words(meta.owner(), typed)?,
+            Way::Words(typed) => {
+                let lost = || VaultError::Tampered { what: "the recovery slot".to_owned() };
+                slot::of_kind(slots, Kind::Recovery)?.ok_or_else(lost)?.open_with_words(meta.owner(), typed)?
+            }
+            Way::HostSlot(file) => {
+                let none = || VaultError::NotSet { what: "the host slot".to_owned() };
+                slot::of_kind(slots, Kind::Host)?.ok_or_else(none)?.open_with_host_file(meta.owner(), file)?
+            }
         };
-        Self::opened(meta, vault_key)
+        let mut vault = Self::opened(meta, opened.vault_key)?;
+        vault.own = Some((opened.slot_id, opened.private));
+        Ok(vault)
+    }
+
+    /// Takes over the vault key as it is now, after `OtherKey`: the private key of the slot that this vault was opened with
+    /// opens it. Fails with `OtherKey` where that slot is gone, and like [`check`](Self::check).
+    pub fn renew(&mut self, store: &Store) -> Result<(), VaultError> {
+        let (slot_id, private) = self.own.as_ref().ok_or(VaultError::OtherKey)?;
+        let meta = Meta::load(&store.conn)?.ok_or(VaultError::NoVault)?;
+        let slot = slot::all(&store.conn)?.into_iter().find(|slot| slot.id() == slot_id).ok_or(VaultError::OtherKey)?;
+        slot.check_undamaged()?;
+        let vault_key = slot.open_with_private(meta.owner(), private)?;
+        let mut renewed = Self::opened(meta, vault_key)?;
+        renewed.check(store)?;
+        renewed.own = self.own.take();
+        *self = renewed;
+        Ok(())
     }
 
     /// Looks for damage that can be seen without any key, so that it is told before a passphrase is asked for.
@@ -179,7 +189,7 @@ impl Vault {
         if !crypto::equal(&meta.mac, &meta.expected_mac(&vault_key)?) {
             return Err(VaultError::Tampered { what: "the vault's own row".to_owned() });
         }
-        Ok(Self { vault_id: meta.vault_id, epoch: meta.epoch, vault_key })
+        Ok(Self { vault_id: meta.vault_id, epoch: meta.epoch, vault_key, own: None })
     }
 
     fn owner(&self) -> slot::Owner<'_> {
@@ -218,17 +228,9 @@ fn damaged() -> VaultError {
     VaultError::Corrupt { what: "the vault's own row".to_owned() }
 }
 
-fn check_name(operator: &str) -> Result<(), VaultError> {
-    let fits = (1..=64).contains(&operator.len());
-    if fits && operator.trim() == operator && !operator.chars().any(char::is_control) {
-        return Ok(());
-    }
-    Err(VaultError::BadName)
-}
-
 /// Does the work of one unlock for nothing, to measure it.
 pub(super) fn rehearse(cost: Cost) -> Result<(), VaultError> {
     let nothing = Secret::new(Vec::new());
-    crypto::argon2id(&nothing, &[0; 16], cost, &Key::from_bytes([0; 32]), b"rehearsal")?;
+    crypto::argon2id(&nothing, &[0; 16], cost, None, b"rehearsal")?;
     Ok(())
 }

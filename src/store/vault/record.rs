@@ -139,17 +139,7 @@ impl Vault {
 
     /// The same inside a transaction.
     pub(super) fn verify_in(&self, conn: &Connection) -> Result<Verified, VaultError> {
-        let mut found = Verified::default();
-        for slot in super::slot::all(conn)? {
-            let checked = slot.check_undamaged();
-            if let Err(error) = checked.and_then(|()| slot.check_mac(self.owner(), &self.vault_key)) {
-                found.bad_slots.push(error);
-            }
-        }
-        for table in TABLES {
-            let bad = self.check_rows(conn, table)?;
-            found.bad_rows.extend(bad.into_iter().map(|rowid| VaultError::Tampered { what: format!("{table} {rowid}") }));
-        }
+        let mut found = self.verify_tags(conn)?;
         for (table, column, row_id) in names(conn)? {
             let short: [u8; 16] = std::array::from_fn(|at| row_id.get(at).copied().unwrap_or(0));
             let opened = if row_id.len() == 16 {
@@ -162,6 +152,22 @@ impl Vault {
                 Err(error @ VaultError::Store(_)) => return Err(error),
                 Err(error) => found.failed.push((RecordName { table, column, row_id: short }, error)),
             }
+        }
+        Ok(found)
+    }
+
+    /// Checks the slots and the rows in the open.
+    pub(super) fn verify_tags(&self, conn: &Connection) -> Result<Verified, VaultError> {
+        let mut found = Verified::default();
+        for slot in super::slot::all(conn)? {
+            let checked = slot.check_undamaged();
+            if let Err(error) = checked.and_then(|()| slot.check_mac(self.owner(), &self.vault_key)) {
+                found.bad_slots.push(error);
+            }
+        }
+        for table in TABLES {
+            let bad = self.check_rows(conn, table)?;
+            found.bad_rows.extend(bad.into_iter().map(|rowid| VaultError::Tampered { what: format!("{table} {rowid}") }));
         }
         Ok(found)
     }
@@ -204,8 +210,13 @@ impl Vault {
     }
 }
 
-fn names(conn: &Connection) -> Result<Vec<(String, String, Vec<u8>)>, VaultError> {
+pub(super) fn names(conn: &Connection) -> Result<Vec<(String, String, Vec<u8>)>, VaultError> {
     let mut query = conn.prepare("SELECT table_name, column_name, row_id FROM sealed ORDER BY table_name, column_name, row_id")?;
     let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// What was written is not what is read back.
+pub(super) fn incomplete() -> VaultError {
+    VaultError::Corrupt { what: "what was just written".to_owned() }
 }

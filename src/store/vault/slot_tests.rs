@@ -8,7 +8,7 @@ const OWNER: Owner<'static> = Owner { vault_id: &ID, epoch: 1 };
 
 fn recovery() -> (Slot, Key, Key) {
     let (vault_key, words_key) = (Key::from_bytes([1; 32]), Key::from_bytes([2; 32]));
-    (for_recovery(OWNER, &vault_key, &words_key).unwrap(), vault_key, words_key)
+    (for_key(OWNER, &vault_key, Kind::Recovery, &words_key).unwrap(), vault_key, words_key)
 }
 
 /// Makes the sum fit again, as an attacker would.
@@ -25,6 +25,7 @@ fn a_header_reads_back_and_no_prefix_or_extension_does() {
         cost: Cost::DEFAULT,
         salt: [4; 16],
         host_key_id: [5; 16],
+        public: [6; 32],
         operator: "märta".to_owned(),
     };
     let bytes = header.bytes();
@@ -36,7 +37,7 @@ fn a_header_reads_back_and_no_prefix_or_extension_does() {
 #[test]
 fn each_changed_byte_of_a_slot_is_told_without_a_key() {
     let (slot, ..) = recovery();
-    let lengths = [slot.header.len(), 32, NONCE, 48, 32, 32];
+    let lengths = [slot.header.len(), 32, NONCE, 48, SEALED_KEY, 32, 32];
     for (column, length) in lengths.into_iter().enumerate() {
         for at in 0..length {
             let (mut slot, ..) = recovery();
@@ -45,7 +46,8 @@ fn each_changed_byte_of_a_slot_is_told_without_a_key() {
                 1 => &mut slot.check_value,
                 2 => &mut slot.nonce,
                 3 => &mut slot.wrapped,
-                4 => &mut slot.mac,
+                4 => &mut slot.sealed_key,
+                5 => &mut slot.mac,
                 _ => &mut slot.sum,
             };
             bytes[at] ^= 1;
@@ -59,18 +61,19 @@ fn a_changed_byte_with_a_sum_made_to_fit_never_opens() {
     let (slot, _, words_key) = recovery();
     let typed = Secret::from_text(crate::store::RecoveryWords::of(&words_key).unwrap().expose().join(" "));
     assert!(slot.open_with_words(OWNER, &typed).is_ok());
-    for at in 0..slot.wrapped.len() + slot.nonce.len() + slot.mac.len() + slot.header.len() {
+    let (wrapped, nonce, mac, sealed) = (slot.wrapped.len(), slot.nonce.len(), slot.mac.len(), slot.sealed_key.len());
+    for at in 0..wrapped + nonce + mac + sealed + slot.header.len() {
         let (mut slot, ..) = recovery();
-        let (wrapped, nonce, mac) = (slot.wrapped.len(), slot.nonce.len(), slot.mac.len());
         match at {
             _ if at < wrapped => slot.wrapped[at] ^= 1,
             _ if at < wrapped + nonce => slot.nonce[at - wrapped] ^= 1,
             _ if at < wrapped + nonce + mac => slot.mac[at - wrapped - nonce] ^= 1,
-            _ => slot.header[at - wrapped - nonce - mac] ^= 1,
+            _ if at < wrapped + nonce + mac + sealed => slot.sealed_key[at - wrapped - nonce - mac] ^= 1,
+            _ => slot.header[at - wrapped - nonce - mac - sealed] ^= 1,
         }
         forge(&mut slot);
         let outcome = slot.open_with_words(OWNER, &typed);
-        let header = at >= wrapped + nonce + mac;
+        let header = at >= wrapped + nonce + mac + sealed;
         match outcome {
             Err(VaultError::Tampered { .. }) => {}
             // A changed header is another derivation: it is unreadable, disagrees with its row, or the words do not fit it.
@@ -112,6 +115,7 @@ fn absurd_costs_are_refused_at_once() {
             cost: Cost { memory_kib: wild, passes: 3 + number, lanes: 1 + number % 3 },
             salt: [0; 16],
             host_key_id: [0; 16],
+            public: [0; 32],
             operator: "a".to_owned(),
         };
         let (mut slot, ..) = recovery();

@@ -10,6 +10,9 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use super::{Vault, VaultError};
 use crate::store::crypto;
 
+/// What the tag of a row should be, and what it is.
+type Tags = ([u8; 32], Vec<u8>);
+
 /// The tables whose rows carry tags. Their names are the only ones that reach SQL.
 pub(super) const TABLES: [&str; 1] = ["operator"];
 
@@ -21,6 +24,11 @@ impl Vault {
         Ok(())
     }
 
+    /// Makes the tags of all rows of a table. Check them under the old key before.
+    pub(super) fn sign_rows(&self, tx: &Transaction<'_>, table: &'static str) -> Result<(), VaultError> {
+        rowids(tx, table)?.into_iter().try_for_each(|rowid| self.sign_row(tx, table, rowid))
+    }
+
     /// `NotSet` if there is no such row, `Tampered` if it is not as it was signed.
     pub fn check_row(&self, conn: &Connection, table: &'static str, rowid: i64) -> Result<(), VaultError> {
         let what = || format!("{table} {rowid}");
@@ -30,10 +38,8 @@ impl Vault {
 
     /// Checks every row of a table; the numbers of those that are not as they were signed.
     pub fn check_rows(&self, conn: &Connection, table: &'static str) -> Result<Vec<i64>, VaultError> {
-        let sql = format!("SELECT rowid FROM {} ORDER BY rowid", known(table)?);
-        let rowids: Vec<i64> = conn.prepare(&sql)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
         let mut bad = Vec::new();
-        for rowid in rowids {
+        for rowid in rowids(conn, table)? {
             match self.check_row(conn, table, rowid) {
                 Ok(()) => {}
                 Err(VaultError::Tampered { .. }) => bad.push(rowid),
@@ -44,14 +50,15 @@ impl Vault {
     }
 
     /// What the tag of a row should be, and what it is.
-    fn tag_of(&self, conn: &Connection, table: &'static str, rowid: i64) -> Result<Option<([u8; 32], Vec<u8>)>, VaultError> {
+    fn tag_of(&self, conn: &Connection, table: &'static str, rowid: i64) -> Result<Option<Tags>, VaultError> {
         let read = |row: &Row<'_>| {
             let (mut bytes, mut mac) = (Vec::new(), Vec::new());
             for (at, name) in row.as_ref().column_names().enumerate() {
                 let value = row.get_ref(at)?;
                 if name == "mac" {
                     mac = value.as_blob_or_null().ok().flatten().unwrap_or_default().to_vec();
-                } else {
+                } else if value != ValueRef::Null {
+                    // A column without a value leaves no trace, so that one more column does not undo the tag of an older row.
                     push(&mut bytes, 0, name.as_bytes());
                     push_value(&mut bytes, value);
                 }
@@ -63,6 +70,11 @@ impl Vault {
         let key = crypto::derive(&self.vault_key, &self.vault_id, "row", &[table.as_bytes(), &self.epoch.to_be_bytes(), &bytes])?;
         Ok(Some((*key.bytes(), mac)))
     }
+}
+
+fn rowids(conn: &Connection, table: &'static str) -> Result<Vec<i64>, VaultError> {
+    let sql = format!("SELECT rowid FROM {} ORDER BY rowid", known(table)?);
+    Ok(conn.prepare(&sql)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
 }
 
 /// Kind, length and bytes, so that no two rows look alike.
