@@ -29,6 +29,7 @@ pub struct Kind {
     /// What is there before it.
     pub before: fn() -> Before,
     /// Writes so many times, and says each acknowledged write with [`promise`]. The text is the recovery words.
+    #[allow(dead_code, reason = "the tests leave it to store-role")]
     pub write: fn(&Path, &str, usize) -> Result<(), String>,
     /// Looks at what is left.
     pub after: fn(&Cut<'_>) -> Result<(), Bad>,

@@ -75,7 +75,7 @@ fn allocator(dir: &Path, deferred: bool) {
         // Between reading and writing is where a number is given twice; leave the others time to come in.
         std::thread::sleep(std::time::Duration::from_micros(300));
         conn.execute("INSERT INTO test_port (port, app) VALUES (?1, ?2)", [port, i64::from(std::process::id())])?;
-        Ok(port)
+        Ok::<_, rusqlite::Error>(port)
     };
     for _ in 0..rounds {
         let taken = if deferred {
@@ -99,7 +99,7 @@ fn allocator(dir: &Path, deferred: bool) {
 fn maker_without_umask(dir: &Path) {
     rustix::process::umask(rustix::fs::Mode::empty());
     let store = Store::create(dir).unwrap();
-    make_vault(&store, dir);
+    try_vault(&store, dir).unwrap();
     drop(store);
     Store::open(dir).unwrap().write_txn(|_| Ok(())).unwrap();
 }
