@@ -48,10 +48,10 @@ mod kinds;
 mod migrations;
 #[path = "store/power_loss.rs"]
 mod power_loss;
-#[path = "store/strace.rs"]
-mod strace;
 #[path = "store/rollback.rs"]
 mod rollback;
+#[path = "store/strace.rs"]
+mod strace;
 #[path = "store/support.rs"]
 mod support;
 #[path = "store/together.rs"]

@@ -59,8 +59,7 @@ impl Store {
 
     /// All jobs that have not ended, oldest first, and the rows that cannot be read.
     pub fn unfinished_jobs(&self) -> Result<(Vec<Job>, Vec<BadRow>), StoreError> {
-        let sql =
-            "SELECT id, state, created_ms, plan, life, sum FROM job WHERE state IN ('queued', 'running', 'unreachable') ORDER BY id LIMIT ?1";
+        let sql = "SELECT id, state, created_ms, plan, life, sum FROM job WHERE state IN ('queued', 'running', 'unreachable') ORDER BY id LIMIT ?1";
         self.rows(sql, 10_000)
     }
 

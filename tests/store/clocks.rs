@@ -15,15 +15,15 @@ const YEAR: i64 = 8766 * HOUR;
 
 /// Moments at which clocks are known to go wrong, in milliseconds since 1970.
 const MOMENTS: [i64; 9] = [
-    0,                     // a board without a battery
-    -1,                    // before it
-    1_711_846_800_000,     // summer time begins
-    1_729_990_800_000,     // and ends
-    1_483_228_799_999,     // a leap second
-    2_147_483_647_000,     // 2038
-    2_147_483_648_000,     // and after
-    4_294_967_296_000,     // 2106
-    253_402_300_800_000,   // the year 10000
+    0,                   // a board without a battery
+    -1,                  // before it
+    1_711_846_800_000,   // summer time begins
+    1_729_990_800_000,   // and ends
+    1_483_228_799_999,   // a leap second
+    2_147_483_647_000,   // 2038
+    2_147_483_648_000,   // and after
+    4_294_967_296_000,   // 2106
+    253_402_300_800_000, // the year 10000
 ];
 
 fn jump(dice: &mut Dice, now: i64) -> i64 {

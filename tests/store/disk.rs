@@ -21,10 +21,19 @@ enum Change {
 /// A change of a name that may be lost.
 #[derive(Clone)]
 enum NameChange {
-    Add { name: PathBuf, file: usize },
-    Remove { name: PathBuf },
+    Add {
+        name: PathBuf,
+        file: usize,
+    },
+    Remove {
+        name: PathBuf,
+    },
     /// In one step, as POSIX has it.
-    Rename { from: PathBuf, to: PathBuf, file: usize },
+    Rename {
+        from: PathBuf,
+        to: PathBuf,
+        file: usize,
+    },
 }
 
 #[derive(Clone, Default)]
@@ -153,7 +162,19 @@ impl Disk {
             let with = |others: Fate, this: Fate| (0..changes).map(|at| if at == one { this } else { others }).collect::<Vec<_>>();
             all.extend([with(Lost, Kept), with(Kept, Lost), with(Kept, Garbage)]);
             // What came before is there, what came after is not.
-            let upto = |this: Fate| (0..changes).map(|at| if at == one { this } else if at < one { Kept } else { Lost }).collect();
+            let upto = |this: Fate| {
+                (0..changes)
+                    .map(|at| {
+                        if at == one {
+                            this
+                        } else if at < one {
+                            Kept
+                        } else {
+                            Lost
+                        }
+                    })
+                    .collect()
+            };
             all.extend([1, 512, 2048].map(|length| upto(Torn(length))));
             all.push(with(Kept, Torn(512)));
         }

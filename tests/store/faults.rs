@@ -67,7 +67,12 @@ fn fail_everywhere(name: &str, step: usize) {
             }
         }
     }
-    println!("faults, {name}: {} of {}, {refused} refused in words, {undecided} of these undecided, {} bad", tried.len(), all.len(), bad.len());
+    println!(
+        "faults, {name}: {} of {}, {refused} refused in words, {undecided} of these undecided, {} bad",
+        tried.len(),
+        all.len(),
+        bad.len()
+    );
     assert!(bad.is_empty(), "{name}: {bad:#?}");
     assert!(refused * 3 > tried.len(), "hardly anything was refused");
 }

@@ -145,9 +145,7 @@ fn many_records() -> Before {
     before.image.lay(&dir);
     let (store, vault) = unlocked(&dir, &before.words).unwrap();
     let records = if std::env::var_os("PROXIMITY_FULL").is_some() { 200 } else { 6 };
-    vault
-        .change(&store, |tx| (0..records).try_for_each(|row| vault.seal_in(tx, "many", "row", &id(row), &numbered(0, 100))))
-        .unwrap();
+    vault.change(&store, |tx| (0..records).try_for_each(|row| vault.seal_in(tx, "many", "row", &id(row), &numbered(0, 100)))).unwrap();
     drop(store);
     Before { image: Image::of(&dir), ..before }
 }
@@ -482,7 +480,8 @@ fn rotated(cut: &Cut<'_>) -> Result<(), Bad> {
     let (store, vault) = whole(cut)?;
     number_of(&vault, &store, "many", "row", 5)?;
     let sql = "SELECT min(epoch), max(epoch), (SELECT epoch FROM vault_meta) FROM sealed";
-    let epochs: [i64; 3] = store.read(|conn| conn.query_row(sql, [], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]))).map_err(unreadable)?;
+    let epochs: [i64; 3] =
+        store.read(|conn| conn.query_row(sql, [], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]))).map_err(unreadable)?;
     if epochs.iter().any(|epoch| *epoch != epochs[0]) {
         return Err(Bad::Torn(format!("epochs {epochs:?}")));
     }

@@ -38,9 +38,8 @@ fn old_store(layout: usize) -> Before {
     }
     conn.pragma_update(None, "user_version", layout as i64).unwrap();
     conn.execute("ATTACH ?1 AS today", [today.to_str().unwrap()]).unwrap();
-    let list = |sql: &str| -> Vec<String> {
-        conn.prepare(sql).unwrap().query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
-    };
+    let list =
+        |sql: &str| -> Vec<String> { conn.prepare(sql).unwrap().query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect() };
     for table in list("SELECT name FROM main.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'") {
         if layout < FIRST_WITH_A_VAULT && table != "job" {
             continue;

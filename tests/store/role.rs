@@ -15,8 +15,8 @@ use std::io::BufRead;
 use std::path::Path;
 
 use proximity::store::{Store, StoreError, Vault};
-use rusqlite::{Connection, Transaction, TransactionBehavior};
 use rusqlite::types::Value;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use support::*;
 
 fn main() {

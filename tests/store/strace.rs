@@ -103,14 +103,33 @@ pub struct Call {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Does {
     /// Writes at an offset, or where the file ended if there is none.
-    Write { file: PathBuf, at: Option<usize>, bytes: Vec<u8> },
-    Truncate { file: PathBuf, length: usize },
+    Write {
+        file: PathBuf,
+        at: Option<usize>,
+        bytes: Vec<u8>,
+    },
+    Truncate {
+        file: PathBuf,
+        length: usize,
+    },
     /// Opens; `new` if it may have made the file.
-    Open { file: PathBuf, new: bool },
-    Sync { file: PathBuf },
-    Unlink { file: PathBuf },
-    Rename { from: PathBuf, to: PathBuf },
-    MakeDir { dir: PathBuf },
+    Open {
+        file: PathBuf,
+        new: bool,
+    },
+    Sync {
+        file: PathBuf,
+    },
+    Unlink {
+        file: PathBuf,
+    },
+    Rename {
+        from: PathBuf,
+        to: PathBuf,
+    },
+    MakeDir {
+        dir: PathBuf,
+    },
     /// Lines on the standard output.
     Say(String),
     /// Failed, so it changed nothing.

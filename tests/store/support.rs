@@ -67,7 +67,8 @@ pub fn make_vault(store: &Store, dir: &Path) -> (Vault, Words) {
     conn.execute("ATTACH ?1 AS first", [first.join("proximity.db").to_str().unwrap()]).unwrap();
     let names = "SELECT name FROM first.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
     let names: Vec<String> = conn.prepare(names).unwrap().query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-    let copies: String = names.iter().map(|name| format!("DELETE FROM main.{name}; INSERT INTO main.{name} SELECT * FROM first.{name};")).collect();
+    let copies: String =
+        names.iter().map(|name| format!("DELETE FROM main.{name}; INSERT INTO main.{name} SELECT * FROM first.{name};")).collect();
     conn.execute_batch(&format!("BEGIN IMMEDIATE; {copies} COMMIT")).unwrap();
     (Vault::unlock_with_words(store, &secret(words)).unwrap(), Words(words.clone()))
 }
