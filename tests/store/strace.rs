@@ -186,7 +186,7 @@ fn split(args: &str) -> Vec<&str> {
 /// `"\x64\x6f"` or `4<\x2f\x64>` to bytes.
 fn unhex(text: &str) -> Vec<u8> {
     let inner = text.trim_matches('"');
-    assert!(inner.len() % 4 == 0 && !inner.contains("..."), "{inner:.100}");
+    assert!(inner.len().is_multiple_of(4) && !inner.contains("..."), "{inner:.100}");
     inner.as_bytes().chunks(4).map(|four| u8::from_str_radix(std::str::from_utf8(&four[2..]).unwrap(), 16).unwrap()).collect()
 }
 
