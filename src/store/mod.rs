@@ -98,7 +98,10 @@ impl Store {
             place::check_file(&journal)?;
         }
         match open_to_write(dir, &path) {
-            Ok(conn) => Ok(Self { conn, mode: StoreMode::ReadWrite, path: Some(path) }),
+            Ok(conn) => {
+                place::sweep(dir);
+                Ok(Self { conn, mode: StoreMode::ReadWrite, path: Some(path) })
+            }
             Err(error @ (StoreError::Full | StoreError::ReadOnly | StoreError::Disk { .. })) => {
                 let conn = open_to_read(&path)?;
                 Ok(Self { conn, mode: StoreMode::ReadOnly(error.to_string()), path: Some(path) })
@@ -161,8 +164,9 @@ impl Store {
 
     /// Runs `f` in one transaction that holds the write lock from its start, and commits it if `f` succeeds.
     ///
-    /// When this returns `Ok` the change is on disk. When it returns an error nothing was changed. Other processes wait
-    /// up to five seconds, then get `Busy`. It cannot be nested.
+    /// When this returns `Ok` the change is on disk. When it returns an error nothing was changed; only after `Disk` the
+    /// change may be there, whole, since the disk may fail when all is written. Other processes wait up to five seconds,
+    /// then get `Busy`. It cannot be nested.
     pub fn write_txn<T>(&self, f: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         self.write_txn_as(f)
     }
@@ -217,7 +221,7 @@ fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     let opened = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY).and_then(|conn| identify(&conn, path, known).map(|found| (conn, found)));
     let (conn, found) = opened.map_err(|error| match error {
         // A write was cut off and its undo needs a writable disk. `immutable=1` would skip the undo and show half a write.
-        StoreError::Disk { .. } | StoreError::ReadOnly => StoreError::Unreadable {
+        StoreError::Disk { .. } | StoreError::ReadOnly if interrupted(path) => StoreError::Unreadable {
             path: path.to_owned(),
             why: "an interrupted write must be undone first, which needs a writable disk".to_owned(),
         },
@@ -228,6 +232,11 @@ fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
         return Err(StoreError::Older { found, known, why });
     }
     Ok(conn)
+}
+
+/// Whether a journal tells of a write that was not finished.
+fn interrupted(path: &Path) -> bool {
+    fs::metadata(place::beside(path, "-journal")).is_ok_and(|journal| journal.len() > 0)
 }
 
 fn upgrade(conn: &Connection, dir: &Path, path: &Path, steps: &[&str]) -> Result<(), StoreError> {

@@ -1,25 +1,25 @@
-//! Several processes on one store: killed in the middle of writing, and writing at the same time. The other process is
-//! `store-role`.
+//! A process killed in the middle of writing, at moments nobody chose; `kill_points.rs` chooses them. The other process
+//! is `store-role`.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use proximity::store::Store;
 
 use super::{id, make_vault, new_store};
 
-/// `store-role` in one of its roles, built beside this test.
-pub fn another(role: &str, dir: &Path) -> Child {
+/// Where `store-role` is, built beside this test.
+pub fn role_program() -> PathBuf {
     let built = std::env::current_exe().unwrap();
     let program = built.ancestors().nth(2).unwrap().join("examples/store-role");
-    Command::new(&program)
-        .arg(role)
-        .arg(dir)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{}: {error}; build it: cargo build --examples", program.display()))
+    assert!(program.exists(), "{} is missing; build it: cargo build --examples", program.display());
+    program
+}
+
+/// `store-role` in one of its roles.
+pub fn another(role: &str, dir: &Path) -> Child {
+    Command::new(role_program()).arg(role).arg(dir).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
 }
 
 fn say(child: &mut Child, line: &str) {
@@ -100,28 +100,4 @@ fn a_killed_rotation_leaves_one_key_or_the_other() {
         epochs.insert(mixed.0);
     }
     assert!(rotated >= 25 && epochs.len() == 25, "{rotated} {epochs:?}");
-}
-
-#[test]
-fn two_processes_count_together() {
-    let (_outer, dir, store) = new_store();
-    store
-        .write_txn(|tx| {
-            tx.execute("INSERT INTO operator (id, name, created_ms) VALUES (zeroblob(16), 'a', 0)", [])?;
-            Ok(())
-        })
-        .unwrap();
-    let mut children = [another("counter", &dir), another("counter", &dir)];
-    for child in &mut children {
-        let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
-        assert!(lines.map_while(Result::ok).any(|line| line.ends_with("ready")), "it never got ready");
-    }
-    for child in &mut children {
-        say(child, "go");
-    }
-    for mut child in children {
-        assert!(child.wait().unwrap().success(), "a count failed; see the panic above");
-    }
-    let sql = "SELECT created_ms FROM operator";
-    assert_eq!(store.read(|c| c.query_row(sql, [], |row| row.get::<_, i64>(0))).unwrap(), 400);
 }
