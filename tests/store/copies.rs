@@ -34,7 +34,7 @@ fn a_snapshot_opens_and_is_put_back_only_whole() {
     assert_eq!(fs::metadata(&newest.path).unwrap().mode() & 0o777, 0o600);
     assert_eq!(fs::metadata(dir.join("snapshots")).unwrap().mode() & 0o777, 0o700);
     // Both are of one hour: the newer one is kept.
-    assert_eq!(snapshots(&dir).unwrap(), [newest.clone()]);
+    assert_eq!(snapshots(&dir).unwrap(), std::slice::from_ref(&newest));
     assert!(!older.path.exists());
 
     // A damaged snapshot is not put back, and the store stays what it was.
