@@ -129,10 +129,8 @@ fn a_secret_goes_one_step_back_and_no_further() {
     let words = |p: &proximity::domain::settings::Past| format!("{} > {}", p.words().0, p.words().1);
     let past = store.setting_history(None, Some(&key("proxmox.secret")), 10).unwrap();
     assert_eq!(past.iter().rev().map(words).collect::<Vec<_>>()[..2], ["not set > set", "set > changed"]);
-    for file in ["proximity.db"] {
-        let bytes = std::fs::read(dir.join(file)).unwrap();
-        assert!(!bytes.windows(5).any(|w| w == b"three"), "in the open");
-    }
+    let bytes = std::fs::read(dir.join("proximity.db")).unwrap();
+    assert!(!bytes.windows(5).any(|w| w == b"three"), "in the open");
 }
 
 /// TRUST T42: whatever else is saved, a secret that was not touched keeps its bytes.
@@ -173,31 +171,31 @@ fn an_untouched_secret_keeps_its_bytes_through_ten_thousand_saves() {
 fn rows_changed_outside_are_errors_and_never_defaults() {
     let (_outer, dir, store) = new_store();
     let (vault, _) = make_vault(&store, &dir);
-    save(&store, &vault, &[set("system.read_only", "on", 0), set("system.refresh", "1 min", 0), set_secret("hunter2", 0)]).unwrap();
+    save(&store, &vault, &[set("system.strict_audit", "on", 0), set("system.refresh", "1 min", 0), set_secret("hunter2", 0)]).unwrap();
     drop(store);
     let whole = std::fs::read(dir.join("proximity.db")).unwrap();
     let tampered = [
-        "UPDATE setting SET value = 'off' WHERE key = 'system.read_only'",
-        "UPDATE setting SET value = NULL, what = 'default' WHERE key = 'system.read_only'",
-        "UPDATE setting SET value = (SELECT value FROM setting WHERE key = 'system.refresh') WHERE key = 'system.read_only'",
-        "UPDATE setting SET version = 9 WHERE key = 'system.read_only'",
-        "UPDATE setting SET who = 'grace' WHERE key = 'system.read_only'",
-        "UPDATE setting SET at_ms = at_ms + 1 WHERE key = 'system.read_only'",
-        "UPDATE setting SET mac = NULL WHERE key = 'system.read_only'",
-        "UPDATE setting SET mac = (SELECT mac FROM setting WHERE key = 'system.refresh') WHERE key = 'system.read_only'",
-        "UPDATE setting SET id = 99 WHERE key = 'system.read_only'",
-        "UPDATE setting SET value = value || ' ' WHERE key = 'system.read_only'",
+        "UPDATE setting SET value = 'off' WHERE key = 'system.strict_audit'",
+        "UPDATE setting SET value = NULL, what = 'default' WHERE key = 'system.strict_audit'",
+        "UPDATE setting SET value = (SELECT value FROM setting WHERE key = 'system.refresh') WHERE key = 'system.strict_audit'",
+        "UPDATE setting SET version = 9 WHERE key = 'system.strict_audit'",
+        "UPDATE setting SET who = 'grace' WHERE key = 'system.strict_audit'",
+        "UPDATE setting SET at_ms = at_ms + 1 WHERE key = 'system.strict_audit'",
+        "UPDATE setting SET mac = NULL WHERE key = 'system.strict_audit'",
+        "UPDATE setting SET mac = (SELECT mac FROM setting WHERE key = 'system.refresh') WHERE key = 'system.strict_audit'",
+        "UPDATE setting SET id = 99 WHERE key = 'system.strict_audit'",
+        "UPDATE setting SET value = value || ' ' WHERE key = 'system.strict_audit'",
     ];
     for sql in tampered {
         std::fs::write(dir.join("proximity.db"), &whole).unwrap();
         assert_eq!(raw(&dir).execute(sql, []).unwrap(), 1, "{sql}");
         let store = Store::open(&dir).unwrap();
         let settings = store.settings(Some(&vault)).unwrap();
-        assert!(settings.flag("system.read_only").is_err(), "{sql}");
+        assert!(settings.flag("system.strict_audit").is_err(), "{sql}");
         assert_eq!(settings.span("system.refresh"), Ok(60), "the others hold");
-        let seen = settings.version(&key("system.read_only"));
-        assert_eq!(save(&store, &vault, &[set("system.read_only", "on", seen)]).unwrap(), 1, "setting it anew mends it: {sql}");
-        assert_eq!(store.settings(Some(&vault)).unwrap().flag("system.read_only"), Ok(true));
+        let seen = settings.version(&key("system.strict_audit"));
+        assert_eq!(save(&store, &vault, &[set("system.strict_audit", "on", seen)]).unwrap(), 1, "setting it anew mends it: {sql}");
+        assert_eq!(store.settings(Some(&vault)).unwrap().flag("system.strict_audit"), Ok(true));
     }
     for sql in [
         "UPDATE sealed SET body = zeroblob(length(body)) WHERE column_name = 'proxmox.secret'",
@@ -212,10 +210,23 @@ fn rows_changed_outside_are_errors_and_never_defaults() {
         assert_eq!(store.setting_secret(&vault, &key("proxmox.secret")).unwrap().expose(), b"new");
     }
     std::fs::write(dir.join("proximity.db"), &whole).unwrap();
-    raw(&dir).execute("UPDATE setting_past SET value = 'off' WHERE key = 'system.read_only'", []).unwrap();
+    raw(&dir).execute("UPDATE setting_past SET value = 'off' WHERE key = 'system.strict_audit'", []).unwrap();
     let store = Store::open(&dir).unwrap();
-    let past = store.setting_history(Some(&vault), Some(&key("system.read_only")), 10).unwrap();
+    let past = store.setting_history(Some(&vault), Some(&key("system.strict_audit")), 10).unwrap();
     assert!(matches!(&past[0].new, Held::Bad(_)), "history too");
+}
+
+#[test]
+fn while_read_only_is_on_only_it_can_be_changed() {
+    let (_outer, dir, store) = new_store();
+    let (vault, _) = make_vault(&store, &dir);
+    save(&store, &vault, &[set("system.read_only", "on", 0)]).unwrap();
+    let other = || [set("system.refresh", "1 min", 0)];
+    assert!(matches!(save(&store, &vault, &other()), Err(SaveError::ReadOnly)));
+    raw(&dir).execute("UPDATE setting SET value = 'off'", []).unwrap();
+    assert!(matches!(save(&store, &vault, &other()), Err(SaveError::ReadOnly)), "switched off by somebody else");
+    assert_eq!(save(&store, &vault, &[set("system.read_only", "off", 1)]).unwrap(), 1);
+    assert_eq!(save(&store, &vault, &other()).unwrap(), 1);
 }
 
 /// VACUUM copies the file and may number hidden rows anew; ours have numbers of their own.
@@ -240,4 +251,75 @@ fn the_vault_of_the_demo_signs_no_file() {
     let vault = Vault::of_demo(&store).unwrap();
     assert_eq!(save(&store, &vault, &[set("system.theme", "mono", 0), set_secret("x", 0)]).unwrap(), 2);
     assert_eq!(store.settings(Some(&vault)).unwrap().word("system.theme"), Ok("mono"));
+}
+
+/// The command line on a real store: exit statuses, secrets on standard input only, files that were cut.
+#[test]
+fn the_command_line_saves_refuses_and_tells() {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    let (_outer, dir, store) = new_store();
+    let (vault, _) = make_vault(&store, &dir);
+    let run = |args: &[&str], input: &str| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_proximity"))
+            .args(["--state", dir.to_str().unwrap(), "settings"])
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A command that is refused early does not read to the end.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        let out = child.wait_with_output().unwrap();
+        let text = |b: Vec<u8>| String::from_utf8(b).unwrap();
+        (out.status.code().unwrap(), text(out.stdout), text(out.stderr))
+    };
+    let pass = format!("{}\n", super::PASSPHRASE);
+    let (status, out, _) = run(&["set", "system.refresh", "30 s", "--passphrase-fd", "0"], &pass);
+    assert!(status == 0 && out.starts_with("system.refresh: 10 s -> 30 s"), "{out}");
+    assert_eq!(run(&["set", "system.refresh", "1 min", "--passphrase-fd", "0"], "wrong\n").0, 4);
+    assert_eq!(run(&["set", "network.nothing", "1", "--passphrase-fd", "0"], &pass).0, 5);
+    assert_eq!(run(&["set", "system.refresh", "1 s", "--passphrase-fd", "0"], &pass).0, 2);
+    assert_eq!(run(&["set", "network.subnet", "10.30.0.0/24", "--passphrase-fd", "0"], &pass).0, 6);
+    let (status, _, why) = run(&["set", "proxmox.secret", "hunter2", "--passphrase-fd", "0"], &pass);
+    assert!(status == 2 && !why.contains("hunter2"), "{why}");
+    let moved = [
+        "set",
+        "network.subnet",
+        "10.30.0.0/24",
+        "--passphrase-fd",
+        "0",
+        "--with",
+        "network.gateway=10.30.0.1",
+        "--with",
+        "network.dhcp=10.30.0.9-10.30.0.90",
+    ];
+    assert_eq!(run(&moved, &pass).0, 0);
+    let (status, out, err) = run(&["get", "system.refresh"], "");
+    assert!(status == 0 && out == "30 s\n" && err.contains("not checked"), "{out}{err}");
+
+    let file = dir.join("export.toml");
+    let file = file.to_str().unwrap();
+    assert_eq!(run(&["export", file], "").0, 0);
+    assert_eq!(run(&["export", file], "").0, 1, "a file that is there is not written over");
+    assert_eq!(run(&["unset", "system.refresh", "--passphrase-fd", "0"], &pass).0, 0);
+    let whole = std::fs::read_to_string(file).unwrap();
+    std::fs::write(file, &whole[..whole.len() / 2]).unwrap();
+    assert_eq!(run(&["import", file, "--yes", "--passphrase-fd", "0"], &pass).0, 6);
+    std::fs::write(file, &whole).unwrap();
+    assert_eq!(run(&["import", file, "--passphrase-fd", "0"], &pass).0, 6, "nobody is there to ask");
+    let (status, out, err) = run(&["import", file, "--yes", "--passphrase-fd", "0"], &pass);
+    assert!(status == 0 && out.contains("10 s -> 30 s") && !out.contains("network"), "{out}{err}");
+    assert_eq!(run(&["revert", "system.refresh", "9", "--passphrase-fd", "0"], &pass).0, 5);
+    assert_eq!(run(&["revert", "system.refresh", "3", "--passphrase-fd", "0"], &pass).0, 6, "it holds now");
+    assert_eq!(run(&["revert", "system.refresh", "2", "--passphrase-fd", "0"], &pass).0, 0);
+    assert_eq!(store.settings(Some(&vault)).unwrap().version(&key("system.refresh")), 4);
+
+    raw(&dir).execute("UPDATE setting SET value = '5 s' WHERE key = 'system.refresh'", []).unwrap();
+    raw(&dir).execute("UPDATE setting SET what = 'value', value = '5 s' WHERE key = 'system.refresh'", []).unwrap();
+    assert_eq!(run(&["get", "system.refresh", "--passphrase-fd", "0"], &pass).0, 1, "changed outside");
+    let (status, out, _) = run(&["list", "system", "--passphrase-fd", "0", "-o", "json"], &pass);
+    let list: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert!(status == 1 && list["checked"] == true && list["items"][1]["value"].is_null(), "{list}");
 }
