@@ -6,8 +6,10 @@ use std::time::Instant;
 use proximity::domain::settings::{Change, Key, Save, Staged};
 use proximity::domain::stamp::Stamp;
 use proximity::domain::world::World;
+use proximity::host::local::LocalHost;
+use proximity::ops::audit::Recorder;
 use proximity::ops::settings;
-use proximity::store::{Cost, NewVault, Secret, Store, Vault, host_key_path};
+use proximity::store::{Cost, NewOperator, Secret, Store, Vault, host_key_path};
 
 use super::figures::{Table, Times, check, cpu_ticks_ms, ms};
 
@@ -19,7 +21,7 @@ pub fn save(table: &mut Table, home: &Path) {
     let dir = home.join("settings");
     let store = Store::create(&dir).unwrap();
     let passphrase = Secret::from_text("orbit velvet cactus lantern mosaic".into());
-    let new = NewVault {
+    let new = NewOperator {
         host_key: &host_key_path(&dir),
         operator: "marta",
         passphrase: &passphrase,
@@ -29,6 +31,7 @@ pub fn save(table: &mut Table, home: &Path) {
     };
     let (vault, _) = Vault::create(&store, &new).unwrap();
     let world = World::default();
+    let audit = Recorder::new("bench", &LocalHost::new()).with_journal(None);
     let (mut times, me) = (Times::default(), std::process::id());
     let before = cpu_ticks_ms(me);
     for n in 0..SAVES {
@@ -45,7 +48,7 @@ pub fn save(table: &mut Table, home: &Path) {
         })
         .collect();
         let begun = Instant::now();
-        assert_eq!(settings::save(&store, &vault, &form, &world, "marta", Stamp(1)).unwrap(), 3);
+        assert_eq!(settings::save(&audit, &store, &vault, &form, &world, "marta", Stamp(1)).unwrap(), 3);
         times.add(begun.elapsed());
     }
     let cpu = (cpu_ticks_ms(me) - before) / f64::from(SAVES);

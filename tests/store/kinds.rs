@@ -13,10 +13,13 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::OnceLock;
 
+use proximity::domain::audit::Phase;
 use proximity::domain::cmd::Cmd;
 use proximity::domain::job::{JobId, Life, State};
 use proximity::domain::plan::{Act, Approved, Check, Plan, Purpose, Risk, Step, Watch};
 use proximity::domain::stamp::Stamp;
+use proximity::host::local::LocalHost;
+use proximity::ops::audit::{Recorder, deed_of};
 use proximity::store::{Cost, NewOperator, Store, StoreError, StoreMode, Vault, VaultError, Way, host_key_path};
 use rusqlite::{Connection, Transaction};
 
@@ -246,7 +249,8 @@ pub fn order() -> Approved {
 
 /// Writes a job down; the one place that knows what else belongs to it.
 pub fn add_job(store: &Store, created: Stamp) -> Result<JobId, StoreError> {
-    store.add_job(&order(), created)
+    let audit = Recorder::new("test", &LocalHost::new()).with_journal(None);
+    store.add_job(&order(), created, audit.entry(created, Phase::Intent, deed_of(&order())))
 }
 
 /// Three promises each: written down, begun, ended.

@@ -211,8 +211,7 @@ fn new_words_open_and_the_old_ones_do_not() {
     let (vault, old) = make_vault(&store, &dir);
     let new = proximity::store::RecoveryWords::random().unwrap();
     vault.set_words(&store, &new).unwrap();
-    let typed = |words: &proximity::store::RecoveryWords| secret(&words.expose().join(" "));
-    assert!(matches!(Vault::unlock_with_words(&store, &typed(&old)), Err(VaultError::WrongWords { .. })));
-    Vault::unlock_with_words(&store, &typed(&new)).unwrap();
+    assert!(matches!(Vault::unlock_with_words(&store, &secret(&old.expose().join(" "))), Err(VaultError::WrongWords { .. })));
+    Vault::unlock_with_words(&store, &secret(&new.expose().join(" "))).unwrap();
     vault.check(&store).unwrap();
 }
