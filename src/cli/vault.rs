@@ -152,7 +152,7 @@ fn status(ctx: &Ctx, open: &Open) -> Done {
     let store = Store::open(&ctx.config.state)?;
     OpenVault::check_slots(&store)?;
     let proof = ask(&store, open)?;
-    let vault = proof.with_way(ctx, |way| OpenVault::enter_unchecked(&store, way))?;
+    let vault = unchecked(ctx, &store, &proof)?;
     let audit = init::keep_audit(&store, &vault);
     let found = vault.verify_all(&store)?;
     let records = found.failed.iter().map(|(name, e)| format!("{}.{}: {e}", name.table, name.column));
@@ -187,7 +187,7 @@ fn status(ctx: &Ctx, open: &Open) -> Done {
 fn accept(ctx: &Ctx, open: &Open) -> Done {
     let store = Store::open(&ctx.config.state)?;
     let proof = ask(&store, open)?;
-    let vault = proof.with_way(ctx, |way| OpenVault::enter_unchecked(&store, way))?;
+    let vault = unchecked(ctx, &store, &proof)?;
     let why = match vault.check(&store) {
         Ok(()) => return done(ctx, "nothing to accept: the store is the newest one", json!({"accepted": false})),
         Err(e @ (VaultError::OlderThanAnchor { .. } | VaultError::Tampered { .. })) => e.to_string(),
@@ -381,6 +381,13 @@ pub(super) fn open_in(ctx: &Ctx, store: &Store, open: &Open) -> Result<(String, 
     after_unlock(ctx, store, &vault);
     init::keep_audit(store, &vault)?;
     Ok((proof.operator, vault))
+}
+
+/// Opens the vault of a store that may not be as it should be, and writes down that it was opened.
+fn unchecked(ctx: &Ctx, store: &Store, proof: &Proof) -> Result<OpenVault, Problem> {
+    let opened = proof.with_way(ctx, |way| OpenVault::enter_unchecked(store, way));
+    init::note_unlock(ctx, store, &proof.operator, &opened);
+    Ok(opened?)
 }
 
 /// Does something to the vault between an entry that says so and one that says what came of it.

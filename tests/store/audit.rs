@@ -340,7 +340,7 @@ fn a_log_begins_before_there_is_a_vault_and_the_vault_takes_its_key() {
     let first = || store.read(|c| c.query_row("SELECT first_key FROM audit_state", [], |r| r.get::<_, Option<Vec<u8>>>(0))).unwrap();
     let open = first().unwrap();
     assert_eq!(store.audit_verify(None, &[]).unwrap().seals, Seals::InTheOpen);
-    let (vault, _) = make_vault(&store, &dir);
+    let (vault, _) = super::support::try_vault(&store, &dir).unwrap();
     audit::keep(&vault, &store).unwrap();
     assert_eq!(first(), None);
     let file = std::fs::read(dir.join("proximity.db")).unwrap();

@@ -1,5 +1,6 @@
 //! Settings in the store: two writers, reverting, secrets that are not touched, rows that somebody changed.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use proximity::domain::settings::{Change, Fixed, Held, Key, SecretChange, Staged, Value};
@@ -166,6 +167,12 @@ fn an_untouched_secret_keeps_its_bytes_through_ten_thousand_saves() {
     assert_eq!((sealed(&dir), store.settings(Some(&vault)).unwrap().version(&key("proxmox.secret"))), (before, row));
 }
 
+/// Puts a whole file back, and takes away what would tell that it is an older one.
+fn put_back(dir: &Path, whole: &[u8]) {
+    std::fs::write(dir.join("proximity.db"), whole).unwrap();
+    std::fs::remove_file(dir.join("anchor")).unwrap_or_default();
+}
+
 /// TRUST T07: every change of a row's live columns is found, and neither its value nor the default is used.
 #[test]
 fn rows_changed_outside_are_errors_and_never_defaults() {
@@ -187,14 +194,20 @@ fn rows_changed_outside_are_errors_and_never_defaults() {
         "UPDATE setting SET value = value || ' ' WHERE key = 'system.strict_audit'",
     ];
     for sql in tampered {
-        std::fs::write(dir.join("proximity.db"), &whole).unwrap();
+        put_back(&dir, &whole);
         assert_eq!(raw(&dir).execute(sql, []).unwrap(), 1, "{sql}");
         let store = Store::open(&dir).unwrap();
         let settings = store.settings(Some(&vault)).unwrap();
         assert!(settings.flag("system.strict_audit").is_err(), "{sql}");
         assert_eq!(settings.span("system.refresh"), Ok(60), "the others hold");
         let seen = settings.version(&key("system.strict_audit"));
-        assert_eq!(save(&store, &vault, &[set("system.strict_audit", "on", seen)]).unwrap(), 1, "setting it anew mends it: {sql}");
+        let saved = save(&store, &vault, &[set("system.strict_audit", "on", seen)]);
+        // What the manifest lists too, a row's number and its tag, stops every change.
+        if sql.contains("SET mac") || sql.contains("SET id") {
+            assert!(matches!(saved, Err(SaveError::Vault(VaultError::Tampered { .. }))), "{sql}");
+            continue;
+        }
+        assert_eq!(saved.unwrap(), 1, "setting it anew mends it: {sql}");
         assert_eq!(store.settings(Some(&vault)).unwrap().flag("system.strict_audit"), Ok(true));
     }
     for sql in [
@@ -202,14 +215,19 @@ fn rows_changed_outside_are_errors_and_never_defaults() {
         "DELETE FROM sealed WHERE column_name = 'proxmox.secret'",
         "UPDATE setting SET what = 'value', value = 'hunter3' WHERE key = 'proxmox.secret'",
     ] {
-        std::fs::write(dir.join("proximity.db"), &whole).unwrap();
+        put_back(&dir, &whole);
         assert_eq!(raw(&dir).execute(sql, []).unwrap(), 1, "{sql}");
         let store = Store::open(&dir).unwrap();
         assert_eq!(store.settings(Some(&vault)).unwrap().shown(&key("proxmox.secret")), "cannot be read (tampered?)", "{sql}");
-        save(&store, &vault, &[set_secret("new", 1)]).unwrap();
+        let saved = save(&store, &vault, &[set_secret("new", 1)]);
+        if sql.contains("sealed") {
+            assert!(matches!(saved, Err(SaveError::Vault(VaultError::Tampered { .. }))), "{sql}");
+            continue;
+        }
+        saved.unwrap();
         assert_eq!(store.setting_secret(&vault, &key("proxmox.secret")).unwrap().expose(), b"new");
     }
-    std::fs::write(dir.join("proximity.db"), &whole).unwrap();
+    put_back(&dir, &whole);
     raw(&dir).execute("UPDATE setting_past SET value = 'off' WHERE key = 'system.strict_audit'", []).unwrap();
     let store = Store::open(&dir).unwrap();
     let past = store.setting_history(Some(&vault), Some(&key("system.strict_audit")), 10).unwrap();
