@@ -132,3 +132,28 @@ fn the_audit_is_listed_and_verified_and_one_changed_row_is_found() {
         assert!(err.contains("1 thing(s) are not as they were written"), "{err}");
     }
 }
+
+#[test]
+fn a_credential_is_tried_from_the_settings_or_as_given_and_nothing_is_saved() {
+    let home = tempfile::tempdir().unwrap();
+    let state = home.path().join("state");
+    let run = |args: &[&str], input: &str| {
+        let args: Vec<&str> = ["--state", state.to_str().unwrap()].into_iter().chain(args.iter().copied()).collect();
+        proximity(home.path(), &args, input)
+    };
+    let (status, _, err) = run(&["settings", "test", "proxmox", "127.0.0.1:1", "root@pam"], "hunter2\n");
+    assert!(status == 7 && err.contains("Connection refused"), "{status} {err}");
+    let test = ["settings", "test", "proxmox", "--passphrase-fd", "0"];
+    assert_eq!(run(&test, PASSPHRASE).0, 3, "there is no store");
+    assert_eq!(run(&["init", "--operator", "ada", "--passphrase-fd", "0"], PASSPHRASE).0, 0);
+    let (status, _, err) = run(&test, PASSPHRASE);
+    assert!(status == 3 && err.contains("proxmox.hosts: it is not set"), "{status} {err}");
+    for pair in [["proxmox.hosts", "127.0.0.1"], ["proxmox.port", "1"], ["proxmox.user", "root@pam"]] {
+        let (status, _, err) = run(&["settings", "set", pair[0], pair[1], "--passphrase-fd", "0"], PASSPHRASE);
+        assert_eq!(status, 0, "{err}");
+    }
+    let (status, _, err) = run(&test, PASSPHRASE);
+    assert!(status != 0 && err.contains("proxmox.secret"), "without a secret nothing is tried: {status} {err}");
+    let told: serde_json::Value = serde_json::from_str(&run(&["-o", "json", "audit", "list", "--action", "settings.save"], "").1).unwrap();
+    assert_eq!(told["items"].as_array().unwrap().len(), 3, "what was set is written down, what was tried is not");
+}

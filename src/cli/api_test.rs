@@ -1,4 +1,4 @@
-//! Trying a credential of the Proxmox API from the command line: steps as they go, then one verdict. Saves nothing.
+//! `settings test proxmox`: tries a credential of the Proxmox API, steps as they go, then one verdict. Saves nothing.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -8,21 +8,30 @@ use clap::Args;
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::{Ctx, Done, Form, output, secrets};
+use super::{Ctx, Done, Form, output, secrets, vault};
 use crate::domain::address::Address;
 use crate::domain::credential::{Account, Candidate, Code, Factor, Fingerprint, Trust};
+use crate::domain::settings::Key;
 use crate::domain::trial::{Mark, Progress, Report, Taken, Trouble};
 use crate::host::api::Limits;
 use crate::ops::credential;
 use crate::problem::{Kind, Problem, WARNED};
+use crate::store::Store;
 
-/// What is tried. The secret comes on standard input or a descriptor, never as an argument.
+/// What is tried: what the settings hold, or what is given. A given secret comes on standard input or a descriptor, never
+/// as an argument.
 #[derive(Args)]
 pub(super) struct Test {
-    /// Name or IP address of a Proxmox host, with its port where that is not 8006
-    address: String,
+    /// Name or IP address of a Proxmox host, with its port where that is not 8006; without it what the settings hold is tried
+    #[arg(requires = "account")]
+    address: Option<String>,
     /// User or API token, such as root@pam or proximity@pve!console
-    account: String,
+    account: Option<String>,
+    /// The site whose settings are tried, where there are several
+    #[arg(long, value_name = "SITE", conflicts_with_all = ["address", "ca", "pin", "secret_fd"])]
+    site: Option<String>,
+    #[command(flatten)]
+    open: vault::Open,
     /// PEM file with the authority that signed the host's certificate, such as /etc/pve/pve-root-ca.pem
     #[arg(long, value_name = "FILE", conflicts_with = "pin")]
     ca: Option<PathBuf>,
@@ -42,9 +51,60 @@ pub(super) struct Test {
 
 /// Tries it and tells how it went.
 pub(super) async fn test_proxmox(ctx: &Ctx, args: &Test) -> Done {
+    let candidate = match (&args.address, &args.account) {
+        (Some(address), Some(account)) => given(args, address, account)?,
+        _ => saved(ctx, args)?,
+    };
+    let report = run(ctx, args, &candidate).await;
+    if ctx.form == Form::Json {
+        let (address, account) = (candidate.address.to_string(), candidate.account.as_str());
+        let (now, passed) = (ctx.host.clock().0.rfc3339(), report.passed());
+        output::object(&json!({ "as_of": now, "address": address, "account": account, "passed": passed, "report": report }));
+    }
+    done(&candidate, &report)
+}
+
+/// What the settings hold, checked, with its secret out of the vault.
+fn saved(ctx: &Ctx, args: &Test) -> Result<Candidate, Problem> {
+    if ctx.host.is_demo() {
+        return Err(Problem::new(Kind::Usage, "settings test", "the demo keeps no credential", "leave --host demo out"));
+    }
+    let store = Store::open(&ctx.config.state)?;
+    let (_, vault) = vault::open_in(ctx, &store, &args.open)?;
+    let settings = store.settings(Some(&vault))?;
+    let site = args.site.as_ref().map_or(String::new(), |site| format!("@{site}"));
+    let key = |name: &str| -> Result<Key, Problem> {
+        format!("proxmox{site}.{name}")
+            .parse()
+            .map_err(|why: String| Problem::new(Kind::NotFound, "the settings", why, "see proximity settings list"))
+    };
+    let wrong = |key: &Key, why: String| Problem::new(Kind::Configuration, key.to_string(), why, "see proximity settings list proxmox");
+    let text = |name: &str| -> Result<Option<String>, Problem> {
+        let key = key(name)?;
+        Ok(settings.value(&key).map_err(|why| wrong(&key, why))?.map(|value| value.to_string()).filter(|text| !text.is_empty()))
+    };
+    let needed = |name: &str| -> Result<String, Problem> {
+        let key = key(name)?;
+        text(name)?.ok_or_else(|| wrong(&key, "it is not set".into()))
+    };
+    let hosts = needed("hosts")?;
+    let host = hosts.split(',').next().unwrap_or_default().trim();
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let address = format!("{host}:{}", needed("port")?).parse().or_else(|why| Err(wrong(&key("hosts")?, why)))?;
+    let account = needed("user")?.parse().or_else(|why| Err(wrong(&key("user")?, why)))?;
+    let trust = match (text("ca")?, text("fingerprint")?) {
+        (_, Some(pin)) => Trust::Pin(pin.parse::<Fingerprint>().or_else(|why| Err(wrong(&key("fingerprint")?, why)))?),
+        (Some(path), None) => Trust::File(path),
+        (None, None) => Trust::System,
+    };
+    Ok(Candidate { address, account, secret: Arc::new(store.setting_secret(&vault, &key("secret")?)?), trust })
+}
+
+/// What is given as arguments, with its secret from a descriptor, standard input or the terminal.
+fn given(args: &Test, address: &str, account: &str) -> Result<Candidate, Problem> {
     let wrong = |what: &str, why: String| Problem::new(Kind::Usage, what, why, "see proximity manual api");
-    let address: Address = args.address.parse().map_err(|why| wrong("the address", why))?;
-    let account: Account = args.account.parse().map_err(|why| wrong("the account", why))?;
+    let address: Address = address.parse().map_err(|why| wrong("the address", why))?;
+    let account: Account = account.parse().map_err(|why| wrong("the account", why))?;
     let trust = match (&args.ca, &args.pin) {
         (Some(path), _) => {
             let path = std::path::absolute(path).map_err(|e| wrong("--ca", e.to_string()))?;
@@ -60,14 +120,7 @@ pub(super) async fn test_proxmox(ctx: &Ctx, args: &Test) -> Done {
     if secret.is_empty() {
         return Err(wrong("the secret", "it is empty".into()));
     }
-    let candidate = Candidate { address, account, secret: Arc::new(secret), trust };
-    let report = run(ctx, args, &candidate).await;
-    if ctx.form == Form::Json {
-        let (address, account) = (candidate.address.to_string(), candidate.account.as_str());
-        let (now, passed) = (ctx.host.clock().0.rfc3339(), report.passed());
-        output::object(&json!({ "as_of": now, "address": address, "account": account, "passed": passed, "report": report }));
-    }
-    done(&candidate, &report)
+    Ok(Candidate { address, account, secret: Arc::new(secret), trust })
 }
 
 async fn run(ctx: &Ctx, args: &Test, candidate: &Candidate) -> Report {

@@ -131,9 +131,6 @@ enum Command {
         /// Which page
         topic: Option<String>,
     },
-    /// Try a credential of the Proxmox API; saves nothing
-    #[command(hide = true)]
-    TestProxmox(api_test::Test),
     /// The worker of a job; started by Proximity itself
     #[command(hide = true)]
     JobWorker {
@@ -274,7 +271,6 @@ async fn command_of(ctx: Ctx, command: Command) -> Done {
         Command::Vault(command) => vault::run(&ctx, &command),
         Command::Audit(audit) => audit::run(&ctx, &audit).await,
         Command::Doctor => doctor::run(&ctx).await,
-        Command::TestProxmox(test) => api_test::test_proxmox(&ctx, &test).await,
         Command::PrintKeys => manual::keys(&ctx),
         Command::PrintConfig => manual::config(&ctx),
         Command::Manual { topic } => manual::page(topic.as_deref()),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
 
-use super::{Ctx, Done, Form, output, secrets, vault};
+use super::{Ctx, Done, Form, api_test, output, secrets, vault};
 use crate::domain::clean::clean;
 use crate::domain::settings::{self, Change, Held, Key, Past, Save, SecretChange, Settings, Staged, Weight};
 use crate::domain::world::World;
@@ -83,6 +83,16 @@ pub(super) enum Command {
         #[command(flatten)]
         open: vault::Open,
     },
+    /// Try a credential step by step: the saved one, or one that is given. Nothing is saved
+    #[command(subcommand)]
+    Test(Tested),
+}
+
+/// What can be tried.
+#[derive(Subcommand)]
+pub(super) enum Tested {
+    /// The Proxmox API: reached, certificate, login, version, privileges
+    Proxmox(api_test::Test),
 }
 
 /// Whether the vault is opened only to check what is read.
@@ -113,6 +123,7 @@ pub(super) async fn run(ctx: &Ctx, command: Command) -> Done {
         Command::Revert { key, version, open } => revert(ctx, parse(&key)?, version, &open).await,
         Command::Export { file, check } => export(ctx, file.as_deref(), &check),
         Command::Import { file, open } => import(ctx, &file, &open).await,
+        Command::Test(Tested::Proxmox(test)) => api_test::test_proxmox(ctx, &test).await,
     }
 }
 
