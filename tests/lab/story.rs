@@ -532,7 +532,7 @@ fn story_two_backups_at_once_wait_for_each_other() {
     let first = expect(lab, 0, &["backup", "run", "493", "--no-wait"]).out.trim().to_owned();
     held(lab, 493);
     let second = expect(lab, 0, &["backup", "run", "494", "--no-wait"]).out.trim().to_owned();
-    wait_for("the second to wait", 30, || {
+    wait_for("the second to wait", 120, || {
         job(lab, &second)["progress"]["phase"].as_str().unwrap().contains("another vzdump holds the node's lock")
     });
     assert_eq!(job(lab, &first)["state"], "running");
