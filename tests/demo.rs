@@ -3,17 +3,21 @@
 
 use std::time::Duration;
 
+use proximity::domain::backup::{self, BackupWish, Mode};
 use proximity::domain::cmd::Cmd;
 use proximity::domain::conf::parse_lxc;
 use proximity::domain::fact::Ask;
 use proximity::domain::guest::Vmid;
-use proximity::domain::job::Process;
+use proximity::domain::job::{Life, Process, State};
 use proximity::domain::pve;
 use proximity::domain::stamp::Stamp;
 use proximity::domain::storage::{StorageId, parse_cfg};
 use proximity::domain::task::{TaskEnd, TaskSeen, parse_active};
+use proximity::domain::world::{Place, World};
 use proximity::host::demo::DemoHost;
-use proximity::host::{Found, Host, HostError, Look, Pace, Said, text_of};
+use proximity::host::{Asked, Found, Host, HostError, Look, Output, Pace, Said, text_of};
+use proximity::ops::carry_out::{Journal, carry_out};
+use proximity::ops::refresh;
 use regex::Regex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -219,6 +223,82 @@ async fn two_backups_take_turns_and_a_log_goes_on_meanwhile() {
     assert_eq!((one.status, two.status), (Some(0), Some(0)));
     assert_eq!(two.lines[..2], ["INFO: trying to get global lock - waiting...", "INFO: got global lock"]);
     assert!(log.lines.len() > 30 && log.lines.iter().all(|l| l.contains("dnsmasq")), "{}", log.lines.len());
+}
+
+/// Keeps every life that a job's row would have held.
+#[derive(Default)]
+struct Rows(Vec<Life>);
+
+impl Journal for Rows {
+    fn remember(&mut self, life: &Life) -> Result<(), String> {
+        self.0.push(life.clone());
+        Ok(())
+    }
+
+    fn line(&mut self, _: Stamp, _: &[u8]) {}
+}
+
+/// The demo node at the end of a slow line: what a command says begins to arrive a second and a half after it was said.
+struct Far(DemoHost);
+
+impl Host for Far {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn run<'a>(&'a self, cmd: Cmd) -> Asked<'a, Result<Output, HostError>> {
+        self.0.run(cmd)
+    }
+
+    fn stream<'a>(&'a self, cmd: Cmd, pace: Pace, said: mpsc::Sender<Said>, stop: CancellationToken) -> Asked<'a, Result<(), HostError>> {
+        let (tx, mut rx) = mpsc::channel::<Said>(256);
+        let line = async move {
+            let mut late = Duration::from_millis(1500);
+            while let Some(one) = rx.recv().await {
+                tokio::time::sleep(std::mem::take(&mut late)).await;
+                let _ = said.send(one).await;
+            }
+        };
+        Box::pin(async move { tokio::join!(self.0.stream(cmd, pace, tx, stop), line).0 })
+    }
+
+    fn look<'a>(&'a self, at: Vec<Look>) -> Asked<'a, Vec<Result<Found, HostError>>> {
+        self.0.look(at)
+    }
+
+    fn attach<'a>(&'a self, cmd: Cmd) -> Asked<'a, Result<i32, HostError>> {
+        self.0.attach(cmd)
+    }
+
+    fn clock(&self) -> (Stamp, i32) {
+        self.0.clock()
+    }
+
+    fn local_time(&self, civil: [u32; 6]) -> Option<Stamp> {
+        self.0.local_time(civil)
+    }
+
+    fn alive<'a>(&'a self, process: &'a Process) -> Asked<'a, Result<bool, HostError>> {
+        self.0.alive(process)
+    }
+}
+
+/// Was: what was heard after the task's name was known stood in no row until bytes were written.
+#[tokio::test]
+async fn a_job_that_waits_for_another_says_so_in_its_row() {
+    let h = Far(host().with_speed(4.0));
+    let mut world = World { place: Place { host: h.name().to_owned(), demo: true }, ..World::default() };
+    world.learn(refresh::refresh(&h).await);
+    let wish = BackupWish { guest: id(102), storage: Some(local()), mode: Some(Mode::Snapshot) };
+    let plan = backup::plan(&world, &wish).unwrap();
+    let (one, _a) = start(&h.0, pve::vzdump(id(101), &local(), "snapshot", "zstd"));
+    until("the first holds its lock", || async { file(&h.0, "/etc/pve/lxc/101.conf").await.is_ok_and(|t| t.contains("lock: backup")) }).await;
+    let mut rows = Rows::default();
+    let (state, _) = carry_out(&h, &plan, Life::default(), &mut rows, CancellationToken::new()).await;
+    assert_eq!((one.await.unwrap().status, state), (Some(0), State::Succeeded));
+    let phases: Vec<&str> = rows.0.iter().map(|life| life.progress.phase.as_str()).collect();
+    assert!(phases.contains(&"waiting: another vzdump holds the node's lock"), "{phases:?}");
+    assert!(rows.0.windows(2).all(|two| two[0] != two[1]), "nothing is written twice");
 }
 
 #[tokio::test]
