@@ -19,6 +19,8 @@
     clippy::manual_is_multiple_of
 )]
 
+#[path = "goals/audit.rs"]
+mod audit;
 #[path = "goals/console.rs"]
 mod console;
 #[path = "goals/figures.rs"]
@@ -33,6 +35,10 @@ mod memory_host;
 mod node;
 #[path = "goals/pty.rs"]
 mod pty;
+#[path = "goals/settings.rs"]
+mod settings;
+#[path = "goals/vault.rs"]
+mod vault;
 
 use figures::Table;
 
@@ -69,7 +75,7 @@ fn main() {
     let home = tempfile::tempdir().unwrap();
     let mut table = Table::default();
     let on = console::Bench::new(home.path());
-    let parts: [(&str, &dyn Fn(&mut Table)); 7] = [
+    let parts: [(&str, &dyn Fn(&mut Table)); 9] = [
         ("S1", &|t| on.start(t)),
         ("S3", &|t| {
             on.keys(t);
@@ -83,6 +89,8 @@ fn main() {
             in_process::bytes(t);
         }),
         ("S12", &|t| in_process::refresh(t)),
+        ("S20", &|t| audit::all(home.path(), t)),
+        ("S21", &|t| settings::save(t, home.path())),
     ];
     for (id, part) in parts {
         if want(id) {
@@ -92,6 +100,10 @@ fn main() {
     }
     if want("S16") {
         size(&mut table);
+    }
+    if ["S17", "S18", "S19"].iter().any(|id| want(id)) {
+        eprintln!("vault …");
+        vault::all(home.path(), &mut table);
     }
     if with_lab && ["S4", "S10", "S12"].iter().any(|id| want(id)) {
         eprintln!("lab …");

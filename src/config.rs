@@ -110,6 +110,11 @@ impl Config {
         Ok(Config { host, state, refresh_s, ascii, mono, values })
     }
 
+    /// Whether nobody chose this value: neither a file nor the environment nor a flag.
+    pub fn is_default(&self, key: &str) -> bool {
+        self.values.iter().any(|v| v.key == key && v.source == "default")
+    }
+
     /// All values with their sources.
     pub fn values(&self) -> &[Value] {
         &self.values

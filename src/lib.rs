@@ -36,6 +36,7 @@
 //! 6. Text from outside in a cell that did not pass [`domain::clean`].
 //! 7. A store transaction that is not `IMMEDIATE`; a record that does not open and is replaced by a default.
 //! 8. `unsafe`.
+//! 9. A change that the audit did not take first: [`ops::audit`] is the way in, one call before and one after.
 //!
 //! # Where this departs from the first drawing
 //!

@@ -10,7 +10,8 @@ use crate::domain::job::{Job, State};
 use crate::domain::plan::Refusal;
 use crate::host::HostError;
 use crate::jobs::JobError;
-use crate::store::{StoreError, VaultError};
+use crate::ops::audit::NoRecord;
+use crate::store::{SaveError, StoreError, VaultError};
 
 /// The kinds of problems; each is an exit status (see `proximity manual exit-status`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -139,7 +140,9 @@ impl From<StoreError> for Problem {
             StoreError::Newer { .. } => (Kind::Configuration, "use the newer Proximity; nothing was changed", false),
             StoreError::Older { .. } => (Kind::Configuration, "make room and try again; the old store is as it was", true),
             StoreError::Foreign { .. } => (Kind::Configuration, "give another --state", false),
-            StoreError::Corrupt { .. } => (Kind::Configuration, "keep the file, and restore it from a backup of this host", false),
+            StoreError::Corrupt { .. } => {
+                (Kind::Configuration, "put the newest whole snapshot back with: proximity vault restore (it keeps the file)", false)
+            }
             StoreError::Busy => (Kind::Failed, "try again in a moment", true),
             StoreError::Full => (Kind::ReadOnly, "make room on its file system; nothing was lost", true),
             StoreError::ReadOnly => (Kind::ReadOnly, "see proximity doctor for why", true),
@@ -175,6 +178,8 @@ impl From<VaultError> for Problem {
             VaultError::OlderThanAnchor { .. } => {
                 (Kind::ReadOnly, "if you put a backup back: proximity vault accept; otherwise find out who did")
             }
+            VaultError::NoExport { .. } => (Kind::Usage, "give the file that vault export wrote"),
+            VaultError::RecordExists { .. } => (Kind::Refused, "to replace what is there: --replace"),
             VaultError::OtherKey => (Kind::Locked, "open it again"),
             VaultError::WeakPassphrase { .. } | VaultError::BadName => (Kind::Usage, "choose another one"),
             VaultError::WeakCost | VaultError::CostTooHigh { .. } => (Kind::Refused, "free memory, or open with the recovery words"),
@@ -185,10 +190,32 @@ impl From<VaultError> for Problem {
     }
 }
 
+impl From<NoRecord> for Problem {
+    fn from(e: NoRecord) -> Self {
+        let hint = "make room for the store, set it up with proximity init, or let the journal last (/var/log/journal)";
+        Problem { retry: true, ..Problem::new(Kind::Refused, "the audit", clean(&e.to_string()), hint) }
+    }
+}
+
+impl From<SaveError> for Problem {
+    fn from(e: SaveError) -> Self {
+        let (kind, hint) = match e {
+            SaveError::Vault(e) => return e.into(),
+            SaveError::Conflict { .. } => (Kind::Refused, "nothing was saved; look at what holds now and decide again"),
+            SaveError::Unrecorded(_) => (Kind::Refused, "nothing was saved; make room for the store, or let the journal last"),
+            SaveError::Trouble(_) => (Kind::Refused, "nothing was saved; save together what belongs together"),
+            SaveError::ReadOnly => (Kind::ReadOnly, "proximity settings set system.read_only off"),
+            _ => (Kind::NotFound, "nothing was saved; set it anew"),
+        };
+        Problem::new(kind, "the settings", clean(&e.to_string()), hint)
+    }
+}
+
 impl From<JobError> for Problem {
     fn from(e: JobError) -> Self {
         let (kind, hint) = match e {
             JobError::Store(e) => return e.into(),
+            JobError::NoRecord(e) => return e.into(),
             JobError::NoStore => (Kind::Configuration, "set it up once with: proximity init"),
             JobError::NotFound(_) => (Kind::NotFound, "see proximity job list"),
             JobError::Ended { .. } => (Kind::Refused, "nothing to do"),

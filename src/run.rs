@@ -22,14 +22,19 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{self, Ctx, Done};
-use crate::domain::access::Permission;
+use crate::domain::access::{Permission, Who};
+use crate::domain::audit::{Deed, Ending, Wanted};
+use crate::domain::credential::{Candidate, Code};
 use crate::domain::fact::{Fact, Gate, LogLine, LogSource, LogState};
+use crate::domain::filter::Filter;
 use crate::domain::job::JobId;
 use crate::domain::plan::{Approved, Refusal};
 use crate::domain::session::Over;
-use crate::domain::world::{News, World};
+use crate::domain::settings::{Key, Save, Settings};
+use crate::domain::world::{From, News, Part, World};
+use crate::host::api::Limits;
 use crate::jobs::Jobs;
-use crate::ops::{follow, planner, refresh};
+use crate::ops::{credential, follow, planner, refresh, settings};
 use crate::problem::{Kind, Problem};
 use crate::store::{StoreError, StoreMode};
 use crate::tui::app::App;
@@ -46,8 +51,12 @@ const RECONCILE: Duration = Duration::from_secs(10);
 const ASK: Duration = Duration::from_secs(1);
 /// From a write to the store until it is read.
 const SETTLE: Duration = Duration::from_millis(50);
+/// Entries of a setting's history that are shown.
+const PAST: usize = 200;
 /// How often ages on the screen are looked at.
 const TICK: Duration = Duration::from_secs(5);
+/// Records of the audit that the screen is given at once.
+const AUDIT_ROWS: usize = 200;
 
 /// Opens the console and stays until the operator or his line is gone.
 pub(crate) fn console(ctx: Ctx) -> Done {
@@ -226,13 +235,17 @@ struct Hands {
     refresh: Notify,
     /// Somebody wrote to the store.
     written: Arc<Notify>,
-    /// The rows of jobs are told again although nobody wrote: somebody else looks at them.
-    tell_jobs: AtomicBool,
+    /// What is known for saving settings and for what they decide; the screen has its own.
+    world: Mutex<World>,
     /// The jobs, once the store is open.
     jobs: Mutex<Option<Arc<Jobs>>>,
     door: Mutex<Door>,
+    /// The rows of jobs are told again although nobody wrote: somebody else looks at them.
+    tell_jobs: AtomicBool,
     /// An order that waits for a proof.
     waiting: Mutex<Option<Approved>>,
+    /// The credential that is being tried: what ends that, and where a second factor goes.
+    trial: Mutex<Option<(CancellationToken, mpsc::Sender<Code>)>>,
     stop: CancellationToken,
 }
 
@@ -248,10 +261,12 @@ impl Hands {
             follows: Mutex::default(),
             refresh: Notify::new(),
             written: Arc::default(),
-            tell_jobs: AtomicBool::new(false),
+            world: Mutex::default(),
             jobs: Mutex::default(),
             door: Mutex::default(),
+            tell_jobs: AtomicBool::new(false),
             waiting: Mutex::default(),
+            trial: Mutex::default(),
             stop: CancellationToken::new(),
         }
     }
@@ -273,7 +288,31 @@ impl Hands {
 
     fn end(&self) {
         self.stop.cancel();
-        *locked(&self.door) = Door::Closed;
+        let was = std::mem::take(&mut *locked(&self.door));
+        self.write_down(was.who(), "console.exit", "leave the console");
+    }
+
+    /// One line in the audit about whoever had the vault open. Locking and leaving are not refused for want of it.
+    fn write_down(&self, who: Option<&Who>, action: &str, title: &str) {
+        let (Some(jobs), Some(who)) = (locked(&self.jobs).clone(), who) else { return };
+        let deed = Deed::by(who, action, "console", title);
+        if let Err(e) = self.ctx.audit().event(Some(&jobs.store()), self.ctx.host.clock().0, deed, Ending::Ok) {
+            tracing::warn!(%e, action, "this could not be written down");
+        }
+    }
+
+    /// Answers what the screen asks about the audit.
+    fn read_audit(&self, words: String, below: Option<u64>) {
+        let page = match (locked(&self.jobs).clone(), Filter::parse(&words)) {
+            (None, _) => Err("there is no store yet".to_owned()),
+            (_, Err(e)) => Err(e),
+            (Some(jobs), Ok(filter)) => {
+                let wanted = Wanted { words: filter, ..Wanted::default() };
+                let page = jobs.store().audit_page(&wanted, below, AUDIT_ROWS);
+                page.map_err(|e| Problem::from(e).why)
+            }
+        };
+        self.tell_now(Fact::Audit { words, below, page: page.map(Box::new) });
     }
 
     async fn tell(&self, fact: Fact) {
@@ -302,10 +341,13 @@ impl Hands {
 
     /// Asks everything, then waits for the next time or for somebody who asks.
     async fn refreshing(&self) {
-        let every = Duration::from_secs(self.ctx.config.refresh_s);
         while !self.stop.is_cancelled() {
+            // A file, the environment or a flag goes before the setting.
+            let set = if self.ctx.config.is_default("refresh_s") { self.told(|s| s.span("system.refresh")) } else { None };
+            let every = Duration::from_secs(set.unwrap_or(self.ctx.config.refresh_s));
             self.tell(Fact::Refreshing(true)).await;
             let news = refresh::refresh(self.ctx.host.as_ref()).await;
+            locked(&self.world).learn(news.clone());
             self.tell_news(news).await;
             self.tell(Fact::Refreshing(false)).await;
             tokio::select! {
@@ -318,7 +360,7 @@ impl Hands {
 
     /// Looks after the jobs: reads the rows whenever somebody wrote, and asks from time to time whether a worker is gone.
     async fn watching_jobs(&self) {
-        let (mut last, mut seen) = (None, None);
+        let (mut last, mut seen, mut settings) = (None, None, None);
         let mut every = RECONCILE;
         let mut reconciled: Option<Instant> = None;
         let mut watched = false;
@@ -335,10 +377,23 @@ impl Hands {
                         tracing::warn!(%e, "jobs could not be looked after");
                     }
                 }
-                let version = jobs.store().version().ok();
+                // Rows are checked anew when they change, and when the vault is opened or closed.
+                let version = jobs.store().version().ok().map(|v| (v, locked(&self.door).is_open()));
                 // Every row is read only when one was written; with a hundred old jobs that is most of an idle console's work.
                 let again = self.tell_jobs.swap(false, Ordering::Relaxed);
                 let unchanged = !again && version.is_some() && std::mem::replace(&mut seen, version) == version;
+                if !unchanged {
+                    let part = self.settings(&jobs);
+                    if settings.as_ref() != Some(&part.known) {
+                        // How often the host is looked at may have changed.
+                        if settings.replace(part.known.clone()).is_some() {
+                            self.refresh.notify_one();
+                        }
+                        let news = News { settings: Some(part), ..News::default() };
+                        locked(&self.world).learn(news.clone());
+                        self.tell_news(news).await;
+                    }
+                }
                 let part = if unchanged { None } else { Some(jobs.part(self.ctx.host.clock().0)) };
                 if let Some(part) = part
                     && (again || last.as_ref() != Some(&(part.known.clone(), part.gaps.clone())))
@@ -356,6 +411,20 @@ impl Hands {
         }
     }
 
+    fn settings(&self, jobs: &Jobs) -> Part<Settings> {
+        let now = self.ctx.host.clock().0;
+        let vault = self.vault().map(|(vault, _)| vault);
+        match jobs.store().settings(vault.as_deref()) {
+            Ok(settings) => Part::new(settings, now, From::Files),
+            Err(e) => Part::unknown(e.to_string(), now),
+        }
+    }
+
+    /// What the settings say, where they can be read.
+    fn told<T>(&self, ask: impl FnOnce(&Settings) -> Result<T, String>) -> Option<T> {
+        locked(&self.world).chosen().ok().and_then(|s| ask(&s).ok())
+    }
+
     /// `false` where writes to the store cannot be waited for: it is in memory, or the kernel has no more watches.
     fn watch_store(&self, jobs: &Jobs) -> bool {
         let written = Arc::clone(&self.written);
@@ -368,14 +437,17 @@ impl Hands {
         match door::need(&effect) {
             Some(need) if matches!(effect, Effect::Refresh | Effect::Follow { .. }) => match self.allowed_now(&need) {
                 Ok(()) => self.go(effect),
-                Err(refused) => self.tell_soon(refused.into()),
+                Err(refused) => {
+                    let me = Arc::clone(self);
+                    tokio::spawn(async move { me.tell(door::refused(effect, refused)).await });
+                }
             },
             Some(need) => {
                 let me = Arc::clone(self);
                 // The role is read from the store each time, and the store may be busy.
                 tokio::task::spawn_blocking(move || match me.allowed(&need) {
                     Ok(_) => me.go(effect),
-                    Err(refused) => me.problem(refused.into()),
+                    Err(refused) => me.tell_now(door::refused(effect, refused)),
                 });
             }
             None => self.go(effect),
@@ -401,24 +473,62 @@ impl Hands {
             Effect::Plan(wish) => drop(tokio::spawn(async move {
                 // What decides about locks and room is asked now, not taken from the screen.
                 let news = refresh::refresh(me.ctx.host.as_ref()).await;
-                let mut world = World { place: me.ctx.place(), ..World::default() };
+                let settings = locked(&me.world).settings.clone();
+                let mut world = World { place: me.ctx.place(), settings, ..World::default() };
                 world.learn(news.clone());
                 me.tell_news(news).await;
                 let planned = planner::plan(me.ctx.host.as_ref(), &world, &wish).await;
                 me.tell(Fact::Planned(planned.map(Box::new))).await;
             })),
             Effect::Start(order) => drop(tokio::task::spawn_blocking(move || me.start(order))),
+            Effect::Audit { words, below } => drop(tokio::task::spawn_blocking(move || me.read_audit(words, below))),
             Effect::Cancel(id) => drop(tokio::task::spawn_blocking(move || me.cancel(id))),
+            Effect::Save(save) => drop(tokio::task::spawn_blocking(move || me.save(&save))),
+            Effect::History(key) => drop(tokio::task::spawn_blocking(move || me.history(key))),
+            Effect::Try { nth, candidate } => self.try_credential(nth, candidate),
+            Effect::Answer(code) => {
+                if let Some((_, codes)) = &*locked(&self.trial) {
+                    let _ = codes.try_send(code);
+                }
+            }
+            Effect::EndTry => {
+                if let Some((stop, _)) = locked(&self.trial).take() {
+                    stop.cancel();
+                }
+            }
             // The loop's own.
             Effect::Copy(_) | Effect::Repaint | Effect::Quit => {}
         }
     }
 
-    fn tell_soon(self: &Arc<Self>, problem: Problem) {
-        let me = Arc::clone(self);
-        tokio::spawn(async move {
-            me.tell(Fact::Problem { what: format!("{}: {}", problem.what, problem.why), hint: problem.hint }).await;
-        });
+    fn save(&self, save: &Save) {
+        let what = "save the settings";
+        let refused = |p: Problem| Fact::Saved(Err(Refusal::new(what, p.why, p.hint)));
+        if self.ctx.read_only {
+            return self.tell_now(Fact::Saved(Err(Refusal::new(
+                what,
+                "--read-only refuses everything that changes something",
+                "leave it out",
+            ))));
+        }
+        let jobs = locked(&self.jobs).clone();
+        let (Some(jobs), Some((vault, _)), Some(who)) = (jobs, self.vault(), self.who()) else {
+            return self.tell_now(Fact::Saved(Err(Refusal::new(what, "the vault is closed", "unlock it and save again"))));
+        };
+        let world = locked(&self.world).clone();
+        let saved = settings::save(&self.ctx.audit(), &jobs.store(), &vault, save, &world, &who, self.ctx.host.clock().0);
+        self.written.notify_one();
+        self.tell_now(saved.map_or_else(|e| refused(e.into()), |n| Fact::Saved(Ok(n))));
+    }
+
+    fn history(&self, key: Key) {
+        let Some(jobs) = locked(&self.jobs).clone() else { return self.tell_now(Fact::History(key, Vec::new())) };
+        let vault = self.vault().map(|(vault, _)| vault);
+        let past = jobs.store().setting_history(vault.as_deref(), Some(&key), PAST);
+        match past {
+            Ok(past) => self.tell_now(Fact::History(key, past)),
+            Err(e) => self.problem(e.into()),
+        }
     }
 
     fn problem(&self, problem: Problem) {
@@ -430,8 +540,12 @@ impl Hands {
         if self.ctx.read_only {
             return self.problem(Problem::new(Kind::ReadOnly, title, "--read-only refuses everything that changes something", ""));
         }
+        if self.told(|s| s.flag("system.read_only")).unwrap_or(true) {
+            let hint = "proximity settings set system.read_only off";
+            return self.problem(Problem::new(Kind::ReadOnly, title, "system.read_only is on, or cannot be read", hint));
+        }
         let jobs = locked(&self.jobs).clone();
-        let Some((jobs, who)) = jobs.zip(self.who().filter(|_| matches!(*locked(&self.door), Door::Open(_)))) else {
+        let Some((jobs, who)) = jobs.zip(self.who().filter(|_| locked(&self.door).is_open())) else {
             let why = "nothing is changed without a store, and not while it is locked";
             return self.tell_now(Fact::Planned(Err(Refusal::new(title, why, "set it up once with: proximity init, and unlock it"))));
         };
@@ -444,11 +558,34 @@ impl Hands {
     }
 
     fn cancel(&self, id: JobId) {
-        let Some(jobs) = locked(&self.jobs).clone() else { return };
-        match jobs.cancel(id) {
+        let Some((jobs, who)) = locked(&self.jobs).clone().zip(self.who()) else { return };
+        match jobs.cancel(self.ctx.host.as_ref(), id, &who) {
             Ok(()) => self.tell_now(Fact::Done(format!("job {id} was asked to end"))),
             Err(e) => self.problem(e.into()),
         }
+    }
+
+    fn try_credential(self: &Arc<Self>, nth: u32, candidate: Candidate) {
+        let stop = self.stop.child_token();
+        let (answers, mut codes) = mpsc::channel(1);
+        if let Some((old, _)) = locked(&self.trial).replace((stop.clone(), answers)) {
+            old.cancel();
+        }
+        let me = Arc::clone(self);
+        tokio::spawn(async move {
+            let (said, mut heard) = mpsc::channel(16);
+            let host = Arc::clone(&me.ctx.host);
+            let trying = async move { drop(credential::test(host.as_ref(), &candidate, Limits::default(), &said, &mut codes).await) };
+            let telling = async {
+                while let Some(news) = heard.recv().await {
+                    me.tell(Fact::Trial { nth, news }).await;
+                }
+            };
+            tokio::select! {
+                _ = async { tokio::join!(trying, telling) } => {}
+                () = stop.cancelled() => {}
+            }
+        });
     }
 
     fn follow(self: &Arc<Self>, source: LogSource) {
@@ -460,7 +597,7 @@ impl Hands {
         tokio::spawn(async move {
             match source {
                 LogSource::Job(id) => me.follow_job(id, token).await,
-                source => follow::follow(me.ctx.host.as_ref(), source, me.facts.clone(), token).await,
+                source => follow::follow(me.ctx.host.as_ref(), source, follow::live(), me.facts.clone(), token).await,
             }
         });
     }

@@ -3,16 +3,21 @@
 
 use std::time::Duration;
 
+use proximity::domain::backup::{self, BackupWish, Mode};
 use proximity::domain::cmd::Cmd;
 use proximity::domain::conf::parse_lxc;
+use proximity::domain::fact::Ask;
 use proximity::domain::guest::Vmid;
-use proximity::domain::job::Process;
+use proximity::domain::job::{Life, Process, State};
 use proximity::domain::pve;
 use proximity::domain::stamp::Stamp;
 use proximity::domain::storage::{StorageId, parse_cfg};
 use proximity::domain::task::{TaskEnd, TaskSeen, parse_active};
+use proximity::domain::world::{Place, World};
 use proximity::host::demo::DemoHost;
-use proximity::host::{Found, Host, HostError, Look, Pace, Said, text_of};
+use proximity::host::{Asked, Found, Host, HostError, Look, Output, Pace, Said, text_of};
+use proximity::ops::carry_out::{Journal, carry_out};
+use proximity::ops::refresh;
 use regex::Regex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -160,7 +165,7 @@ async fn the_world_of_a_refresh_has_what_is_broken() {
 async fn a_backup_runs_and_leaves_an_archive() {
     let h = host();
     let before = dump(&h).await;
-    let (job, _stop) = start(&h, pve::vzdump(id(101), &local(), "snapshot"));
+    let (job, _stop) = start(&h, pve::vzdump(id(101), &local(), "snapshot", "zstd"));
     until("a partial file grows", || async {
         let new: Vec<String> = dump(&h).await.into_iter().filter(|n| n.ends_with(".tar.dat") && !before.contains(n)).collect();
         !new.is_empty() && size(&h, &format!("{DUMP}/{}", new[0])).await > 1 << 20
@@ -187,7 +192,7 @@ async fn a_backup_runs_and_leaves_an_archive() {
 async fn a_cancelled_backup_leaves_nothing_and_says_so() {
     let h = host();
     let before = dump(&h).await;
-    let (job, stop) = start(&h, pve::vzdump(id(105), &local(), "stop"));
+    let (job, stop) = start(&h, pve::vzdump(id(105), &local(), "stop", "zstd"));
     until("it writes", || async { dump(&h).await.len() > before.len() }).await;
     stop.cancel();
     let heard = job.await.unwrap();
@@ -208,16 +213,93 @@ async fn a_cancelled_backup_leaves_nothing_and_says_so() {
 #[tokio::test]
 async fn two_backups_take_turns_and_a_log_goes_on_meanwhile() {
     let h = host();
-    let (one, _a) = start(&h, pve::vzdump(id(101), &local(), "snapshot"));
+    let (one, _a) = start(&h, pve::vzdump(id(101), &local(), "snapshot", "zstd"));
     tokio::time::sleep(Duration::from_millis(30)).await;
-    let (two, _b) = start(&h, pve::vzdump(id(102), &local(), "suspend"));
-    let (log, stop) = start(&h, pve::tail_in_guest(id(9999), "/var/log/dnsmasq.log", 20, true));
+    let (two, _b) = start(&h, pve::vzdump(id(102), &local(), "suspend", "zstd"));
+    let (log, stop) = start(&h, pve::tail_in_guest(id(9999), "/var/log/dnsmasq.log", Some(20), true));
     let (one, two) = (one.await.unwrap(), two.await.unwrap());
     stop.cancel();
     let log = log.await.unwrap();
     assert_eq!((one.status, two.status), (Some(0), Some(0)));
     assert_eq!(two.lines[..2], ["INFO: trying to get global lock - waiting...", "INFO: got global lock"]);
     assert!(log.lines.len() > 30 && log.lines.iter().all(|l| l.contains("dnsmasq")), "{}", log.lines.len());
+}
+
+/// Keeps every life that a job's row would have held.
+#[derive(Default)]
+struct Rows(Vec<Life>);
+
+impl Journal for Rows {
+    fn remember(&mut self, life: &Life) -> Result<(), String> {
+        self.0.push(life.clone());
+        Ok(())
+    }
+
+    fn line(&mut self, _: Stamp, _: &[u8]) {}
+}
+
+/// The demo node at the end of a slow line: what a command says begins to arrive a second and a half after it was said.
+struct Far(DemoHost);
+
+impl Host for Far {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn run<'a>(&'a self, cmd: Cmd) -> Asked<'a, Result<Output, HostError>> {
+        self.0.run(cmd)
+    }
+
+    fn stream<'a>(&'a self, cmd: Cmd, pace: Pace, said: mpsc::Sender<Said>, stop: CancellationToken) -> Asked<'a, Result<(), HostError>> {
+        let (tx, mut rx) = mpsc::channel::<Said>(256);
+        let line = async move {
+            let mut late = Duration::from_millis(1500);
+            while let Some(one) = rx.recv().await {
+                tokio::time::sleep(std::mem::take(&mut late)).await;
+                let _ = said.send(one).await;
+            }
+        };
+        Box::pin(async move { tokio::join!(self.0.stream(cmd, pace, tx, stop), line).0 })
+    }
+
+    fn look<'a>(&'a self, at: Vec<Look>) -> Asked<'a, Vec<Result<Found, HostError>>> {
+        self.0.look(at)
+    }
+
+    fn attach<'a>(&'a self, cmd: Cmd) -> Asked<'a, Result<i32, HostError>> {
+        self.0.attach(cmd)
+    }
+
+    fn clock(&self) -> (Stamp, i32) {
+        self.0.clock()
+    }
+
+    fn local_time(&self, civil: [u32; 6]) -> Option<Stamp> {
+        self.0.local_time(civil)
+    }
+
+    fn alive<'a>(&'a self, process: &'a Process) -> Asked<'a, Result<bool, HostError>> {
+        self.0.alive(process)
+    }
+}
+
+/// Was: what was heard after the task's name was known stood in no row until bytes were written.
+#[tokio::test]
+async fn a_job_that_waits_for_another_says_so_in_its_row() {
+    let h = Far(host().with_speed(4.0));
+    let mut world = World { place: Place { host: h.name().to_owned(), demo: true }, ..World::default() };
+    world.learn(refresh::refresh(&h).await);
+    let wish = BackupWish { guest: id(102), storage: Some(local()), mode: Some(Mode::Snapshot) };
+    let plan = backup::plan(&world, &wish).unwrap();
+    let (one, _a) = start(&h.0, pve::vzdump(id(101), &local(), "snapshot", "zstd"));
+    until("the first holds its lock", || async { file(&h.0, "/etc/pve/lxc/101.conf").await.is_ok_and(|t| t.contains("lock: backup")) })
+        .await;
+    let mut rows = Rows::default();
+    let (state, _) = carry_out(&h, &plan, Life::default(), &mut rows, CancellationToken::new()).await;
+    assert_eq!((one.await.unwrap().status, state), (Some(0), State::Succeeded));
+    let phases: Vec<&str> = rows.0.iter().map(|life| life.progress.phase.as_str()).collect();
+    assert!(phases.contains(&"waiting: another vzdump holds the node's lock"), "{phases:?}");
+    assert!(rows.0.windows(2).all(|two| two[0] != two[1]), "nothing is written twice");
 }
 
 #[tokio::test]
@@ -267,7 +349,7 @@ async fn a_cancelled_restore_leaves_no_guest() {
 #[tokio::test]
 async fn caddys_log_breaks_and_comes_back() {
     let h = host();
-    let follow = || pve::tail_in_guest(id(9999), "/var/log/caddy/access.log", 200, true);
+    let follow = || pve::tail_in_guest(id(9999), "/var/log/caddy/access.log", Some(200), true);
     let (first, _stop) = start(&h, follow());
     let first = first.await.unwrap();
     assert_eq!(first.status, Some(1));
@@ -282,14 +364,14 @@ async fn caddys_log_breaks_and_comes_back() {
         serde_json::from_str::<serde_json::Value>(line).unwrap();
     }
     assert!(second.lines.iter().any(|l| l.contains("\"status\":502")));
-    let (journal, stop) = start(&h, pve::journal(30, true));
+    let (journal, stop) = start(&h, pve::journal(&Ask { lines: Some(30), follow: true, ..Ask::default() }));
     tokio::time::sleep(Duration::from_millis(50)).await;
     stop.cancel();
     let journal = journal.await.unwrap();
-    assert_eq!(run(&h, pve::journal(7, false)).await.1.lines().count(), 7);
-    assert_eq!(run(&h, pve::tail_in_guest(id(9999), "/var/log/dnsmasq.log", 9, false)).await.1.lines().count(), 9);
+    assert_eq!(run(&h, pve::journal(&Ask { lines: Some(7), ..Ask::default() })).await.1.lines().count(), 7);
+    assert_eq!(run(&h, pve::tail_in_guest(id(9999), "/var/log/dnsmasq.log", Some(9), false)).await.1.lines().count(), 9);
     let active = file(&h, "/var/log/pve/tasks/active").await.unwrap();
-    assert_eq!(run(&h, pve::tail("/var/log/pve/tasks/active", 100, false)).await.1, active);
+    assert_eq!(run(&h, pve::tail("/var/log/pve/tasks/active", Some(100), false)).await.1, active);
     assert!(journal.lines.len() >= 30 && journal.lines.iter().all(|l| l.contains("\"MESSAGE\":")));
 }
 
@@ -398,7 +480,7 @@ async fn a_backup_may_be_cancelled_at_any_time() {
     let mut running = Vec::new();
     for (n, guest) in [(0u64, 101), (1, 102), (2, 103), (3, 105), (4, 106)] {
         // All wait for one lock, so each is stopped at another point of its way, some before it began.
-        let (job, stop) = start(&h, pve::vzdump(id(guest), &local(), if n % 2 == 0 { "stop" } else { "snapshot" }));
+        let (job, stop) = start(&h, pve::vzdump(id(guest), &local(), if n % 2 == 0 { "stop" } else { "snapshot" }, "zstd"));
         tokio::time::sleep(Duration::from_millis(5)).await;
         running.push((guest, job, stop, Duration::from_millis(n * 60)));
     }

@@ -10,9 +10,12 @@ use std::time::{Duration, Instant};
 
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 use proximity::domain::access::Role;
+use proximity::domain::audit::Phase;
 use proximity::domain::job::State;
 use proximity::domain::plan::{Approved, Plan, Purpose, Risk};
 use proximity::domain::stamp::Stamp;
+use proximity::host::local::LocalHost;
+use proximity::ops::audit::{Recorder, deed_of};
 use proximity::store::{Cost, NewOperator, OperatorChange, Secret, Store, Vault, host_key_path, set_role};
 
 const PASSPHRASE: &str = "orbit lantern mosaic velvet quarry seven";
@@ -409,7 +412,9 @@ fn a_worker_asks_again() {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     for (by, expected) in [("vera", State::Failed), ("mallory", State::Failed), ("sven", State::Succeeded), ("ada", State::Succeeded)] {
-        let id = store.add_job(&Approved::new(plan.clone(), by, None).unwrap(), Stamp(1)).unwrap();
+        let order = Approved::new(plan.clone(), by, None).unwrap();
+        let audit = Recorder::new("test", &LocalHost::new()).with_journal(None);
+        let id = store.add_job(&order, Stamp(1), audit.entry(Stamp(1), Phase::Intent, deed_of(&order))).unwrap();
         let state = runtime.block_on(proximity::jobs::work(&world.dir(), id, None)).unwrap();
         assert_eq!(state, expected, "{by}");
         let outcome = store.job(id).unwrap().unwrap().life.outcome.unwrap();

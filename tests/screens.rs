@@ -8,11 +8,14 @@
 mod world;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use proximity::domain::credential::{Factor, Trust};
 use proximity::domain::fact::{Fact, Gate, LogLine, LogSource, LogState, Login};
 use proximity::domain::plan::{Refusal, Risk};
 use proximity::domain::secret::Shown;
+use proximity::domain::settings::{Change, Held, Key, Past, Row, SecretChange, Settings, Value};
 use proximity::domain::stamp::Stamp;
-use proximity::domain::world::{News, Part, Place};
+use proximity::domain::trial::{Mark, Progress, Report, Step, Taken, Trouble};
+use proximity::domain::world::{From, News, Part, Place};
 use proximity::tui::action::Context;
 use proximity::tui::app::App;
 use proximity::tui::effect::Effect;
@@ -20,7 +23,7 @@ use proximity::tui::theme::Theme;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
-use world::{NOW, jobs, news, plan, test_app};
+use world::{NOW, jobs, news, plan, records, test_app};
 
 const SIZES: [(u16, u16); 3] = [(120, 40), (80, 24), (40, 15)];
 
@@ -74,6 +77,8 @@ fn keys(app: &mut App, typed: &str) -> Vec<Effect> {
                     "Up" => (KeyCode::Up, KeyModifiers::NONE),
                     "PgUp" => (KeyCode::PageUp, KeyModifiers::NONE),
                     "Right" => (KeyCode::Right, KeyModifiers::NONE),
+                    "S-Tab" => (KeyCode::BackTab, KeyModifiers::NONE),
+                    "C-u" => (KeyCode::Char('u'), KeyModifiers::CONTROL),
                     "BS" => (KeyCode::Backspace, KeyModifiers::NONE),
                     "C-c" => (KeyCode::Char('c'), KeyModifiers::CONTROL),
                     other => panic!("no key {other}"),
@@ -245,6 +250,69 @@ fn a_filter_on_many_lines_is_finished_by_work() {
 }
 
 #[test]
+fn audit() {
+    let mut app = test_app();
+    let asked = keys(&mut app, "A");
+    assert!(matches!(&asked[..], [Effect::Audit { words, below: None }] if words.is_empty()));
+    app.learn(Fact::News(Box::new(News { jobs: Some(Part::new(jobs(), Stamp::from_secs(NOW), From::Files)), ..News::default() })));
+    shot("audit-reading", &mut app);
+    let answer = |app: &mut App, words: &str, below, page| app.learn(Fact::Audit { words: words.into(), below, page: Ok(Box::new(page)) });
+    answer(&mut app, "", None, records(8, Some(9)));
+    shot("audit", &mut app);
+    keys(&mut app, "<Down>");
+    shot("audit-second", &mut app);
+    keys(&mut app, "<Enter>");
+    shot("audit-entry", &mut app);
+    keys(&mut app, "<Esc>");
+    // Unknown is said to be unknown, in the list and where one reads on.
+    keys(&mut app, "g<Enter>");
+    assert!(text(&draw(&mut app, 80, 24)).contains("no outcome is written down"));
+    keys(&mut app, "<Esc>");
+
+    // The job of an entry, or why there is none.
+    let effects = keys(&mut app, "J");
+    assert!(matches!(&effects[..], [Effect::Follow { source: LogSource::Job(_), on: true }]) && app.context() == Context::Job);
+    keys(&mut app, "<Esc>");
+    assert_eq!(app.context(), Context::Audit);
+    keys(&mut app, "<Down><Down><Down>J");
+    assert!(text(&draw(&mut app, 80, 24)).contains("No job belongs"));
+    keys(&mut app, "<Esc>");
+
+    // A filter is asked for as it is typed; an answer to what was typed before is not shown.
+    let asked = keys(&mut app, "/bob");
+    let words: Vec<&str> = asked.iter().map(|e| if let Effect::Audit { words, .. } = e { words.as_str() } else { "?" }).collect();
+    assert_eq!(words, ["b", "bo", "bob"]);
+    answer(&mut app, "b", None, records(8, None));
+    assert!(!text(&draw(&mut app, 80, 24)).contains("back up"));
+    answer(&mut app, "bob", None, proximity::domain::audit::Page { total: 20, ..Default::default() });
+    shot("audit-filter-none", &mut app);
+    let asked = keys(&mut app, "<Enter><Esc>");
+    assert!(matches!(&asked[..], [Effect::Audit { words, below: None }] if words.is_empty()));
+    app.learn(Fact::Audit { words: String::new(), below: None, page: Err("the store: it is busy".into()) });
+    shot("audit-unknown", &mut app);
+}
+
+#[test]
+fn older_entries_are_asked_for_on_the_way_down() {
+    let mut app = test_app();
+    app.resize(80, 24);
+    keys(&mut app, "A");
+    let answer = |app: &mut App, below, page| app.learn(Fact::Audit { words: String::new(), below, page: Ok(Box::new(page)) });
+    // Nothing of what is wanted in a stretch: the next is asked for by itself.
+    let on = answer(&mut app, None, proximity::domain::audit::Page { total: 900, next: Some(700), ..Default::default() });
+    assert!(matches!(&on[..], [Effect::Audit { below: Some(700), .. }]));
+    assert!(answer(&mut app, Some(700), records(60, Some(600))).is_empty());
+    assert!(keys(&mut app, "<Down>").is_empty());
+    let asked = keys(&mut app, "G");
+    assert!(matches!(&asked[..], [Effect::Audit { below: Some(600), .. }]));
+    assert!(keys(&mut app, "G").is_empty(), "it is asked once");
+    assert!(answer(&mut app, Some(700), records(60, Some(600))).is_empty(), "an old answer");
+    answer(&mut app, Some(600), records(8, None));
+    keys(&mut app, "G");
+    assert!(text(&draw(&mut app, 80, 24)).contains("68 records of 900 entries · that is all"));
+}
+
+#[test]
 fn backups() {
     let mut app = test_app();
     keys(&mut app, "6");
@@ -258,6 +326,181 @@ fn backups() {
     let effects = keys(&mut app, "<BS>7<Tab> <Enter>");
     let [Effect::Plan(proximity::domain::fact::Wish::Restore(wish))] = &effects[..] else { panic!("no wish") };
     assert_eq!((wish.to, wish.start), ("107".parse().ok(), false));
+}
+
+/// Settings as a store would tell them.
+fn with_settings(app: &mut App, checked: bool, refresh: u32) {
+    let mut s = Settings::default();
+    s.checked = checked;
+    let mut put = |name: &str, held: Held, version: u32, days: i64, by: &str| {
+        s.put(name.parse().unwrap(), Row { held, version, at: Stamp::from_secs(NOW - days * 86_400), by: by.into() });
+    };
+    let value = |name: &str, text: &str| Held::Value(name.parse::<Key>().unwrap().definition().parse(text).unwrap());
+    put("proxmox.hosts", value("proxmox.hosts", "pve1.example.org, 10.1.2.30"), 1, 40, "ada");
+    put("proxmox.secret", Held::Secret, 2, 12, "ada");
+    put("proxmox@lab.secret", Held::Bad("was changed outside Proximity".into()), 1, 3, "grace");
+    put("network.domain", value("network.domain", "apps.example.org"), 1, 40, "ada");
+    put("system.refresh", value("system.refresh", "30 s"), refresh, 0, "grace");
+    let part = Part::new(s, Stamp::from_secs(NOW), proximity::domain::world::From::Files);
+    app.learn(Fact::News(Box::new(News { settings: Some(part), ..News::default() })));
+}
+
+#[test]
+fn settings() {
+    let mut app = test_app();
+    keys(&mut app, "9");
+    shot("settings-nothing-kept", &mut app);
+    with_settings(&mut app, true, 2);
+    shot("settings", &mut app);
+    // An edit that is no value, then one that does not go with the rest, then one that does.
+    keys(&mut app, "<Tab><Tab>e<C-u>10.30.0.1/24");
+    assert!(app.context() == Context::Settings && keys(&mut app, "<Enter>").is_empty());
+    shot("settings-error-while-typing", &mut app);
+    keys(&mut app, "<C-u>10.30.0.0/24");
+    shot("settings-does-not-go-together", &mut app);
+    keys(&mut app, "<Enter>s");
+    shot("settings-cannot-be-saved", &mut app);
+    assert!(keys(&mut app, "y<Enter>").is_empty(), "what does not go together is not sent");
+    keys(&mut app, "<Esc>je<C-u>10.30.0.1<Enter>je<C-u>10.30.0.100-10.30.0.250<Enter>");
+    shot("settings-three-edits", &mut app);
+    keys(&mut app, "s");
+    shot("settings-save", &mut app);
+    assert!(keys(&mut app, "n").is_empty());
+    keys(&mut app, "s");
+    let effects = keys(&mut app, "y");
+    let [Effect::Save(save)] = &effects[..] else { panic!("not sent") };
+    let sent: Vec<String> = save.iter().map(|s| format!("{} {} {}", s.key, s.seen, s.change.shown(s.key.definition()))).collect();
+    assert_eq!(sent, ["network.subnet 0 10.30.0.0/24", "network.gateway 0 10.30.0.1", "network.dhcp 0 10.30.0.100-10.30.0.250"]);
+    app.learn(Fact::Saved(Err(Refusal::new("save the settings", "network.dhcp was changed by grace meanwhile", "look at what holds now"))));
+    shot("settings-conflict", &mut app);
+    keys(&mut app, "<Esc>");
+    assert!(text(&draw(&mut app, 80, 24)).contains("3 not saved"), "nothing of the edits is lost");
+    keys(&mut app, "su");
+    keys(&mut app, "<Esc>s<Enter>");
+    app.learn(Fact::Saved(Ok(3)));
+    let screen = text(&draw(&mut app, 80, 24));
+    assert!(screen.contains("saved 3 settings") && !screen.contains("not saved"), "{screen}");
+}
+
+#[test]
+fn settings_switches_undo_and_a_conflict_on_the_screen() {
+    let mut app = test_app();
+    with_settings(&mut app, true, 2);
+    keys(&mut app, "9<S-Tab>");
+    assert!(text(&draw(&mut app, 80, 24)).contains("system.log_level"));
+    keys(&mut app, "je<C-u>1 min<Enter>");
+    keys(&mut app, "jjjj ");
+    let screen = text(&draw(&mut app, 80, 24));
+    assert!(screen.contains("2 not saved") && screen.contains("30 s → 1 min") && screen.contains("off → on"), "{screen}");
+    keys(&mut app, "  ");
+    assert!(text(&draw(&mut app, 80, 24)).contains("2 not saved"), "on, off, on");
+    keys(&mut app, "uuu");
+    assert!(text(&draw(&mut app, 80, 24)).contains("1 not saved"));
+    with_settings(&mut app, true, 3);
+    assert!(text(&draw(&mut app, 80, 24)).contains("changed meanwhile"));
+    keys(&mut app, "s");
+    shot("settings-save-after-somebody-else", &mut app);
+    let effects = keys(&mut app, "y");
+    let [Effect::Save(save)] = &effects[..] else { panic!("not sent") };
+    assert_eq!(save[0].seen, 3, "the dialog showed version 3");
+    app.learn(Fact::Saved(Ok(1)));
+    keys(&mut app, "<Tab>");
+    assert!(matches!(&keys(&mut app, "<Enter>")[..], [Effect::History(key)] if key.to_string() == "proxmox.hosts"));
+}
+
+#[test]
+fn settings_history_and_revert() {
+    let mut app = test_app();
+    with_settings(&mut app, true, 2);
+    let key: Key = "system.refresh".parse().unwrap();
+    let past = |version: u32, days: i64, by: &str, old: Held, new: Held| Past {
+        key: "system.refresh".parse().unwrap(),
+        version,
+        at: Stamp::from_secs(NOW - days * 86_400),
+        by: by.into(),
+        old: Some(old),
+        new,
+        now: version == 2,
+        kept: false,
+    };
+    let span = |s| Held::Value(Value::Span(s));
+    keys(&mut app, "9");
+    app.learn(Fact::History(key.clone(), vec![past(2, 0, "grace", span(60), span(30)), past(1, 40, "ada", Held::Default, span(60))]));
+    shot("settings-history", &mut app);
+    keys(&mut app, "<Enter>");
+    assert!(text(&draw(&mut app, 80, 24)).contains("holds now"));
+    keys(&mut app, "j<Enter>");
+    assert!(text(&draw(&mut app, 80, 24)).contains("1 not saved"));
+    keys(&mut app, "s");
+    assert!(text(&draw(&mut app, 80, 24)).contains("30 s → 1 min"));
+    keys(&mut app, "<Esc>");
+    app.learn(Fact::History(key, vec![]));
+    assert!(text(&draw(&mut app, 80, 24)).contains("never changed"));
+}
+
+#[test]
+fn a_secret_is_typed_unseen_and_forgotten_when_the_screen_locks() {
+    let mut first: Option<Buffer> = None;
+    for typed in ["x", "hunter2MARKER", "漢字漢字"] {
+        let mut app = test_app();
+        with_settings(&mut app, true, 2);
+        keys(&mut app, "9jjje");
+        keys(&mut app, typed);
+        if typed == "x" {
+            shot("settings-secret", &mut app);
+        }
+        let screen = draw(&mut app, 80, 24);
+        assert!(!text(&screen).contains("MARK") && text(&screen).contains("••••••••"));
+        assert_eq!(first.get_or_insert_with(|| screen.clone()), &screen);
+        keys(&mut app, "<Enter>s");
+        let dialog = text(&draw(&mut app, 80, 24));
+        assert!(dialog.contains("set → a new secret") && !dialog.contains("MARK"), "{dialog}");
+        let effects = keys(&mut app, "y");
+        let [Effect::Save(save)] = &effects[..] else { panic!("not sent") };
+        let Change::Secret(SecretChange::Set(secret)) = &save[0].change else { panic!("no secret") };
+        assert_eq!(secret.expose(), typed.as_bytes());
+        drop(effects);
+        app.learn(Fact::Gate(Gate::Locked(vec!["ada".into()])));
+        app.learn(Fact::Gate(Gate::Open("ada".into())));
+        assert!(!text(&draw(&mut app, 80, 24)).contains("not saved"));
+    }
+}
+
+#[test]
+fn settings_without_a_store_are_only_to_look_at() {
+    let mut app = test_app();
+    with_settings(&mut app, false, 2);
+    app.learn(Fact::Gate(Gate::Broken { what: "the store was tampered with".into(), hint: "see doctor".into() }));
+    keys(&mut app, "<Esc>9");
+    let screen = text(&draw(&mut app, 80, 24));
+    assert!(screen.contains("only to look at"), "{screen}");
+    for go in ["e", "d", "a", "<S-Tab>jjjjj "] {
+        keys(&mut app, go);
+        let screen = text(&draw(&mut app, 80, 24));
+        assert!(screen.contains("only to look at: the store was tampered with"), "{go} {screen}");
+    }
+    assert!(keys(&mut app, "sy").is_empty());
+    app.learn(Fact::News(Box::new(News { settings: Some(Part::unknown("disk I/O error", Stamp::from_secs(NOW))), ..News::default() })));
+    assert!(text(&draw(&mut app, 80, 24)).contains("? settings: disk I/O error"));
+}
+
+#[test]
+fn a_new_site_and_looks_by_setting() {
+    let mut app = test_app();
+    with_settings(&mut app, true, 2);
+    keys(&mut app, "9aLab!");
+    shot("settings-new-site", &mut app);
+    keys(&mut app, "<C-u>edge<Enter>e10.9.9.9<Enter>s");
+    assert!(text(&draw(&mut app, 80, 24)).contains("proxmox@edge.hosts"));
+    let effects = keys(&mut app, "y");
+    assert!(matches!(&effects[..], [Effect::Save(save)] if save[0].key.to_string() == "proxmox@edge.hosts"));
+    let key: Key = "system.theme".parse().unwrap();
+    let mut s = Settings::default();
+    s.put(key, Row { held: Held::Value(Value::Word("plain")), version: 1, at: Stamp::from_secs(NOW), by: "ada".into() });
+    let part = Part::new(s, Stamp::from_secs(NOW), proximity::domain::world::From::Files);
+    app.learn(Fact::News(Box::new(News { settings: Some(part), ..News::default() })));
+    let screen = draw(&mut app, 80, 24);
+    assert!(screen.content.iter().all(|c| c.symbol().is_ascii() && c.fg == ratatui::style::Color::Reset), "{}", text(&screen));
 }
 
 #[test]
@@ -367,6 +610,54 @@ fn lock_screen() {
     assert_eq!(app.context(), Context::Overview);
     assert!(text(&draw(&mut app, 80, 24)).contains("grace"));
     assert!(matches!(&keys(&mut app, "<C-c>")[..], [Effect::Quit]));
+}
+
+fn taken(step: Step, mark: Mark, found: &[&str], hint: &str) -> Taken {
+    Taken { step, mark, found: found.iter().map(|f| (*f).to_owned()).collect(), hint: hint.into() }
+}
+
+#[test]
+fn a_credential_is_tried_before_it_is_kept() {
+    let mut app = test_app();
+    assert!(keys(&mut app, "P<Enter>").is_empty(), "there is nothing to try yet");
+    keys(&mut app, "pve1<Tab>root@pam<Tab>");
+    app.paste("MARKER-of-a-secret");
+    shot("credential", &mut app);
+    assert!(!text(&draw(&mut app, 120, 40)).contains("MARK"));
+    let effects = keys(&mut app, "<Tab>/etc/pve/pve-root-ca.pem<Enter>");
+    let [Effect::Try { nth, candidate }] = &effects[..] else { panic!("not tried") };
+    let nth = *nth;
+    assert_eq!((candidate.address.to_string().as_str(), candidate.account.as_str()), ("pve1:8006", "root@pam"));
+    assert_eq!(candidate.trust, Trust::File("/etc/pve/pve-root-ca.pem".into()));
+    assert_eq!(candidate.secret.expose(), b"MARKER-of-a-secret");
+    assert!(keys(&mut app, "x<Enter>").is_empty(), "it is being tried");
+    let learn = |app: &mut App, news| drop(app.learn(Fact::Trial { nth, news }));
+    learn(&mut app, Progress::Taken(taken(Step::Address, Mark::Good, &["pve1:8006 is 10.0.0.2:8006 and answers"], "")));
+    let shown = ["for pve1, Proxmox Virtual Environment, by PVE Cluster Manager CA, 3 days left", "signed by the given authority"];
+    learn(&mut app, Progress::Taken(taken(Step::Certificate, Mark::Warn, &shown, "on the node: pvecm updatecerts")));
+    learn(&mut app, Progress::Begun(Step::Login));
+    // News of another try are not of this one.
+    app.learn(Fact::Trial { nth: nth + 1, news: Progress::Asks(vec![Factor::Recovery]) });
+    learn(&mut app, Progress::Asks(vec![Factor::Totp, Factor::Recovery]));
+    keys(&mut app, "287082");
+    shot("credential-code", &mut app);
+    assert!(!text(&draw(&mut app, 120, 40)).contains("287082"));
+    assert!(matches!(&keys(&mut app, "<Enter>")[..], [Effect::Answer(c)] if c.factor == Factor::Totp && c.code.expose() == b"287082"));
+    let why = ["the TOTP code was not taken: authentication failure (401)"];
+    let login = taken(Step::Login, Mark::Bad, &why, "try again with a fresh code; eight wrong ones in a row lock TOTP for this user");
+    learn(&mut app, Progress::Taken(login.clone()));
+    let steps = vec![taken(Step::Address, Mark::Good, &["pve1:8006 answers"], ""), login];
+    let report = Report { steps, trouble: Some(Trouble::NotAllowed), ..Report::default() };
+    learn(&mut app, Progress::Ended(Box::new(report)));
+    shot("credential-report", &mut app);
+    // What was typed stays for the next try, the secret too; an edge wrong is told before anything is tried.
+    let effects = keys(&mut app, "<Esc><Enter>");
+    assert!(matches!(&effects[..], [Effect::Try { candidate, .. }] if candidate.secret.len() == 18));
+    assert!(matches!(&keys(&mut app, "<Esc>")[..], [Effect::EndTry]));
+    assert!(keys(&mut app, "<BS><BS><BS><BS>-o<Enter>").is_empty());
+    assert!(text(&draw(&mut app, 80, 24)).contains("'-o' is no host name"));
+    assert!(matches!(&keys(&mut app, "<Esc>")[..], [Effect::EndTry]), "leaving ends whatever is tried");
+    assert_eq!(app.context(), Context::Overview);
 }
 
 #[test]
@@ -543,9 +834,16 @@ fn hostile_names_stay_in_their_cells() {
     for (n, name) in hostile().into_iter().enumerate() {
         let mut app = test_app();
         app.learn(Fact::News(Box::new(world::named(&name))));
-        for (go, inside) in
-            [("1", false), ("6", false), ("1x", true), ("<Esc>1<Enter>", true), ("<Esc>:", true), ("<Esc>6r", true), ("<Esc>J", true)]
-        {
+        for (go, inside) in [
+            ("1", false),
+            ("6", false),
+            ("1x", true),
+            ("<Esc>1<Enter>", true),
+            ("<Esc>:", true),
+            ("<Esc>6r", true),
+            ("<Esc>J", true),
+            ("<Esc>9", false),
+        ] {
             keys(&mut app, go);
             for (w, h) in SIZES {
                 let buf = draw(&mut app, w, h);
@@ -590,7 +888,7 @@ fn hostile_log_lines_stay_in_their_cells() {
 #[test]
 fn odd_sizes() {
     for (w, h) in [(1, 1), (1, 50), (50, 1), (20, 5), (19, 5), (21, 8), (40, 10), (132, 43), (500, 200)] {
-        for go in ["", "4", "6", "x", ":", "?", "J", "r"] {
+        for go in ["", "4", "6", "9", "9e", "9 s", "x", ":", "?", "J", "r"] {
             let mut app = test_app();
             with_logs(&mut app);
             keys(&mut app, &format!("1{go}"));
@@ -631,7 +929,7 @@ fn two_thousand_random_keys_and_sizes() {
         KeyCode::Backspace,
         KeyCode::Delete,
     ];
-    let letters: Vec<char> = "14623bxrlsaw/nNyJRz+-:?jkgGcqd \u{6f22}e\u{301}0(".chars().collect();
+    let letters: Vec<char> = "146923bxrlsawedu/nNyJRz+-:?jkgGcqd \u{6f22}e\u{301}0(".chars().collect();
     let mut app = test_app();
     with_logs(&mut app);
     for round in 0..2_000 {
@@ -641,6 +939,8 @@ fn two_thousand_random_keys_and_sizes() {
             match effect {
                 Effect::Lock => drop(app.learn(Fact::Gate(Gate::Locked(vec!["ada".into()])))),
                 Effect::Unlock { .. } => drop(app.learn(Fact::Gate(Gate::Open("ada".into())))),
+                Effect::Save(save) => drop(app.learn(Fact::Saved(Ok(save.len())))),
+                Effect::History(key) => drop(app.learn(Fact::History(key, vec![]))),
                 Effect::Plan(_) => drop(app.learn(Fact::Planned(Ok(Box::new(plan(Risk::Interrupts)))))),
                 _ => {}
             }

@@ -28,12 +28,12 @@ pub(super) enum Backup {
         /// Its id
         #[arg(value_parser = vmid)]
         id: Vmid,
-        /// Where to; the storage with most room if not given
+        /// Where to; if not given the one of the settings, else the storage with most room
         #[arg(long)]
         storage: Option<StorageId>,
-        /// How a running guest is treated
-        #[arg(long, default_value = "snapshot")]
-        mode: How,
+        /// How a running guest is treated; as the settings say if not given
+        #[arg(long)]
+        mode: Option<How>,
     },
     /// Restore an archive to a new guest beside its original
     Restore {
@@ -77,11 +77,11 @@ pub(super) async fn run(ctx: &Ctx, command: Backup) -> Done {
     match command {
         Backup::List { guest } => list(ctx, guest).await,
         Backup::Run { id, storage, mode } => {
-            let mode = match mode {
+            let mode = mode.map(|how| match how {
                 How::Snapshot => Mode::Snapshot,
                 How::Suspend => Mode::Suspend,
                 How::Stop => Mode::Stop,
-            };
+            });
             ctx.fulfil(Wish::Backup(BackupWish { guest: id, storage, mode })).await
         }
         Backup::Restore { volid, to, storage, no_start } => {

@@ -94,6 +94,16 @@ fn store(ctx: &Ctx, add: &mut impl FnMut(Grade, &str, String)) {
         Ok(()) => add(Grade::Pass, "store structure", "no damage found (changed values are found by the vault's own tags)".into()),
         Err(e) => add(Grade::Fail, "store structure", e.to_string()),
     }
+    match store.audit_verify(None, &[]) {
+        Ok(v) if v.is_whole() => {
+            add(Grade::Pass, "audit", format!("{} entries in one chain; its seals need: proximity audit verify", v.entries))
+        }
+        Ok(v) => {
+            let first = v.faults.first().map(|f| format!("entry {}: {}", f.seq, f.what)).unwrap_or_default();
+            add(Grade::Fail, "audit", format!("the log is not as it was written; {first}"));
+        }
+        Err(e) => add(Grade::Fail, "audit", Problem::from(e).text()),
+    }
     match Vault::check_slots(&store) {
         Ok(()) => add(Grade::Pass, "vault", "all ways in are undamaged; whether they open is told by: proximity vault status".into()),
         Err(e) => add(Grade::Fail, "vault", Problem::from(e).text()),

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::{Ctx, Done, Form, Need, output, vmid};
 use crate::domain::access::{Object, Permission};
+use crate::domain::audit::Deed;
 use crate::domain::clean::clean;
 use crate::domain::cmd::Cmd;
 use crate::domain::fact::Wish;
@@ -12,7 +13,9 @@ use crate::domain::guest::{self, Power, Vmid};
 use crate::domain::power::{PowerWish, Turn};
 use crate::domain::pve;
 use crate::domain::stamp::bytes;
+use crate::ops::audit::End;
 use crate::problem::{Kind, Problem};
+use crate::store::audit::argv_hash;
 
 /// `guest`.
 #[derive(Subcommand)]
@@ -99,6 +102,7 @@ async fn attach(ctx: &Ctx, id: Vmid, cmd: Cmd) -> Done {
     if ctx.read_only {
         return Err(Problem::new(Kind::ReadOnly, cmd.shown(), "--read-only refuses what may change something", ""));
     }
+    ctx.not_read_only_by_setting(&cmd.shown())?;
     let guest = one(ctx, id).await?;
     if guest.power == Power::Stopped {
         return Err(Problem::new(
@@ -108,7 +112,16 @@ async fn attach(ctx: &Ctx, id: Vmid, cmd: Cmd) -> Done {
             format!("start it first: proximity guest start {id}"),
         ));
     }
-    let status = ctx.host.attach(cmd.unlimited()).await?;
+    // The words of the command may hold a secret: its hash is written down, and what it is for.
+    let action = if cmd.args.iter().any(|a| a == "enter") { "guest.enter" } else { "guest.exec" };
+    let title = if action == "guest.enter" { "a shell in" } else { "run a command in" };
+    let deed = Deed::by(ctx.who()?, action, format!("guest {id}"), format!("{title} {}", guest.title()));
+    let (audit, store) = (ctx.audit(), ctx.store_for_audit());
+    let intent = audit.intent(store.as_ref(), ctx.host.clock().0, deed.commands(argv_hash([&cmd])))?;
+    let ended = ctx.host.attach(cmd.unlimited()).await;
+    let end = ended.as_ref().map_or_else(|e| End::failed(e.to_string()), |status| End::exit(*status));
+    audit.outcome(store.as_ref(), ctx.host.clock().0, &intent, end);
+    let status = ended?;
     Ok(u8::try_from(status).unwrap_or(Kind::Failed.status()))
 }
 

@@ -1,15 +1,18 @@
-//! `init` and `vault status`: the first set-up, and the proof that everything sealed still opens.
+//! `init`: the first set-up of store, vault and operator, and how the vault is opened afterwards.
 
-use clap::{Args, Subcommand};
+use std::io::IsTerminal;
+
+use clap::Args;
 use serde_json::json;
 
-use super::login::{Open, login_for};
 use super::{Ctx, Done, Form, output, secrets};
-use crate::domain::access::Permission;
+use crate::domain::access::Who;
+use crate::domain::audit::Deed;
 use crate::host::Host;
 use crate::host::local::LocalHost;
-use crate::problem::{Kind, Problem};
-use crate::store::{self, NewOperator, Store, StoreError, Vault as OpenVault, host_key_path};
+use crate::ops::audit::End;
+use crate::problem::{Kind, Problem, WARNED};
+use crate::store::{self, NewOperator, RecoveryWords, Store, StoreError, Vault as OpenVault, audit, host_key_path};
 
 /// `init`.
 #[derive(Args)]
@@ -20,13 +23,6 @@ pub(super) struct Init {
     /// Descriptor to read the passphrase from
     #[arg(long, value_name = "N")]
     passphrase_fd: Option<i32>,
-}
-
-/// `vault`.
-#[derive(Subcommand)]
-pub(super) enum Vault {
-    /// Open the vault and every record in it
-    Status(Open),
 }
 
 /// MemAvailable in bytes; nothing where it cannot be told, which refuses costly derivations.
@@ -66,47 +62,59 @@ pub(super) fn init(ctx: &Ctx, init: &Init) -> Done {
         memory_available: available,
         now_ms: now.0,
     };
-    let (_, words) = OpenVault::create(&store, &new)?;
-    let words = words.expose();
+    let audit = ctx.audit();
+    let what = Deed::by(&Who::owner(&operator), "vault.init", "vault", format!("make the vault of {}", dir.display()));
+    let intent = audit.intent(Some(&store), now, what)?;
+    let made = OpenVault::create(&store, &new).and_then(|made| audit::keep(&made.0, &store).map(|()| made));
+    let end = made.as_ref().map_or_else(|e| End::failed(e.to_string()), |_| End::ok());
+    audit.outcome(Some(&store), LocalHost::new().clock().0, &intent, end);
+    let (_, words) = made?;
     if ctx.form == Form::Json {
-        output::object(&json!({"state": dir.display().to_string(), "operator": operator, "recovery_words": words}));
+        output::object(
+            &json!({"state": dir.display().to_string(), "operator": operator, "recovery_words": words.expose(), "typed_back": false}),
+        );
         return Ok(0);
     }
     output::say(&format!("store and vault made in {}; operator {operator}", dir.display()));
     output::say("");
+    show_words(&words);
+    if typed_back(&words)? {
+        return Ok(0);
+    }
+    eprintln!("the words were not typed back; store and vault are made. For other words: proximity vault recovery");
+    Ok(WARNED)
+}
+
+/// Prints the recovery words, four in a row.
+pub(super) fn show_words(words: &RecoveryWords) {
     output::say("These 24 words open the vault without passphrase and host key; shown only now.");
     output::say("Write them on paper and keep it away from this machine:");
     output::say("");
-    for (row, four) in words.chunks(4).enumerate() {
+    for (row, four) in words.expose().chunks(4).enumerate() {
         let cells: Vec<String> = four.iter().enumerate().map(|(i, w)| format!("{:>2} {w:<10}", row * 4 + i + 1)).collect();
         output::say(&format!("  {}", cells.join(" ").trim_end()));
     }
-    Ok(0)
+    output::say("");
 }
 
-pub(super) fn vault_status(ctx: &Ctx, open: &Open) -> Done {
-    let store = Store::open(&ctx.config.state)?;
-    let unlocked = login_for(ctx, &store, open, Permission::VaultStatus)?;
-    let (vault, operator) = (unlocked.vault, unlocked.who.name);
-    let found = vault.verify_all(&store)?;
-    let bad: Vec<String> = found
-        .bad_slots
-        .iter()
-        .map(ToString::to_string)
-        .chain(found.failed.iter().map(|(name, e)| format!("{}.{}: {e}", name.table, name.column)))
-        .collect();
-    if ctx.form == Form::Json {
-        output::object(&json!({"operator": operator, "opened": true, "records": found.opened, "bad": bad}));
-    } else {
-        output::say(&format!("opened by {operator}; {} record(s) open", found.opened));
+/// Asks for three of the words as the proof that they were written down; three tries each. Where the words did not go to a
+/// terminal nobody read them there, and that they were not typed back is said and no failure.
+pub(super) fn typed_back(words: &RecoveryWords) -> Result<bool, Problem> {
+    if !output::at_terminal() || !std::io::stdout().is_terminal() {
+        eprintln!("note: the words did not go to a terminal, so nobody was asked to type them back");
+        return Ok(true);
     }
-    match bad.first() {
-        None => Ok(0),
-        Some(first) => Err(Problem::new(
-            Kind::Failed,
-            "the vault",
-            format!("{} of its records do not open; {first}", bad.len()),
-            "nothing was used; compare with a backup of this host",
-        )),
+    for place in RecoveryWords::questions()? {
+        let right = (0..3).try_fold(false, |right, _| {
+            if right {
+                return Ok(true);
+            }
+            let typed = secrets::passphrase(None, &format!("word {place}"))?;
+            Ok::<_, Problem>(words.is_word(place, typed.expose_text().unwrap_or_default()))
+        })?;
+        if !right {
+            return Ok(false);
+        }
     }
+    Ok(true)
 }

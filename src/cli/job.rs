@@ -74,7 +74,7 @@ pub(super) async fn run(ctx: &Ctx, command: Jobs) -> Done {
         Jobs::Log { id, follow } => log(&jobs, id, follow).await,
         Jobs::Wait { id, within } => wait(ctx, &jobs, id, within).await,
         Jobs::Cancel { id } => {
-            jobs.cancel(id)?;
+            jobs.cancel(ctx.host.as_ref(), id, ctx.who()?)?;
             wait(ctx, &jobs, id, Some(30)).await.or_else(|p| if job(&jobs, id)?.state.is_final() { Ok(0) } else { Err(p) })
         }
     }

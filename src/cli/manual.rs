@@ -12,7 +12,8 @@ macro_rules! pages {
 }
 
 /// Name and text of every page, in reading order.
-const PAGES: [(&str, &str); 9] = pages!["start", "overview", "logs", "backups", "jobs", "vault", "operators", "trouble", "exit-status"];
+const PAGES: [(&str, &str); 12] =
+    pages!["start", "overview", "logs", "backups", "settings", "jobs", "vault", "operators", "audit", "api", "trouble", "exit-status"];
 
 /// A page of the manual by its name, or the list of pages.
 pub(super) fn page(topic: Option<&str>) -> Done {
@@ -65,6 +66,25 @@ pub(super) fn keys(ctx: &Ctx) -> Done {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::PAGES;
+    use crate::domain::settings::DEFINITIONS;
+
+    /// White space aside, so that a page may be broken into lines.
+    fn flat(text: &str) -> String {
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn every_setting_is_described_as_the_table_has_it() {
+        let page = PAGES.iter().find(|(name, _)| *name == "settings").unwrap().1;
+        let text = flat(page);
+        for d in &DEFINITIONS {
+            let mut entry = format!("{}.{} {} {} Takes: {}.", d.category.word(), d.name, d.default_shown(), d.help, d.takes());
+            if !d.used {
+                entry.push_str(" Nothing uses it yet.");
+            }
+            assert!(text.contains(&flat(&entry)), "the page lacks: {entry}");
+        }
+    }
 
     #[test]
     fn every_page_on_disk_can_be_read_and_fits_eighty_columns() {
@@ -74,7 +94,7 @@ mod tests {
         let mut known: Vec<String> = PAGES.iter().map(|(n, _)| format!("{n}.md")).collect();
         on_disk.sort();
         known.sort();
-        assert_eq!(on_disk, known);
+        assert_eq!(on_disk, known, "pages on disk and in the table");
         for (name, text) in PAGES {
             assert!(text.starts_with("# ") && text.lines().all(|l| l.chars().count() <= 100), "{name}");
         }

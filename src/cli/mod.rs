@@ -1,6 +1,8 @@
 //! The command line: everything the screen can do, with the same words, the same plans and the same jobs.
 
 mod actor;
+mod api_test;
+mod audit;
 mod backup;
 mod doctor;
 mod guest;
@@ -13,7 +15,9 @@ mod operator;
 mod output;
 mod restricted;
 mod secrets;
+mod settings;
 mod status;
+mod vault;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -26,18 +30,20 @@ use crate::domain::fact::Wish;
 use crate::domain::guest::Vmid;
 use crate::domain::job::{Job, JobId, State};
 use crate::domain::plan::{Approved, Plan, Risk};
-use crate::domain::world::{News, Part, Place, World};
+use crate::domain::settings::Settings;
+use crate::domain::world::{From, News, Part, Place, World};
 use crate::host::Host;
 use crate::host::demo::DemoHost;
 use crate::host::local::LocalHost;
 use crate::jobs::Jobs;
+use crate::ops::audit::Recorder;
 use crate::ops::{planner, refresh};
 use crate::problem::{Kind, Problem, WARNED};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 use actor::host as on_host;
 pub(crate) use actor::{Need, account, authorize_here, check_console, may_unlock};
-pub(crate) use login::step as login_step;
+pub(crate) use login::{after as after_login, note as note_login, step as login_step};
 pub(crate) use operator::{picture, shown};
 
 /// A keyboard-driven console for self-hosted apps on Proxmox VE. Without a command it opens the console.
@@ -121,9 +127,15 @@ enum Command {
     /// Operators: list, add, roles, second factor
     #[command(subcommand)]
     Operator(operator::Operator),
-    /// The vault: open it and every record in it
+    /// Settings: list, get, set, history, revert, export, import
     #[command(subcommand)]
-    Vault(init::Vault),
+    Settings(settings::Command),
+    /// The vault: status, rotate, recovery, snapshot, restore, export, import
+    #[command(subcommand)]
+    Vault(vault::Vault),
+    /// The audit: who did what, and whether the log is whole
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Look at everything that Proximity needs, and say what is not well
     Doctor,
     /// Print all keys of the console
@@ -160,6 +172,8 @@ pub(crate) struct Ctx {
     proof_fd: Option<i32>,
     /// Who runs this, once it was asked.
     who: OnceLock<Who>,
+    /// What kind of process this is, for the audit.
+    mode: &'static str,
 }
 
 /// The result of a command: its exit status.
@@ -167,6 +181,8 @@ pub(crate) type Done = Result<u8, Problem>;
 
 /// Reads the arguments, does what they say, gives the exit status. Errors are printed here and nowhere else.
 pub fn main() -> u8 {
+    // Before anything secret is read. What is lacking is said by `vault status`; it is no reason not to start.
+    drop(crate::store::guard_memory());
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => return usage(&e),
@@ -204,7 +220,6 @@ fn go(cli: Cli) -> Done {
     let g = cli.global;
     if g.restricted {
         restricted::refuse_overrides(g.host.is_some(), g.state.is_some())?;
-        restricted::close_doors();
     }
     let mut flags: Vec<(&str, String)> = Vec::new();
     flags.extend(g.host.map(|h| ("host", h)));
@@ -217,6 +232,7 @@ fn go(cli: Cli) -> Done {
     if cli.command.is_some() {
         trace();
     }
+    let mode = if cli.command.is_some() { "command" } else { "console" };
     let ctx = Ctx {
         config,
         host,
@@ -229,6 +245,7 @@ fn go(cli: Cli) -> Done {
         restricted: g.restricted,
         proof_fd: g.proof_fd,
         who: OnceLock::new(),
+        mode,
     };
     let Some(command) = cli.command else { return crate::run::console(ctx) };
     let runtime = runtime()?;
@@ -279,7 +296,9 @@ fn needs(command: &Command) -> Vec<Need> {
         Command::Logs(logs) => logs.needs(),
         Command::Job(job) => vec![job.need()],
         Command::Operator(operator) => vec![operator.need()],
-        Command::Vault(init::Vault::Status(_)) => vec![Need::Login],
+        Command::Settings(command) => command.needs(),
+        Command::Vault(vault) => vault.needs(),
+        Command::Audit(_) => vec![on_host(Permission::ReadAudit)],
         Command::PrintKeys | Command::PrintConfig | Command::Manual { .. } => vec![on_host(Permission::Help)],
     }
 }
@@ -294,7 +313,9 @@ async fn command_of(ctx: Ctx, command: Command) -> Done {
         Command::Logs(logs) => logs::run(&ctx, &logs).await,
         Command::Job(job) => job::run(&ctx, job).await,
         Command::Operator(operator) => operator::run(&ctx, operator),
-        Command::Vault(init::Vault::Status(open)) => init::vault_status(&ctx, &open),
+        Command::Settings(command) => settings::run(&ctx, command).await,
+        Command::Vault(command) => vault::run(&ctx, &command),
+        Command::Audit(audit) => audit::run(&ctx, &audit).await,
         Command::Doctor => doctor::run(&ctx).await,
         Command::PrintKeys => manual::keys(&ctx),
         Command::PrintConfig => manual::config(&ctx),
@@ -326,10 +347,20 @@ impl Ctx {
     /// The same without looking after them.
     pub(crate) fn open_jobs(&self) -> Result<Arc<Jobs>, Problem> {
         if self.host.is_demo() {
-            return Ok(Arc::new(Jobs::inside(Store::in_memory()?)));
+            return Ok(Arc::new(Jobs::inside(Store::in_memory()?, self.audit())));
         }
         let store = Store::open(&self.config.state)?;
-        Ok(Arc::new(Jobs::of_dir(store, self.config.state.clone())))
+        Ok(Arc::new(Jobs::of_dir(store, self.config.state.clone(), self.audit())))
+    }
+
+    /// The store where it can be opened, for an entry of something that needs no store itself.
+    pub(crate) fn store_for_audit(&self) -> Option<Store> {
+        if self.host.is_demo() { Store::in_memory().ok() } else { Store::open(&self.config.state).ok() }
+    }
+
+    /// What writes the audit down for this process.
+    pub(crate) fn audit(&self) -> Recorder {
+        Recorder::new(self.mode, self.host.as_ref())
     }
 
     /// A fresh World, without jobs: as much of it as the operator may look at.
@@ -342,6 +373,13 @@ impl Ctx {
         Ok(world)
     }
 
+    /// All of it: for planning, so that a new guest gets an id that is free, and for what settings decide.
+    async fn whole_world(&self) -> World {
+        let mut world = World { place: self.place(), ..World::default() };
+        world.learn(refresh::refresh(self.host.as_ref()).await);
+        world
+    }
+
     /// The jobs that the operator may look at.
     pub(crate) fn jobs_seen(&self, jobs: &Jobs) -> Result<Part<Vec<Job>>, Problem> {
         let who = self.who()?;
@@ -350,13 +388,35 @@ impl Ctx {
         Ok(news.jobs.unwrap_or_default())
     }
 
+    /// The settings as far as they can be read without the vault; pending where there is no store.
+    fn settings(&self) -> Part<Settings> {
+        if self.host.is_demo() {
+            return Part::default();
+        }
+        let now = self.host.clock().0;
+        match Store::open(&self.config.state).and_then(|store| store.settings(None)) {
+            Ok(settings) => Part::new(settings, now, From::Files),
+            Err(StoreError::Missing { .. }) => Part::default(),
+            Err(e) => Part::unknown(e.to_string(), now),
+        }
+    }
+
+    /// Refuses where the setting says so, or cannot be read.
+    fn not_read_only_by_setting(&self, what: &str) -> Result<(), Problem> {
+        let world = World { settings: self.settings(), ..World::default() };
+        if world.chosen().and_then(|s| s.flag("system.read_only")) == Ok(false) {
+            return Ok(());
+        }
+        let hint = "proximity settings set system.read_only off";
+        Err(Problem::new(Kind::ReadOnly, what, "system.read_only is on, or cannot be read", hint))
+    }
+
     /// Turns a wish into a plan and, unless only the plan is wanted, into a job; waits for its end.
     pub(crate) async fn fulfil(&self, wish: Wish) -> Done {
         let (permission, object) = of_wish(&wish);
         self.allow(permission, object)?;
-        // The planner sees everything, so that a new guest gets an id that is free.
-        let mut world = World { place: self.place(), ..World::default() };
-        world.learn(refresh::refresh(self.host.as_ref()).await);
+        let mut world = self.whole_world().await;
+        world.settings = self.settings();
         let plan = planner::plan(self.host.as_ref(), &world, &wish).await?;
         let (permission, object) = of_plan(&plan);
         self.allow(permission, object)?;
@@ -367,6 +427,7 @@ impl Ctx {
         if self.read_only {
             return Err(Problem::new(Kind::ReadOnly, plan.title, "--read-only refuses everything that changes something", ""));
         }
+        self.not_read_only_by_setting(&plan.title)?;
         if self.no_wait && self.host.is_demo() {
             return Err(Problem::new(Kind::Usage, "--no-wait", "jobs of the demo end with the program", "leave it out"));
         }
@@ -402,13 +463,11 @@ impl Ctx {
         }
         Ok(order)
     }
-}
 
-impl Ctx {
     /// What destroys needs a passphrase, and a code where a second factor is on, of the one who wants it.
     fn prove_again(&self, plan: &Plan) -> Result<(), Problem> {
         let store = Store::open(&self.config.state)?;
-        let open = login::Open { operator: None, passphrase_fd: self.proof_fd, code_fd: None };
+        let open = login::Open { operator: None, passphrase_fd: self.proof_fd, code_fd: None, words: false };
         let unlocked = login::login(self, &store, &open)?;
         let (permission, object) = of_plan(plan);
         Ok(authorize(Some(&unlocked.who), permission, object)?)

@@ -27,10 +27,18 @@ pub(super) fn passphrase(fd: Option<i32>, ask: &str) -> Result<Secret, Problem> 
 pub(super) fn new_passphrase(fd: Option<i32>, operator: &str) -> Result<Secret, Problem> {
     let first = passphrase(fd, &format!("new passphrase for {operator}"))?;
     crate::store::check_passphrase(&first, operator)?;
-    if fd.is_none() && passphrase(None, "the same again")?.expose() != first.expose() {
-        return Err(wrong("the two are not the same", "try again"));
+    if fd.is_none() {
+        same_again(&first)?;
     }
     Ok(first)
+}
+
+/// Asks for a new passphrase a second time.
+pub(super) fn same_again(first: &Secret) -> Result<(), Problem> {
+    if prompt("the same again")?.expose() == first.expose() {
+        return Ok(());
+    }
+    Err(wrong("the two are not the same", "try again"))
 }
 
 /// The first line of a descriptor that the caller opened for us.
@@ -40,7 +48,8 @@ fn from_fd(fd: i32) -> Result<Secret, Problem> {
     first_line(file)
 }
 
-fn first_line(from: impl Read) -> Result<Secret, Problem> {
+/// The first line of what is there to read.
+pub(super) fn first_line(from: impl Read) -> Result<Secret, Problem> {
     let mut bytes = Vec::with_capacity(MOST + 1);
     from.take(MOST as u64 + 1).read_to_end(&mut bytes).map_err(|e| wrong(e.to_string(), ""))?;
     let whole = Secret::new(bytes);

@@ -148,6 +148,11 @@ impl Who {
         Who { name: name.into(), role: Role::Admin, active: true, guests: Vec::new(), owner: true }
     }
 
+    /// His role in a word; `owner` for the owner of the store, whom no role holds.
+    pub fn word(&self) -> &'static str {
+        if self.owner { "owner" } else { self.role.word() }
+    }
+
     /// Whether a guest is his to look at.
     pub fn sees(&self, guest: Vmid) -> bool {
         authorize(Some(self), Permission::Look, Object::Guest(guest)).is_ok()

@@ -140,10 +140,44 @@ pub fn tmp_of(archive: &str) -> Option<String> {
 pub struct BackupWish {
     /// Of which guest.
     pub guest: Vmid,
-    /// Where to; `None` takes the storage with most room that takes backups.
+    /// Where to; `None` takes the one of the settings, else the storage with most room that takes backups.
     pub storage: Option<StorageId>,
-    /// `snapshot`, `suspend` or `stop`.
-    pub mode: Mode,
+    /// `snapshot`, `suspend` or `stop`; `None` takes the one of the settings.
+    pub mode: Option<Mode>,
+}
+
+/// What a backup is made with: the wish, and the settings for what it leaves open.
+struct How {
+    storage: Option<StorageId>,
+    mode: Mode,
+    compress: &'static str,
+    /// What of it comes from settings that were set.
+    told: Option<String>,
+}
+
+impl How {
+    fn of(world: &World, wish: &BackupWish) -> Result<How, String> {
+        let settings = world.chosen()?;
+        let (mut storage, mut told) = (wish.storage.clone(), Vec::new());
+        if storage.is_none() {
+            storage = settings.storage("backups.storage")?;
+            told.extend(storage.as_ref().map(|id| format!("storage {id}")));
+        }
+        let mode = match wish.mode {
+            Some(mode) => mode,
+            None => Mode::from_word(settings.word("backups.mode")?).unwrap_or_default(),
+        };
+        if wish.mode.is_none() && mode != Mode::default() {
+            told.push(format!("mode {}", mode.word()));
+        }
+        let word = settings.word("backups.compression")?;
+        if word != "zstd" {
+            told.push(format!("compression {word}"));
+        }
+        let unchecked = if settings.checked { "" } else { " (not checked: the vault is locked)" };
+        let told = (!told.is_empty()).then(|| format!("by the settings: {}{unchecked}", told.join(", ")));
+        Ok(How { storage, mode, compress: if word == "none" { "0" } else { word }, told })
+    }
 }
 
 /// How a running guest is treated while it is backed up.
@@ -166,6 +200,11 @@ impl Mode {
             Mode::Suspend => "suspend",
             Mode::Stop => "stop",
         }
+    }
+
+    /// The mode of vzdump's word.
+    pub fn from_word(word: &str) -> Option<Mode> {
+        [Mode::Snapshot, Mode::Suspend, Mode::Stop].into_iter().find(|m| m.word() == word)
     }
 }
 
@@ -193,13 +232,14 @@ pub fn plan(world: &World, wish: &BackupWish) -> Result<Plan, Refusal> {
         return Err(refuse(format!("task {upid} works on {} now", guest.title()), "wait until it ended"));
     }
     let expect = world.last_archive(guest.id).and_then(|a| a.size).or(guest.disk.map(|(used, _)| used));
-    let storage = choose(world, wish, expect).map_err(|(why, hint)| refuse(why, hint))?;
+    let how = How::of(world, wish).map_err(|why| refuse(why, "see proximity settings list"))?;
+    let storage = choose(world, how.storage.as_ref(), expect).map_err(|(why, hint)| refuse(why, hint))?;
     let mut notes: Vec<String> = guest.not_in_backup().into_iter().map(|m| format!("not in it: {m}")).collect();
     let size = match expect {
         Some(n) => format!("about {} by the last backup or the disk in use; {} has {} free", bytes(n), storage.id, bytes(room(storage))),
         None => format!("size unknown, there is no earlier backup; {} has {} free", storage.id, bytes(room(storage))),
     };
-    let stops = wish.mode == Mode::Stop && guest.power == Power::Running;
+    let stops = how.mode == Mode::Stop && guest.power == Power::Running;
     if stops {
         notes.push(format!("{} is stopped for the time of the backup", guest.title()));
     }
@@ -208,12 +248,15 @@ pub fn plan(world: &World, wish: &BackupWish) -> Result<Plan, Refusal> {
         title: format!("back up {} to {}", guest.title(), storage.id),
         guest: guest.id,
         host: world.place.host.clone(),
-        facts: vec![size],
+        facts: std::iter::once(size).chain(how.told).collect(),
         notes,
         risk: if stops { Risk::Interrupts } else { Risk::Low },
         steps: vec![Step {
-            title: format!("vzdump {} in {} mode", guest.id, wish.mode.word()),
-            act: Act::Run { cmd: pve::vzdump(guest.id, &storage.id, wish.mode.word()), watch: Watch::Vzdump { vmid: guest.id, expect } },
+            title: format!("vzdump {} in {} mode", guest.id, how.mode.word()),
+            act: Act::Run {
+                cmd: pve::vzdump(guest.id, &storage.id, how.mode.word(), how.compress),
+                watch: Watch::Vzdump { vmid: guest.id, expect },
+            },
             check: Check::Archived { vmid: guest.id, storage: storage.id.clone() },
             undo: None,
             always: true,
@@ -225,9 +268,9 @@ fn room(storage: &Storage) -> u64 {
     storage.space.as_ref().map_or(0, |s| s.avail)
 }
 
-fn choose<'w>(world: &'w World, wish: &BackupWish, expect: Option<u64>) -> Result<&'w Storage, (String, &'static str)> {
+fn choose<'w>(world: &'w World, wished: Option<&StorageId>, expect: Option<u64>) -> Result<&'w Storage, (String, &'static str)> {
     let all = world.storages.known.as_ref().map_err(|why| (format!("the storages are unknown: {why}"), "see doctor"))?;
-    let storage = match &wish.storage {
+    let storage = match wished {
         Some(id) => all.iter().find(|s| s.id == *id).ok_or_else(|| (format!("there is no storage {id}"), "see status"))?,
         None => all.iter().filter(|s| s.takes("backup") && s.space.is_ok()).max_by_key(|s| room(s)).ok_or_else(|| {
             (
@@ -258,7 +301,7 @@ fn choose<'w>(world: &'w World, wish: &BackupWish, expect: Option<u64>) -> Resul
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 pub(super) mod tests {
     use super::super::conf::parse_lxc;
     use super::super::storage::{Space, parse_cfg};
@@ -288,7 +331,7 @@ pub(super) mod tests {
     }
 
     fn wish() -> BackupWish {
-        BackupWish { guest: "101".parse().unwrap(), storage: None, mode: Mode::Snapshot }
+        BackupWish { guest: "101".parse().unwrap(), storage: None, mode: None }
     }
 
     #[test]
@@ -301,6 +344,36 @@ pub(super) mod tests {
         size unknown, there is no earlier backup; local has 90 GiB free
         ! not in it: /srv (mp0 bind mount)
         ");
+    }
+
+    #[test]
+    fn settings_decide_what_the_wish_leaves_open() {
+        use crate::domain::settings::{Change, Key, Settings};
+        let settings = |set: &[(&str, &str)]| {
+            let changes: Vec<(Key, Change)> = set
+                .iter()
+                .map(|(k, v)| {
+                    let key: Key = k.parse().unwrap();
+                    let value = key.definition().parse(v).unwrap();
+                    (key, Change::Set(value))
+                })
+                .collect();
+            Settings::default().with(changes.iter().map(|(k, c)| (k, c)))
+        };
+        let mut w = world();
+        let set = settings(&[("backups.storage", "local"), ("backups.mode", "stop"), ("backups.compression", "none")]);
+        w.settings = Part::new(set, Stamp(1), From::Files);
+        let p = plan(&w, &wish()).unwrap();
+        let Act::Run { cmd, .. } = &p.steps[0].act else { panic!("nothing is run") };
+        assert_eq!(cmd.shown(), "vzdump 101 --storage local --mode stop --compress 0 --notes-template {{guestname}} --remove 0");
+        assert_eq!(p.facts[1], "by the settings: storage local, mode stop, compression none (not checked: the vault is locked)");
+        assert_eq!(p.risk, Risk::Interrupts);
+        let p = plan(&w, &BackupWish { mode: Some(Mode::Snapshot), ..wish() }).unwrap();
+        assert_eq!(p.risk, Risk::Low, "the wish goes before the settings");
+        w.settings = Part::new(settings(&[("backups.storage", "old")]), Stamp(1), From::Files);
+        assert!(plan(&w, &wish()).unwrap_err().why.contains("disabled"));
+        w.settings = Part::unknown("the store was tampered with", Stamp(1));
+        assert!(plan(&w, &wish()).unwrap_err().why.contains("tampered"), "no default in its place");
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 use super::backup::Archive;
 use super::job::{Job, JobId};
+use super::log_level::Level;
 use super::plan::{Plan, Refusal};
 use super::secret::Shown;
+use super::settings::{Key, Past};
 use super::stamp::Stamp;
 use super::world::News;
 
@@ -52,6 +54,21 @@ impl LogSource {
     pub fn standing() -> [LogSource; 3] {
         [LogSource::Dnsmasq, LogSource::Caddy, LogSource::Journal]
     }
+}
+
+/// What is asked of a log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ask {
+    /// So many last lines; all of them where it is not said.
+    pub lines: Option<u32>,
+    /// Go on with what comes.
+    pub follow: bool,
+    /// Nothing older, where the source has an index of times. Files have none and tell all.
+    pub since: Option<Stamp>,
+    /// Nothing newer, likewise.
+    pub until: Option<Stamp>,
+    /// Nothing less grave, likewise.
+    pub level: Option<Level>,
 }
 
 /// How following a log goes.
@@ -153,6 +170,19 @@ pub enum Fact {
     },
     /// A wish became a plan, or was refused.
     Planned(Result<Box<Plan>, Refusal>),
+    /// Records of the audit, or why there are none.
+    Audit {
+        /// The words they were asked with.
+        words: String,
+        /// Before which entry.
+        below: Option<u64>,
+        /// They.
+        page: Result<Box<super::audit::Page>, String>,
+    },
+    /// So many settings were saved, or none and why.
+    Saved(Result<usize, Refusal>),
+    /// What a setting held before, newest first.
+    History(Key, Vec<Past>),
     /// A job was started.
     Started(JobId),
     /// Something could not be done: what and why, and what to do.
@@ -161,6 +191,13 @@ pub enum Fact {
         what: String,
         /// What to do.
         hint: String,
+    },
+    /// News of trying a credential.
+    Trial {
+        /// Number of the try.
+        nth: u32,
+        /// What is new.
+        news: super::trial::Progress,
     },
     /// A short message that all went well.
     Done(String),

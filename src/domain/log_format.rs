@@ -5,26 +5,16 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
+use super::log_level::{self, Level};
 use super::stamp::Stamp;
-
-/// How loud a line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Loud {
-    /// Ordinary.
-    Plain,
-    /// A warning, a request the client got wrong.
-    Warn,
-    /// An error, a request we got wrong.
-    Bad,
-}
 
 /// A line in short.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Short {
     /// `14:31:58`, where the line tells a time; of the zone asked for, or as it stands in a text.
     pub time: Option<String>,
-    /// How loud it is.
-    pub loud: Loud,
+    /// How grave it is; ordinary where it tells nothing.
+    pub level: Level,
     /// The rest, not cleaned.
     pub text: String,
 }
@@ -95,7 +85,8 @@ pub fn short(line: &[u8], offset_s: i32) -> Short {
         }
     }
     let text = String::from_utf8_lossy(&line[..line.len().min(MOST)]);
-    syslog(&text).unwrap_or_else(|| Short { time: None, loud: Loud::Plain, text: text.into_owned() })
+    let (time, text) = syslog(&text).unwrap_or_else(|| (None, text.into_owned()));
+    Short { time, level: log_level::of(line).unwrap_or(Level::Info), text }
 }
 
 /// The whole of a line for reading: JSON indented, anything else as it is.
@@ -125,20 +116,11 @@ fn caddy(c: &Caddy<'_>, offset_s: i32) -> Option<Short> {
         if level == "error" {
             text.push_str(&format!(" · {}", c.error.as_deref().or(c.msg.as_deref()).unwrap_or("error")));
         }
-        let loud = match status {
-            500.. => Loud::Bad,
-            400.. => Loud::Warn,
-            _ => Loud::Plain,
-        };
-        return Some(Short { time, loud, text });
+        return Some(Short { time, level: Level::of_status(status), text });
     }
     let msg = c.msg.as_deref()?;
-    let loud = match level {
-        "error" | "fatal" | "panic" => Loud::Bad,
-        "warn" => Loud::Warn,
-        _ => Loud::Plain,
-    };
-    let mut text = if loud == Loud::Plain { String::new() } else { format!("{level} ") };
+    let grave = Level::parse(level).unwrap_or(Level::Info);
+    let mut text = if grave < Level::Warn { String::new() } else { format!("{level} ") };
     if let Some(logger) = c.logger.as_deref() {
         text.push_str(&format!("{logger}: "));
     }
@@ -146,7 +128,7 @@ fn caddy(c: &Caddy<'_>, offset_s: i32) -> Option<Short> {
     if let Some(error) = &c.error {
         text.push_str(&format!(" · {error}"));
     }
-    Some(Short { time, loud, text })
+    Some(Short { time, level: grave, text })
 }
 
 fn journal(j: Journal<'_>, offset_s: i32) -> Option<Short> {
@@ -156,21 +138,14 @@ fn journal(j: Journal<'_>, offset_s: i32) -> Option<Short> {
         Message::Text(text) => text,
         Message::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
     };
-    // Priorities of syslog(3).
-    let (loud, word) = match j.priority.as_deref() {
-        Some("0") => (Loud::Bad, "emergency "),
-        Some("1") => (Loud::Bad, "alert "),
-        Some("2") => (Loud::Bad, "critical "),
-        Some("3") => (Loud::Bad, "error "),
-        Some("4") => (Loud::Warn, "warning "),
-        _ => (Loud::Plain, ""),
-    };
+    let level = j.priority.and_then(|p| p.parse().ok()).map_or(Level::Info, Level::of_priority);
+    let word = if level < Level::Warn { String::new() } else { format!("{} ", level.word()) };
     let who = who.map(|w| format!("{}: ", w.trim_end_matches(".service"))).unwrap_or_default();
-    Some(Short { time, loud, text: format!("{word}{who}{message}") })
+    Some(Short { time, level, text: format!("{word}{who}{message}") })
 }
 
-/// `Nov 21 14:31:58 dnsmasq[123]: query…` without month, day and process number.
-fn syslog(text: &str) -> Option<Short> {
+/// `Nov 21 14:31:58 dnsmasq[123]: query…`: the time, and the rest without month, day and process number.
+fn syslog(text: &str) -> Option<(Option<String>, String)> {
     let head = text.get(..16)?;
     let stamp = head.as_bytes();
     let is = |at: usize, c: u8| stamp[at] == c;
@@ -182,7 +157,7 @@ fn syslog(text: &str) -> Option<Short> {
         Some((who, said)) if !who.contains(char::is_whitespace) && who.starts_with("dnsmasq") => said,
         _ => rest,
     };
-    Some(Short { time: Some(head[7..15].to_owned()), loud: Loud::Plain, text: rest.to_owned() })
+    Some((Some(head[7..15].to_owned()), rest.to_owned()))
 }
 
 fn clock(at: Stamp, offset_s: i32) -> String {
@@ -200,7 +175,7 @@ mod tests {
         let line = br#"{"level":"error","ts":1795271519.25,"logger":"http.log.access.log0","msg":"handled request","request":{"remote_ip":"10.20.0.9","remote_port":"51","client_ip":"10.20.0.9","proto":"HTTP/2.0","method":"GET","host":"nextcloud.prox.local","uri":"/apps/dashboard","headers":{"A":["b"]}},"bytes_read":0,"user_id":"","duration":0.0123,"size":2048,"status":502}"#;
         let s = short(line, 0);
         assert_eq!(s.text, "502 GET /apps/dashboard nextcloud.prox.local from 10.20.0.9 12 ms 2.0 KiB · handled request");
-        assert_eq!((s.time.as_deref(), s.loud), (Some("14:31:59"), Loud::Bad));
+        assert_eq!((s.time.as_deref(), s.level), (Some("14:31:59"), Level::Error));
         let s = short(br#"{"level":"warn","ts":0,"logger":"tls","msg":"stapling \u001b[2J","error":"no"}"#, 3600);
         assert_eq!((s.time.as_deref(), s.text.as_str()), (Some("01:00:00"), "warn tls: stapling \u{1b}[2J · no"));
     }
@@ -208,7 +183,7 @@ mod tests {
     #[test]
     fn journal_lines() {
         let s = short(br#"{"__REALTIME_TIMESTAMP":"1795271518000000","PRIORITY":"3","SYSLOG_IDENTIFIER":"pvedaemon","_SYSTEMD_UNIT":"pvedaemon.service","MESSAGE":"no such CT"}"#, 0);
-        assert_eq!((s.time.as_deref(), s.text.as_str(), s.loud), (Some("14:31:58"), "error pvedaemon: no such CT", Loud::Bad));
+        assert_eq!((s.time.as_deref(), s.text.as_str(), s.level), (Some("14:31:58"), "error pvedaemon: no such CT", Level::Error));
         assert_eq!(short(br#"{"MESSAGE":[104,105,255]}"#, 0).text, "hi\u{fffd}");
     }
 

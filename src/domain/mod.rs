@@ -4,11 +4,14 @@
 //! is cleaned by [`clean`] before anybody draws it.
 
 pub mod access;
+pub mod address;
 pub mod appliance;
+pub mod audit;
 pub mod backup;
 pub mod clean;
 pub mod cmd;
 pub mod conf;
+pub mod credential;
 pub mod fact;
 pub mod filter;
 pub mod guest;
@@ -16,13 +19,20 @@ pub mod health;
 pub mod job;
 pub mod log_buffer;
 pub mod log_format;
+pub mod log_level;
+pub mod log_sieve;
+pub mod log_time;
 pub mod plan;
 pub mod power;
+pub mod privilege;
 pub mod pve;
 pub mod restore;
 pub mod secret;
 pub mod session;
+pub mod settings;
 pub mod stamp;
 pub mod storage;
 pub mod task;
+pub mod trial;
+pub mod when;
 pub mod world;

@@ -194,6 +194,9 @@ pub struct Approved {
     /// He is the Unix account that owns the store and not one of the operators, so no role holds him.
     #[serde(default)]
     pub owner: bool,
+    /// His role at that time, for the audit; [`Who::word`].
+    #[serde(default)]
+    pub role: String,
 }
 
 impl Approved {
@@ -201,13 +204,13 @@ impl Approved {
     pub fn new(plan: Plan, by: impl Into<String>, typed: Option<&str>) -> Option<Self> {
         match &plan.risk {
             Risk::Destroys { name } if typed != Some(name.as_str()) => None,
-            _ => Some(Approved { plan, by: by.into(), owner: false }),
+            _ => Some(Approved { plan, by: by.into(), owner: false, role: String::new() }),
         }
     }
 
     /// The same, allowed by `who`.
     pub fn in_name_of(self, who: &Who) -> Self {
-        Approved { by: who.name.clone(), owner: who.owner, ..self }
+        Approved { by: who.name.clone(), owner: who.owner, role: who.word().into(), ..self }
     }
 
     /// The plan that is allowed.

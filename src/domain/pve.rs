@@ -1,6 +1,7 @@
 //! Every Proxmox command line we run, built from typed parts and nowhere else (TRUST F18, T17).
 
 use super::cmd::Cmd;
+use super::fact::Ask;
 use super::guest::Vmid;
 use super::storage::StorageId;
 use super::task::Upid;
@@ -17,27 +18,36 @@ pub fn exec<A: Into<String>>(id: Vmid, argv: impl IntoIterator<Item = A>) -> Cmd
 }
 
 /// The last `lines` of a file inside a guest; goes on through rotation and re-creation where it follows.
-pub fn tail_in_guest(id: Vmid, path: &str, lines: u32, follow: bool) -> Cmd {
+pub fn tail_in_guest(id: Vmid, path: &str, lines: Option<u32>, follow: bool) -> Cmd {
     let tail = tail(path, lines, follow);
     let limit_s = tail.limit_s;
     Cmd { limit_s, ..exec(id, std::iter::once(tail.program).chain(tail.args)) }
 }
 
-/// The last `lines` of a file of the host.
-pub fn tail(path: &str, lines: u32, follow: bool) -> Cmd {
-    let lines = lines.to_string();
+/// The last `lines` of a file of the host, or all of it.
+pub fn tail(path: &str, lines: Option<u32>, follow: bool) -> Cmd {
+    let lines = lines.map_or("+1".into(), |n| n.to_string());
     if follow { Cmd::new("tail", ["-n", &lines, "-F", "--", path]).unlimited() } else { Cmd::new("tail", ["-n", &lines, "--", path]) }
 }
 
-/// The last `lines` of the host's journal as one JSON object a line.
-pub fn journal(lines: u32, follow: bool) -> Cmd {
-    let lines = format!("--lines={lines}");
-    let args = ["--no-pager", "--output=json", &lines];
-    if follow { Cmd::new("journalctl", args.into_iter().chain(["--follow"])).unlimited() } else { Cmd::new("journalctl", args) }
+/// The host's journal as one JSON object a line: what is asked of it is left out by journalctl, which has an index.
+pub fn journal(ask: &Ask) -> Cmd {
+    let mut args = vec!["--no-pager".to_owned(), "--output=json".into()];
+    args.push(ask.lines.map_or("--lines=all".into(), |n| format!("--lines={n}")));
+    args.extend(ask.since.map(|t| format!("--since=@{}", t.secs())));
+    // Up to the end of the second.
+    args.extend(ask.until.map(|t| format!("--until=@{}", t.secs() + 1)));
+    args.extend(ask.level.map(|l| format!("--priority={}", l.priority())));
+    if ask.follow {
+        args.push("--follow".into());
+        return Cmd::new("journalctl", args).unlimited();
+    }
+    Cmd::new("journalctl", args)
 }
 
-/// `vzdump ID …`: zstd, with the guest's name as note, and never pruning what is there (`--remove 0`).
-pub fn vzdump(id: Vmid, storage: &StorageId, mode: &str) -> Cmd {
+/// `vzdump ID …` with the guest's name as note, and never pruning what is there (`--remove 0`).
+/// `compress` is one of vzdump's words: `0` (nothing), `gzip`, `lzo`, `zstd`.
+pub fn vzdump(id: Vmid, storage: &StorageId, mode: &str, compress: &str) -> Cmd {
     let id = id.to_string();
     Cmd::new(
         "vzdump",
@@ -48,7 +58,7 @@ pub fn vzdump(id: Vmid, storage: &StorageId, mode: &str) -> Cmd {
             "--mode",
             mode,
             "--compress",
-            "zstd",
+            compress,
             "--notes-template",
             "{{guestname}}",
             "--remove",
@@ -127,7 +137,7 @@ mod tests {
         let id: Vmid = "101".parse().unwrap();
         let local: StorageId = "local".parse().unwrap();
         assert_eq!(
-            vzdump(id, &local, "snapshot").shown(),
+            vzdump(id, &local, "snapshot", "zstd").shown(),
             "vzdump 101 --storage local --mode snapshot --compress zstd --notes-template {{guestname}} --remove 0"
         );
         let options = RestoreOptions { storage: local, unprivileged: true, hostname: "web-103".into(), nets: vec![] };

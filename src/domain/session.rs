@@ -18,8 +18,6 @@ impl Moment {
     }
 }
 
-/// Without a key for so long the console locks, in milliseconds.
-pub const IDLE_MS: u64 = 300_000;
 /// So long after it was unlocked the console locks in any case, in milliseconds.
 pub const HARD_MS: u64 = 8 * 3_600_000;
 /// A gap between two looks at the clock that is longer was a stop or a sleep, in milliseconds.
@@ -42,7 +40,7 @@ impl Over {
     /// Why, as a sentence for the lock screen.
     pub fn words(self) -> &'static str {
         match self {
-            Over::Idle => "locked: no key for 5 minutes",
+            Over::Idle => "locked: no key was pressed for as long as system.idle_lock says",
             Over::Hard => "locked: unlocked 8 hours ago",
             Over::Gap => "locked: the program was stopped meanwhile",
         }
@@ -65,12 +63,13 @@ impl Session {
     }
 
     /// Looks at the clock; what it gives ends the session. A key is only taken (`key`) by a session that is not over.
-    pub fn look(&mut self, now: &Moment, key: bool) -> Option<Over> {
+    /// `idle_ms`: without a key for so long it is over; `None` for never.
+    pub fn look(&mut self, now: &Moment, key: bool, idle_ms: Option<u64>) -> Option<Over> {
         let over = if now.since(&self.seen) > GAP_MS || now.boot != self.seen.boot {
             Some(Over::Gap)
         } else if now.since(&self.began) >= HARD_MS {
             Some(Over::Hard)
-        } else if now.since(&self.key) >= IDLE_MS {
+        } else if idle_ms.is_some_and(|idle| now.since(&self.key) >= idle) {
             Some(Over::Idle)
         } else {
             None
@@ -102,6 +101,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const IDLE: Option<u64> = Some(300_000);
+
     fn at(ms: u64) -> Moment {
         Moment { boot: "a".into(), ms }
     }
@@ -116,13 +117,13 @@ mod tests {
             let (mut now, mut key, mut seen) = (1_000u64, 1_000u64, 1_000u64);
             for (pause, short, is_key) in events {
                 now += if short { pause / 100 } else { pause };
-                let over = session.look(&at(now), is_key);
+                let over = session.look(&at(now), is_key, IDLE);
                 let past = now - key >= 300_000 || now - 1_000 >= 28_800_000 || now - seen > 60_000;
                 prop_assert_eq!(over.is_some(), past);
                 if past {
                     // It stays over: no key brings it back.
-                    prop_assert!(session.look(&at(now), true).is_some());
-                    prop_assert!(session.look(&at(now + 1), true).is_some());
+                    prop_assert!(session.look(&at(now), true, IDLE).is_some());
+                    prop_assert!(session.look(&at(now + 1), true, IDLE).is_some());
                     break;
                 }
                 seen = now;
@@ -138,7 +139,7 @@ mod tests {
         let mut session = Session::begin(&at(0));
         let mut ended = None;
         for second in 1..30_000u64 {
-            if let Some(over) = session.look(&at(second * 1000), true) {
+            if let Some(over) = session.look(&at(second * 1000), true, None) {
                 ended = Some((second, over));
                 break;
             }
@@ -149,10 +150,10 @@ mod tests {
     #[test]
     fn a_clock_that_jumps_makes_nothing_younger() {
         let mut session = Session::begin(&at(1_000_000));
-        assert_eq!(session.look(&at(500), true), None);
-        assert_eq!(session.look(&at(1_000_000 + 59_000), false), None);
+        assert_eq!(session.look(&at(500), true, IDLE), None);
+        assert_eq!(session.look(&at(1_000_000 + 59_000), false, IDLE), None);
         assert!(!session.is_fresh(&at(10)), "a proof from the future");
-        assert_eq!(session.look(&Moment { boot: "b".into(), ms: 1_000_001 }, true), Some(Over::Gap));
+        assert_eq!(session.look(&Moment { boot: "b".into(), ms: 1_000_001 }, true, IDLE), Some(Over::Gap));
         assert_eq!(Moment { boot: "b".into(), ms: 7 }.since(&at(5)), 7);
         assert!(session.is_fresh(&at(1_120_000)) && !session.is_fresh(&at(1_120_001)));
     }

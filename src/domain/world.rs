@@ -1,10 +1,13 @@
 //! The World: everything known now. Plain data; each part says as of when, from where, or why it is unknown.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::backup::Archive;
 use super::guest::{Guest, Vmid};
 use super::job::Job;
+use super::settings::Settings;
 use super::stamp::Stamp;
 use super::storage::{Storage, StorageId};
 use super::task::{TaskSeen, Upid};
@@ -149,6 +152,8 @@ pub struct World {
     pub archives: Part<Vec<Archive>>,
     /// Our own jobs, newest first.
     pub jobs: Part<Vec<Job>>,
+    /// Our own settings; pending where there is no store to keep them.
+    pub settings: Part<Settings>,
 }
 
 /// The host this World is of.
@@ -179,6 +184,8 @@ pub struct News {
     pub archives: Option<Part<Vec<Archive>>>,
     /// Jobs.
     pub jobs: Option<Part<Vec<Job>>>,
+    /// Settings.
+    pub settings: Option<Part<Settings>>,
 }
 
 impl News {
@@ -212,6 +219,16 @@ impl World {
         put(&mut self.tasks, news.tasks);
         put(&mut self.archives, news.archives);
         put(&mut self.jobs, news.jobs);
+        put(&mut self.settings, news.settings);
+    }
+
+    /// The settings that hold: where there is no store, the defaults; why not, where they could not be read.
+    pub fn chosen(&self) -> Result<Cow<'_, Settings>, String> {
+        match &self.settings.known {
+            Ok(settings) => Ok(Cow::Borrowed(settings)),
+            Err(_) if self.settings.is_pending() => Ok(Cow::Owned(Settings::default())),
+            Err(why) => Err(format!("the settings are unknown: {why}")),
+        }
     }
 
     /// The guest of this id, where guests are known and it is there.

@@ -13,6 +13,7 @@ pub use crate::domain::cmd::Cmd;
 use crate::domain::job::Process;
 use crate::domain::stamp::Stamp;
 
+pub mod api;
 pub mod demo;
 pub mod local;
 

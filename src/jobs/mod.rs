@@ -18,11 +18,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::access::Who;
+use crate::domain::audit::{Deed, Ending, Entry, Phase};
 use crate::domain::job::{Job, JobId, State};
 use crate::domain::plan::Approved;
 use crate::domain::stamp::Stamp;
 use crate::domain::world::{From, Gap, Part};
 use crate::host::Host;
+use crate::ops::audit::{End, NoRecord, Recorder, deed_of};
 use crate::store::{Store, StoreError, StoreMode};
 
 pub use log::Logs;
@@ -37,6 +40,9 @@ pub enum JobError {
     /// No store: nothing that changes a host runs without being written down first.
     #[error("there is no store, and nothing is done that is not written down first")]
     NoStore,
+    /// It could not be written into the audit.
+    #[error(transparent)]
+    NoRecord(#[from] NoRecord),
     /// The worker could not be started.
     #[error("the worker of job {id} could not be started: {why}")]
     Start {
@@ -79,17 +85,18 @@ pub struct Jobs {
     store: Mutex<Store>,
     place: Place,
     logs: Logs,
+    audit: Recorder,
 }
 
 impl Jobs {
-    /// Jobs of a store on disk; workers are detached.
-    pub fn of_dir(store: Store, dir: PathBuf) -> Self {
-        Jobs { store: Mutex::new(store), logs: Logs::in_dir(&dir), place: Place::Detached(dir) }
+    /// Jobs of a store on disk; workers are detached. `audit` writes down what is started, ended and found out.
+    pub fn of_dir(store: Store, dir: PathBuf, audit: Recorder) -> Self {
+        Jobs { store: Mutex::new(store), logs: Logs::in_dir(&dir), place: Place::Detached(dir), audit }
     }
 
     /// Jobs of the demo.
-    pub fn inside(store: Store) -> Self {
-        Jobs { store: Mutex::new(store), logs: Logs::in_memory(), place: Place::Inside(Mutex::default()) }
+    pub fn inside(store: Store, audit: Recorder) -> Self {
+        Jobs { store: Mutex::new(store), logs: Logs::in_memory(), place: Place::Inside(Mutex::default()), audit }
     }
 
     /// The store, for as long as the guard lives.
@@ -108,7 +115,9 @@ impl Jobs {
             tracing::warn!(why, "the store can only be read");
             return Err(StoreError::ReadOnly.into());
         }
-        let id = self.store().add_job(&order, host.clock().0)?;
+        let now = host.clock().0;
+        let id = self.store().add_job(&order, now, self.audit.entry(now, Phase::Intent, deed_of(&order)))?;
+        self.audit.tell(&self.store());
         match &self.place {
             Place::Detached(dir) => {
                 let started = detach::start(dir, id).and_then(|()| self.wait_for_claim(id));
@@ -138,20 +147,36 @@ impl Jobs {
         Err("it did not take the job over within 10 s; see doctor".into())
     }
 
-    /// Asks a job to end. It tidies up and says what was left; that may take a while.
-    pub fn cancel(&self, id: JobId) -> Result<(), JobError> {
+    /// Asks a job to end, in the name of `who`. It tidies up and says what was left; that may take a while.
+    pub fn cancel(&self, host: &dyn Host, id: JobId, who: &Who) -> Result<(), JobError> {
         let job = self.store().job(id)?.ok_or(JobError::NotFound(id))?;
         if job.state.is_final() {
             return Err(JobError::Ended { id, state: job.state.word() });
         }
+        let deed = Deed::by(who, "job.cancel", format!("job {id}"), format!("ask job {id} to end: {}", job.title()));
+        let deed = Deed { job: Some(id), ..deed };
+        let intent = self.audit.intent(Some(&self.store()), host.clock().0, deed)?;
+        let asked = self.ask_to_end(&job);
+        let end = asked.as_ref().map_or_else(|e| End::failed(e.to_string()), |()| End::ok());
+        self.audit.outcome(Some(&self.store()), host.clock().0, &intent, end);
+        asked
+    }
+
+    fn ask_to_end(&self, job: &Job) -> Result<(), JobError> {
+        let id = job.id;
         match &self.place {
-            Place::Detached(_) => detach::ask_to_end(&job).map_err(|why| JobError::Signal { id, why }),
+            Place::Detached(_) => detach::ask_to_end(job).map_err(|why| JobError::Signal { id, why }),
             Place::Inside(running) => {
                 let running = running.lock().unwrap_or_else(PoisonError::into_inner);
                 running.iter().filter(|(n, _)| *n == id).for_each(|(_, stop)| stop.cancel());
                 Ok(())
             }
         }
+    }
+
+    /// The audit's outcome of a job that ended so.
+    fn outcome(&self, now: Stamp, job: &Job, ending: Ending, said: String) -> Entry {
+        self.audit.entry(now, Phase::Event { ending }, Deed { job: Some(job.id), ..deed_of(&job.order).said(said) })
     }
 
     /// Finds out what became of jobs whose worker is gone, and writes it down.

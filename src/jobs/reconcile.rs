@@ -4,6 +4,7 @@
 //! plan's own checks hold. What none of them tells is *unknown*.
 
 use super::{JobError, Jobs};
+use crate::domain::audit::Ending;
 use crate::domain::job::{Job, Life, Outcome, Process, State};
 use crate::domain::plan::Purpose;
 use crate::domain::task::TaskEnd;
@@ -20,15 +21,33 @@ pub(super) async fn all(jobs: &Jobs, host: &dyn Host) -> Result<(), JobError> {
     for job in open {
         let Some((state, life)) = judge(host, &job).await else { continue };
         // The worker may have written its end since we read the row: then that holds and ours does not.
-        let taken = jobs.store().move_job(job.id, job.state, state, &life)?;
+        let taken = if state.is_final() {
+            let said = life.outcome.as_ref().map(|o| o.what.clone()).unwrap_or_default();
+            let outcome = jobs.outcome(host.clock().0, &job, remembered(&job, state), said);
+            jobs.store().end_job(job.id, job.state, state, &life, outcome)?
+        } else {
+            jobs.store().move_job(job.id, job.state, state, &life)?
+        };
         if taken
             && state.is_final()
             && let (Ok(mut log), Some(outcome)) = (jobs.logs().writer(job.id), &life.outcome)
         {
             log.line(host.clock().0, format!("found out later: {}: {}", state.word(), outcome.what).as_bytes());
         }
+        if taken && state.is_final() {
+            jobs.audit.tell(&jobs.store());
+        }
     }
     Ok(())
+}
+
+/// Whose worker was killed while it was at it is unknown to the audit, for nobody saw how far it came; unless it never
+/// began, or the host says that all of it is done.
+fn remembered(job: &Job, state: State) -> Ending {
+    match (state, &job.life.worker) {
+        (State::Failed, Some(_)) => Ending::Unknown,
+        _ => Ending::of_job(state),
+    }
 }
 
 /// The new state of a job, or `None` where nothing changed.

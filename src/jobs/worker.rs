@@ -8,11 +8,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Jobs, Logs, log::Writer};
 use crate::domain::access::{authorize, of_plan};
-use crate::domain::job::{JobId, Life, Outcome, State};
+use crate::domain::audit::Ending;
+use crate::domain::job::{Job, JobId, Life, Outcome, State};
 use crate::domain::plan::Approved;
 use crate::domain::stamp::Stamp;
 use crate::host::Host;
 use crate::host::local::{LocalHost, this_process};
+use crate::ops::audit::Recorder;
 use crate::ops::carry_out::{Journal, carry_out};
 use crate::store::{Store, StoreError};
 
@@ -58,7 +60,8 @@ pub async fn work(dir: &Path, id: JobId, unit: Option<String>) -> Result<State, 
     // Fails only where we lead a session already, as under systemd.
     let _ = rustix::process::setsid();
     let store = Store::open(dir).map_err(|e| e.to_string())?;
-    let jobs = Jobs::of_dir(store, dir.to_owned());
+    let host = LocalHost::new();
+    let jobs = Jobs::of_dir(store, dir.to_owned(), Recorder::new("worker", &host));
     let stop = CancellationToken::new();
     let ask = stop.clone();
     let (mut term, mut int) =
@@ -69,7 +72,7 @@ pub async fn work(dir: &Path, id: JobId, unit: Option<String>) -> Result<State, 
         tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
         ask.cancel();
     });
-    run(&jobs, &LocalHost::new(), id, unit, stop).await
+    run(&jobs, &host, id, unit, stop).await
 }
 
 /// A job of the demo, inside this process.
@@ -82,7 +85,7 @@ pub(super) async fn inside(jobs: &Jobs, host: &dyn Host, id: JobId, stop: Cancel
 async fn run(jobs: &Jobs, host: &dyn Host, id: JobId, unit: Option<String>, stop: CancellationToken) -> Result<State, String> {
     let job = jobs.store().job(id).map_err(|e| e.to_string())?.ok_or(format!("there is no job {id}"))?;
     let worker = this_process().map_err(|e| e.to_string())?;
-    let life = Life { started: Some(host.clock().0), worker: Some(worker), unit, ..job.life };
+    let life = Life { started: Some(host.clock().0), worker: Some(worker), unit, ..job.life.clone() };
     let log = jobs.logs().writer(id).map_err(|e| format!("the job's log: {e}"))?;
     if !jobs.store().claim_job(id, &life).map_err(|e| e.to_string())? {
         return Err(format!("job {id} was taken over by somebody else"));
@@ -97,7 +100,7 @@ async fn run(jobs: &Jobs, host: &dyn Host, id: JobId, unit: Option<String>, stop
             (State::Failed, Life { ended: Some(host.clock().0), outcome: Some(outcome), ..life })
         }
     };
-    finish(jobs, id, state, &life).await;
+    finish(jobs, host, &job, state, &life).await;
     Ok(state)
 }
 
@@ -114,10 +117,14 @@ fn still_allowed(jobs: &Jobs, order: &Approved) -> Result<(), String> {
 }
 
 /// Writes the end down, again and again for a while where the disk is full: it was hard to come by.
-async fn finish(jobs: &Jobs, id: JobId, state: State, life: &Life) {
+async fn finish(jobs: &Jobs, host: &dyn Host, job: &Job, state: State, life: &Life) {
+    let id = job.id;
+    let said = life.outcome.as_ref().map(|o| o.what.clone()).unwrap_or_default();
+    let outcome = jobs.outcome(host.clock().0, job, Ending::of_job(state), said);
     for pause_s in [1u64, 2, 5, 10, 30, 60, 60, 60] {
-        match jobs.store().move_job(id, State::Running, state, life) {
-            Ok(_) => return,
+        let ended = jobs.store().end_job(id, State::Running, state, life, outcome.clone());
+        match ended {
+            Ok(_) => return jobs.audit.tell(&jobs.store()),
             Err(e) => tracing::warn!(%e, id, "the end of the job could not be written; trying again"),
         }
         tokio::time::sleep(Duration::from_secs(pause_s)).await;

@@ -35,6 +35,8 @@ enum Bad {
 struct Run<'a> {
     host: &'a dyn Host,
     life: Life,
+    /// The life as it was remembered last.
+    remembered: Option<Life>,
     journal: &'a mut dyn Journal,
     stop: CancellationToken,
     out: Outcome,
@@ -42,7 +44,7 @@ struct Run<'a> {
 
 /// Carries a plan out from its first step. Gives the final state and the life with its outcome.
 pub async fn carry_out(host: &dyn Host, plan: &Plan, life: Life, journal: &mut dyn Journal, stop: CancellationToken) -> (State, Life) {
-    let mut run = Run { host, life, journal, stop, out: Outcome::default() };
+    let mut run = Run { host, life, remembered: None, journal, stop, out: Outcome::default() };
     let ended = if plan.host == host.name() {
         run.steps(plan).await
     } else {
@@ -62,7 +64,9 @@ impl Run<'_> {
     }
 
     fn remember(&mut self) -> Result<(), Bad> {
-        self.journal.remember(&self.life).map_err(|why| Bad::Failed(format!("the job's state could not be written: {why}")))
+        self.journal.remember(&self.life).map_err(|why| Bad::Failed(format!("the job's state could not be written: {why}")))?;
+        self.remembered = Some(self.life.clone());
+        Ok(())
     }
 
     async fn steps(&mut self, plan: &Plan) -> Result<(), Bad> {
@@ -209,14 +213,13 @@ impl Run<'_> {
         }
     }
 
-    /// Once a second: the task's name, until it is known, and the bytes written so far.
+    /// Once a second: the task's name, until it is known, the bytes written so far, and what was heard meanwhile.
     async fn measure(&mut self, watch: &Watch, since: Stamp, meter: &mut Meter) -> Result<(), Bad> {
         let (kind, vmid) = match watch {
             Watch::Vzdump { vmid, .. } => ("vzdump", *vmid),
             Watch::Restore { vmid } => ("vzrestore", *vmid),
             Watch::Exit => return Ok(()),
         };
-        let before = (self.life.upid.clone(), self.life.progress.clone());
         if self.life.upid.is_none() {
             // pct and vzdump name their restore task vzrestore or vzcreate, by version.
             self.life.upid = match truth::find(self.host, kind, vmid, since).await {
@@ -235,7 +238,7 @@ impl Run<'_> {
                 (self.life.progress.bytes, self.life.progress.expect) = (Some(size), *expect);
             }
         }
-        if before != (self.life.upid.clone(), self.life.progress.clone()) { self.remember() } else { Ok(()) }
+        if self.remembered.as_ref() == Some(&self.life) { Ok(()) } else { self.remember() }
     }
 
     /// What the command's end means. A task is judged by its own last line, not by the exit status alone:

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::appliance;
 use crate::domain::cmd::Cmd;
-use crate::domain::fact::{Fact, LogLine, LogSource, LogState};
+use crate::domain::fact::{Ask, Fact, LogLine, LogSource, LogState};
 use crate::domain::pve;
 use crate::host::{Host, HostError, Pace, Said, last_lines};
 
@@ -16,22 +16,27 @@ const BACKLOG: u32 = 500;
 /// Pauses between attempts, in seconds; the last one repeats.
 const AGAIN: [u64; 4] = [1, 3, 10, 30];
 
-/// The command that gives the last lines of a source and, where `follow` is set, goes on with what comes;
-/// `None` for a job's log, which is no command's.
-pub fn command(source: &LogSource, lines: u32, follow: bool) -> Option<Cmd> {
+/// The command that gives what is asked of a source; `None` for a job's log, which is no command's.
+pub fn command(source: &LogSource, ask: &Ask) -> Option<Cmd> {
+    let Ask { lines, follow, .. } = *ask;
     let id = appliance::vmid()?;
     match source {
         LogSource::Dnsmasq => Some(pve::tail_in_guest(id, appliance::DNSMASQ_LOG, lines, follow)),
         LogSource::Caddy => Some(pve::tail_in_guest(id, appliance::CADDY_LOG, lines, follow)),
-        LogSource::Journal => Some(pve::journal(lines, follow)),
+        LogSource::Journal => Some(pve::journal(ask)),
         LogSource::File(path) => Some(pve::tail(path, lines, follow)),
         LogSource::Job(_) => None,
     }
 }
 
+/// What a console asks: some lines from before, and what comes.
+pub fn live() -> Ask {
+    Ask { lines: Some(BACKLOG), follow: true, ..Ask::default() }
+}
+
 /// Follows until `stop` is cancelled or nobody listens.
-pub async fn follow(host: &dyn Host, source: LogSource, facts: mpsc::Sender<Fact>, stop: CancellationToken) {
-    let Some(cmd) = command(&source, BACKLOG, true) else { return };
+pub async fn follow(host: &dyn Host, source: LogSource, ask: Ask, facts: mpsc::Sender<Fact>, stop: CancellationToken) {
+    let Some(cmd) = command(&source, &ask) else { return };
     let mut pauses = AGAIN.iter().copied();
     let mut pause = AGAIN[0];
     while !stop.is_cancelled() {

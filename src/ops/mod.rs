@@ -1,9 +1,14 @@
 //! LOOK and CARRY OUT: what is asked of a host and what is done to it. Knows hosts, the store and the domain.
 
 pub mod archives;
+pub mod audit;
 pub mod carry_out;
 pub mod check;
+pub mod credential;
 pub mod follow;
 pub mod planner;
 pub mod refresh;
+pub mod settings;
+pub mod settings_file;
 pub mod truth;
+pub mod who;

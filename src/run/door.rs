@@ -5,10 +5,11 @@ use std::sync::Arc;
 use super::{Hands, locked};
 use crate::cli::{self, Need};
 use crate::domain::access::{Object, Permission, Refused, Role, Who, of_log, of_plan, of_wish};
-use crate::domain::fact::{Fact, Gate, Login as Step};
-use crate::domain::plan::{Approved, Risk};
+use crate::domain::fact::{Fact, Gate, Login};
+use crate::domain::plan::{Approved, Refusal, Risk};
 use crate::domain::secret::{Secret, Shown};
 use crate::domain::session::{Moment, Over, PROOF_MS, Session};
+use crate::domain::trial::{Mark, Progress, Report, Step, Taken, Trouble};
 use crate::domain::world::{News, Part};
 use crate::host::local;
 use crate::jobs::Jobs;
@@ -30,11 +31,26 @@ pub(super) enum Door {
     Open(Inside),
 }
 
+impl Door {
+    /// Who is in, or looks on where there is nothing to unlock.
+    pub(super) fn who(&self) -> Option<&Who> {
+        match self {
+            Door::Open(Inside { who, .. }) | Door::None(who) => Some(who),
+            Door::Closed | Door::Half(..) => None,
+        }
+    }
+
+    /// Whether somebody is in.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self, Door::Open(_))
+    }
+}
+
 /// Somebody who is in.
 pub(super) struct Inside {
     who: Who,
-    /// `None` in the demo.
-    vault: Option<Arc<Vault>>,
+    vault: Arc<Vault>,
+    /// `None` in the demo, which has nothing to protect.
     session: Option<Session>,
 }
 
@@ -49,14 +65,36 @@ pub(super) fn need(effect: &Effect) -> Option<Need> {
         Effect::Plan(wish) => permission(of_wish(wish)),
         Effect::Start(order) => permission(of_plan(order.plan())),
         Effect::Cancel(id) => Some(Need::Job(Permission::CancelJob, *id)),
+        Effect::Save(_) | Effect::Try { .. } => permission((Permission::ChangeSettings, Object::Host)),
+        Effect::History(_) => permission((Permission::ReadSettings, Object::Host)),
+        Effect::Audit { .. } => permission((Permission::ReadAudit, Object::Host)),
         Effect::BeginSecond | Effect::ConfirmSecond(_) | Effect::Prove(_) => permission((Permission::OwnLogin, Object::Host)),
         Effect::Follow { on: false, .. }
         | Effect::Unlock { .. }
         | Effect::Code(_)
+        | Effect::Answer(_)
+        | Effect::EndTry
         | Effect::Lock
         | Effect::Copy(_)
         | Effect::Repaint
         | Effect::Quit => None,
+    }
+}
+
+/// That an effect was refused, as the news that whoever wants it waits for.
+pub(super) fn refused(effect: Effect, refused: Refused) -> Fact {
+    const WHAT: &str = "not allowed";
+    let Refused { why, hint } = refused;
+    match effect {
+        Effect::Plan(_) => Fact::Planned(Err(Refusal::new(WHAT, why, hint))),
+        Effect::Save(_) => Fact::Saved(Err(Refusal::new(WHAT, why, hint))),
+        Effect::Audit { words, below } => Fact::Audit { words, below, page: Err(why) },
+        Effect::Try { nth, .. } => {
+            let taken = Taken { step: Step::Address, mark: Mark::Bad, found: vec![why], hint };
+            let report = Report { steps: vec![taken], trouble: Some(Trouble::NotAllowed), ..Report::default() };
+            Fact::Trial { nth, news: Progress::Ended(Box::new(report)) }
+        }
+        _ => Fact::Problem { what: format!("{WHAT}: {why}"), hint },
     }
 }
 
@@ -69,8 +107,13 @@ impl Hands {
     /// The gate of a store that was opened; the door is closed by it, but for the demo.
     pub(super) fn gate(&self, jobs: &Jobs) -> Gate {
         if self.ctx.host.is_demo() {
-            *locked(&self.door) = Door::Open(Inside { who: Who::owner("demo"), vault: None, session: None });
-            return Gate::Open("demo".into());
+            return match Vault::of_demo(&jobs.store()) {
+                Ok(vault) => {
+                    *locked(&self.door) = Door::Open(Inside { who: Who::owner("demo"), vault: Arc::new(vault), session: None });
+                    Gate::Open("demo".into())
+                }
+                Err(e) => Gate::Broken { what: e.to_string(), hint: "see proximity doctor".into() },
+            };
         }
         *locked(&self.door) = Door::Closed;
         let store = jobs.store();
@@ -91,16 +134,13 @@ impl Hands {
 
     /// Who is in, as it was known last.
     fn who_was(&self) -> Option<Who> {
-        match &*locked(&self.door) {
-            Door::Open(Inside { who, .. }) | Door::None(who) => Some(who.clone()),
-            Door::Closed | Door::Half(..) => None,
-        }
+        locked(&self.door).who().cloned()
     }
 
     /// Who is in, by the store as it is now: a role that was taken away is gone at once.
     pub(super) fn who(&self) -> Option<Who> {
         let was = self.who_was()?;
-        let Some((vault, _)) = self.vault() else { return Some(was) };
+        let Some((vault, _)) = self.vault().filter(|_| !self.ctx.host.is_demo()) else { return Some(was) };
         let jobs = locked(&self.jobs).clone()?;
         let who = vault.who(&jobs.store(), &was.name).ok()?;
         if let Door::Open(inside) = &mut *locked(&self.door) {
@@ -109,9 +149,10 @@ impl Hands {
         Some(who)
     }
 
-    fn vault(&self) -> Option<(Arc<Vault>, String)> {
+    /// The open vault, and who opened it.
+    pub(super) fn vault(&self) -> Option<(Arc<Vault>, String)> {
         match &*locked(&self.door) {
-            Door::Open(Inside { vault: Some(vault), who, .. }) => Some((Arc::clone(vault), who.name.clone())),
+            Door::Open(Inside { vault, who, .. }) => Some((Arc::clone(vault), who.name.clone())),
             _ => None,
         }
     }
@@ -151,7 +192,7 @@ impl Hands {
         let Ok(place) = self.facts.reserve().await else { return };
         // Told under the lock: what was learnt while nobody was in must not come after somebody let in.
         let door = locked(&self.door);
-        if let Door::Open(Inside { who, .. }) | Door::None(who) = &*door {
+        if let Some(who) = door.who() {
             news.only(|guest| who.sees(guest));
         }
         place.send(Fact::News(Box::new(news)));
@@ -160,8 +201,11 @@ impl Hands {
     /// Whether the session is over; then it is locked. `key`: somebody pressed one.
     pub(super) fn is_over(self: &Arc<Self>, key: bool) -> bool {
         let now = now();
+        // A setting that cannot be used is no reason to stay open.
+        let idle_s = self.told(|s| s.span("system.idle_lock")).unwrap_or(900);
+        let idle_ms = (idle_s > 0).then(|| idle_s.saturating_mul(1000));
         let over = match &mut *locked(&self.door) {
-            Door::Open(Inside { session: Some(session), .. }) => session.look(&now, key),
+            Door::Open(Inside { session: Some(session), .. }) => session.look(&now, key, idle_ms),
             Door::Half(_, since) if now.since(since) > PROOF_MS || now.boot != since.boot => Some(Over::Idle),
             _ => None,
         };
@@ -174,13 +218,18 @@ impl Hands {
     /// Closes the door at once, and then shows so.
     pub(super) fn lock(self: &Arc<Self>, why: Option<Over>) {
         let was = std::mem::take(&mut *locked(&self.door));
-        if let Door::None(_) = was {
+        // Where there is nothing to unlock there is nothing to lock; the demo has no passphrase.
+        if matches!(was, Door::None(_) | Door::Open(Inside { session: None, .. })) {
             *locked(&self.door) = was;
             return;
         }
         locked(&self.waiting).take();
+        self.written.notify_one();
         let me = Arc::clone(self);
-        tokio::task::spawn_blocking(move || me.lock_now(why));
+        tokio::task::spawn_blocking(move || {
+            me.write_down(was.who(), "vault.lock", "lock the console");
+            me.lock_now(why);
+        });
     }
 
     fn lock_now(&self, why: Option<Over>) {
@@ -214,11 +263,21 @@ impl Hands {
         if may.is_empty() {
             return self.tell_now(Fact::UnlockFailed("somebody else".into()));
         }
-        match self.step(|step| step.passphrase(operator, passphrase)) {
+        let tried = self.step(|step| {
+            let passed = step.passphrase(operator, passphrase);
+            // Whoever must still give a code is not in yet.
+            match &passed {
+                Ok(Passed::Unlocked(unlocked)) => cli::note_login(&self.ctx, step.store, &Ok(&unlocked.who)),
+                Ok(Passed::Half(_)) => {}
+                Err(e) => cli::note_login(&self.ctx, step.store, &Err((operator, e))),
+            }
+            passed
+        });
+        match tried {
             Some(Ok(Passed::Unlocked(unlocked))) => self.let_in(unlocked),
             Some(Ok(Passed::Half(half))) => {
                 *locked(&self.door) = Door::Half(half, now());
-                self.tell_now(Fact::Login(Step::CodeWanted));
+                self.tell_now(Fact::Login(Login::CodeWanted));
             }
             Some(Err(e)) => self.tell_now(Fact::UnlockFailed(Problem::from(e).why)),
             None => {}
@@ -227,12 +286,20 @@ impl Hands {
 
     pub(super) fn code(&self, code: &Secret) {
         let Door::Half(half, since) = std::mem::take(&mut *locked(&self.door)) else { return };
-        match self.step(|step| half.code(step, code)) {
+        let tried = self.step(|step| {
+            let tried = half.code(step, code);
+            match &tried {
+                Ok(unlocked) => cli::note_login(&self.ctx, step.store, &Ok(&unlocked.who)),
+                Err(failed) => cli::note_login(&self.ctx, step.store, &Err((failed.0.name(), &failed.1))),
+            }
+            tried
+        });
+        match tried {
             Some(Ok(unlocked)) => self.let_in(unlocked),
             Some(Err(failed)) => {
                 let (half, e) = *failed;
                 *locked(&self.door) = Door::Half(half, since);
-                self.tell_now(Fact::Login(Step::Wrong(Problem::from(e).why)));
+                self.tell_now(Fact::Login(Login::Wrong(Problem::from(e).why)));
             }
             None => self.lock_now(None),
         }
@@ -240,9 +307,13 @@ impl Hands {
 
     fn let_in(&self, unlocked: Unlocked) {
         let Unlocked { vault, who } = unlocked;
+        let jobs = locked(&self.jobs).clone();
+        if let Some(Err(problem)) = jobs.map(|jobs| cli::after_login(&self.ctx, &jobs.store(), &vault)) {
+            self.problem(problem);
+        }
         let name = who.name.clone();
         let limited = who.role == Role::ServiceOwner;
-        *locked(&self.door) = Door::Open(Inside { who, vault: Some(Arc::new(vault)), session: Some(Session::begin(&now())) });
+        *locked(&self.door) = Door::Open(Inside { who, vault: Arc::new(vault), session: Some(Session::begin(&now())) });
         if limited {
             // What was learnt while nobody was in holds more than he may see.
             let nothing = News {
@@ -276,7 +347,7 @@ impl Hands {
         let jobs = locked(&self.jobs).clone()?;
         let code = jobs.store().account(&name).ok().flatten().is_some_and(|a| a.second_factor);
         *locked(&self.waiting) = Some(order);
-        self.tell_now(Fact::Login(Step::ProofWanted { code }));
+        self.tell_now(Fact::Login(Login::ProofWanted { code }));
         None
     }
 
@@ -287,13 +358,13 @@ impl Hands {
                 if let Door::Open(Inside { session: Some(session), .. }) = &mut *locked(&self.door) {
                     session.proven(&now());
                 }
-                self.tell_now(Fact::Login(Step::Proven));
+                self.tell_now(Fact::Login(Login::Proven));
                 let order = locked(&self.waiting).take();
                 if let Some(order) = order {
                     self.start(order);
                 }
             }
-            Some(Err(e)) => self.tell_now(Fact::Login(Step::Wrong(Problem::from(e).why))),
+            Some(Err(e)) => self.tell_now(Fact::Login(Login::Wrong(Problem::from(e).why))),
             None => {}
         }
     }
@@ -302,29 +373,25 @@ impl Hands {
         self.second(|step, vault, name| {
             let shown = vault.begin_second(step.store, name)?;
             let picture = Shown::new(cli::picture(&shown.uri).unwrap_or_default());
-            Ok(Step::Second(picture, cli::shown([&shown.text])))
+            Ok(Login::Second(picture, cli::shown([&shown.text])))
         });
     }
 
     pub(super) fn confirm_second(&self, code: &Secret) {
         self.second(|step, vault, name| {
             let codes = vault.confirm_second(step.store, name, code, step.unix_s, step.unix_s * 1000)?;
-            Ok(Step::Codes(cli::shown(&codes)))
+            Ok(Login::Codes(cli::shown(&codes)))
         });
     }
 
-    fn second(&self, f: impl FnOnce(&crate::store::Login<'_>, &Vault, &str) -> Result<Step, VaultError>) {
-        let Some((vault, name)) = self.vault() else {
-            return self.problem(Problem::new(
-                Kind::Refused,
-                "the second factor",
-                "there is no vault here",
-                "set it up with: proximity init",
-            ));
+    fn second(&self, f: impl FnOnce(&crate::store::Login<'_>, &Vault, &str) -> Result<Login, VaultError>) {
+        let Some((vault, name)) = self.vault().filter(|_| !self.ctx.host.is_demo()) else {
+            let hint = "set it up with: proximity init";
+            return self.problem(Problem::new(Kind::Refused, "the second factor", "there is no vault here", hint));
         };
         match self.step(|step| f(step, &vault, &name)) {
             Some(Ok(news)) => self.tell_now(Fact::Login(news)),
-            Some(Err(e @ (VaultError::WrongCode | VaultError::UsedCode))) => self.tell_now(Fact::Login(Step::Wrong(e.to_string()))),
+            Some(Err(e @ (VaultError::WrongCode | VaultError::UsedCode))) => self.tell_now(Fact::Login(Login::Wrong(e.to_string()))),
             Some(Err(e)) => self.problem(e.into()),
             None => {}
         }

@@ -151,7 +151,23 @@ pub(super) fn sum(parts: &[&[u8]]) -> Result<[u8; 32], Refused> {
     hash.finalize()?.as_ref().try_into().map_err(|_| Refused)
 }
 
-/// SHA-256, for the checksum in the recovery words only.
+/// The next link of a chain: BLAKE2b-256 over the last one and what is chained.
+pub(super) fn link(last: &[u8; 32], bytes: &[u8]) -> Result<[u8; 32], Refused> {
+    let mut hash = Blake2b::new(32)?;
+    hash.update(last)?;
+    hash.update(bytes)?;
+    hash.finalize()?.as_ref().try_into().map_err(|_| Refused)
+}
+
+/// BLAKE2b-256 with a key over one link: only who has the key can make it.
+pub(super) fn tag(key: &Key, link: &[u8; 32]) -> Result<[u8; 32], Refused> {
+    use orion::hazardous::mac::blake2b::{Blake2b, SecretKey};
+    let mut mac = Blake2b::new(&SecretKey::try_from(key.bytes())?, 32)?;
+    mac.update(link)?;
+    mac.finalize()?.unprotected_as_ref().try_into().map_err(|_| Refused)
+}
+
+/// SHA-256, where others' formats ask for it: the checksum in the recovery words, fingerprints of SSH keys.
 pub(super) fn sha256(bytes: &[u8]) -> Result<[u8; 32], Refused> {
     let digest = orion::hazardous::hash::sha2::sha256::Sha256::digest(bytes)?;
     digest.as_ref().try_into().map_err(|_| Refused)

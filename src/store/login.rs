@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::throttle::Guess;
-use super::{Secret, Store, Vault, VaultError};
+use super::{Secret, Store, Vault, VaultError, Way};
 use crate::domain::access::Who;
 use crate::domain::session::Moment;
 
@@ -56,13 +56,28 @@ pub struct Unlocked {
 impl Login<'_> {
     /// Tries a passphrase. `Throttled` after too many; `Deactivated` is told to nobody who does not know the passphrase.
     pub fn passphrase(&self, operator: &str, passphrase: &Secret) -> Result<Passed, VaultError> {
+        self.try_passphrase(operator, passphrase, Vault::enter)
+    }
+
+    /// The same without the checks of manifest and anchor; see [`Vault::enter_unchecked`].
+    pub fn passphrase_unchecked(&self, operator: &str, passphrase: &Secret) -> Result<Passed, VaultError> {
+        self.try_passphrase(operator, passphrase, Vault::enter_unchecked)
+    }
+
+    fn try_passphrase(
+        &self,
+        operator: &str,
+        passphrase: &Secret,
+        enter: fn(&Store, &Way<'_>) -> Result<Vault, VaultError>,
+    ) -> Result<Passed, VaultError> {
         // Names that are not there are told from the list anyway, and are no rows to fill the disk with.
         if self.store.account(operator)?.is_none() {
             Vault::check_slots(self.store)?;
             return Err(VaultError::UnknownOperator { name: operator.to_owned() });
         }
+        let (host_key, memory_available) = (self.host_key, self.memory_available);
         let vault = self.store.guess(operator, Guess::Passphrase, &self.now, self.pause, || {
-            Vault::unlock(self.store, self.host_key, operator, passphrase, self.memory_available)
+            enter(self.store, &Way::Passphrase { host_key, operator, passphrase, memory_available })
         })?;
         let account = vault.account_checked(self.store, operator)?;
         if !account.who.active {

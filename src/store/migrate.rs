@@ -1,15 +1,13 @@
 //! From any earlier layout to today's. Steps are the files of `migrations/`, in order of their number; each one and
 //! its number are committed together, so a crash leaves the old layout or the new one.
 
-use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
 use std::path::Path;
 
 use include_dir::{Dir, include_dir};
 use rusqlite::Connection;
-use rusqlite::limits::Limit;
 
-use super::{StoreError, immediate, place};
+use super::{StoreError, immediate, place, snapshot};
 
 static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/migrations");
 
@@ -55,19 +53,7 @@ pub(super) fn run(conn: &Connection, steps: &[&str]) -> Result<(), StoreError> {
 pub(super) fn keep_copy(conn: &Connection, db: &Path, next: u32) -> Result<(), StoreError> {
     let kept = place::beside(db, &format!(".before-v{next}"));
     let temp = place::beside(&kept, ".new");
-    place::remove_if_there(&temp)?;
-    // SQLite would create it with the umask's mode; into an empty file that is already private it writes as it is.
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temp).map_err(|e| place::disk(&e))?;
-    let name = temp.to_str().ok_or_else(|| StoreError::Unreadable { path: temp.clone(), why: "its name is not UTF-8".to_owned() })?;
-    // VACUUM INTO attaches its target.
-    let before = conn.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 1)?;
-    let copied = conn.execute("VACUUM INTO ?1", [name]);
-    conn.set_limit(Limit::SQLITE_LIMIT_ATTACHED, before)?;
-    if let Err(error) = copied {
-        place::remove_if_there(&temp)?;
-        return Err(error.into());
-    }
-    File::open(&temp).and_then(|f| f.sync_all()).map_err(|e| place::disk(&e))?;
+    snapshot::copy_into(conn, &temp)?;
     fs::rename(&temp, &kept).map_err(|e| place::disk(&e))?;
     place::sync_parent(&kept)
 }

@@ -3,13 +3,18 @@
 //! ```text
 //! DIR/proximity.db   0600   everything below; rollback journal, never WAL
 //! DIR/host.key       0400   the half of the vault that is not in the database (vault/host_key.rs)
+//! DIR/host-slot.key  0400   only where the host itself may open the vault
+//! DIR/snapshots/     0700   copies of the database
 //! DIR/anchor         0600   how far the vault had come, so that an older database is told (vault/anchor.rs)
 //!
 //! mod.rs      open, create, the one way to write          place.rs   is this directory safe?
 //! migrate.rs  layouts, oldest to newest                   error.rs   what can go wrong
-//! watch.rs    tells when any process wrote               operators  who there is; login: the way in
-//! throttle    how often one may guess                    totp       codes by the clock
+//! watch.rs    tells when any process wrote                snapshot.rs  copies that were proven to open
+//! memory.rs   keeps keys out of core dumps and swap       audit/       the chain of what was done
+//! operators   who there is; login: the way in             throttle     how often one may guess
+//! totp        codes by the clock
 //! vault/      slots (ways in) and sealed records          crypto.rs  the only file that names the cipher library
+//! settings.rs rows of settings and their history
 //! cost, passphrase, words: the small parts of the vault
 //! ```
 //!
@@ -25,15 +30,19 @@ use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
+pub mod audit;
 mod cost;
 mod crypto;
 mod error;
 mod jobs;
 mod login;
+mod memory;
 mod migrate;
 mod operators;
 mod passphrase;
 mod place;
+mod settings;
+mod snapshot;
 mod throttle;
 mod totp;
 mod vault;
@@ -44,12 +53,15 @@ pub use crate::domain::secret::Secret;
 pub use cost::{Cost, calibrate};
 pub use error::StoreError;
 pub use login::{Login, Passed, PasswordOk, Unlocked};
+pub use memory::guard_memory;
 pub use operators::Account;
 pub use passphrase::check as check_passphrase;
+pub use settings::{SaveError, checksum};
+pub use snapshot::{Snapshot, Why, drop_old_keys, put_back, snapshots, take_snapshot, take_snapshot_if_due};
 pub use throttle::Guess;
 pub use vault::{
-    NewOperator, Operator, OperatorChange, RecordName, SecondFactor, Vault, VaultError, Verified, Way, host_key_path, host_slot_path,
-    set_role,
+    Contents, NewOperator, Operator, OperatorChange, RecordName, SecondFactor, Vault, VaultError, Verified, Way, host_key_path,
+    host_slot_path, set_role,
 };
 pub use watch::watch;
 pub use words::RecoveryWords;
@@ -98,7 +110,10 @@ impl Store {
             place::check_file(&journal)?;
         }
         match open_to_write(dir, &path) {
-            Ok(conn) => Ok(Self { conn, mode: StoreMode::ReadWrite, path: Some(path) }),
+            Ok(conn) => {
+                place::sweep(dir);
+                Ok(Self { conn, mode: StoreMode::ReadWrite, path: Some(path) })
+            }
             Err(error @ (StoreError::Full | StoreError::ReadOnly | StoreError::Disk { .. })) => {
                 let conn = open_to_read(&path)?;
                 Ok(Self { conn, mode: StoreMode::ReadOnly(error.to_string()), path: Some(path) })
@@ -161,8 +176,9 @@ impl Store {
 
     /// Runs `f` in one transaction that holds the write lock from its start, and commits it if `f` succeeds.
     ///
-    /// When this returns `Ok` the change is on disk. When it returns an error nothing was changed. Other processes wait
-    /// up to five seconds, then get `Busy`. It cannot be nested.
+    /// When this returns `Ok` the change is on disk. When it returns an error nothing was changed; only after `Disk` the
+    /// change may be there, whole, since the disk may fail when all is written. Other processes wait up to five seconds,
+    /// then get `Busy`. It cannot be nested.
     pub fn write_txn<T>(&self, f: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         self.write_txn_as(f)
     }
@@ -217,7 +233,7 @@ fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
     let opened = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY).and_then(|conn| identify(&conn, path, known).map(|found| (conn, found)));
     let (conn, found) = opened.map_err(|error| match error {
         // A write was cut off and its undo needs a writable disk. `immutable=1` would skip the undo and show half a write.
-        StoreError::Disk { .. } | StoreError::ReadOnly => StoreError::Unreadable {
+        StoreError::Disk { .. } | StoreError::ReadOnly if interrupted(path) => StoreError::Unreadable {
             path: path.to_owned(),
             why: "an interrupted write must be undone first, which needs a writable disk".to_owned(),
         },
@@ -228,6 +244,11 @@ fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
         return Err(StoreError::Older { found, known, why });
     }
     Ok(conn)
+}
+
+/// Whether a journal tells of a write that was not finished.
+fn interrupted(path: &Path) -> bool {
+    fs::metadata(place::beside(path, "-journal")).is_ok_and(|journal| journal.len() > 0)
 }
 
 fn upgrade(conn: &Connection, dir: &Path, path: &Path, steps: &[&str]) -> Result<(), StoreError> {

@@ -24,12 +24,14 @@ pub struct Account {
     pub changed_ms: i64,
 }
 
-const COLUMNS: &str = "SELECT rowid, id, name, role, active, guests, second_factor, created_ms, changed_ms FROM operator";
+/// Without a value: the first operator of a store from before there were roles.
+const COLUMNS: &str = "SELECT rowid, id, name, ifnull(role, 'admin'), ifnull(active, 1), ifnull(guests, ''),
+    ifnull(second_factor, 0), created_ms, ifnull(changed_ms, 0) FROM operator";
 
 impl Store {
     /// Names of the operators who may log in, in the order in which they were added.
     pub fn operators(&self) -> Result<Vec<String>, StoreError> {
-        let sql = "SELECT name FROM operator WHERE active = 1 ORDER BY created_ms, name";
+        let sql = "SELECT name FROM operator WHERE ifnull(active, 1) = 1 ORDER BY created_ms, name";
         self.read(|conn| conn.prepare(sql)?.query_map([], |row| row.get(0))?.collect())
     }
 

@@ -109,6 +109,22 @@ pub(super) fn remove_if_there(path: &Path) -> Result<(), StoreError> {
     }
 }
 
+/// Removes what an ended process left half written: `*.new` and its journal. Who makes such a file holds the directory's
+/// lock meanwhile, so where somebody holds it nothing is touched. A file that cannot be removed is in nobody's way.
+pub(super) fn sweep(dir: &Path) {
+    let Ok(handle) = File::open(dir) else { return };
+    if rustix::fs::flock(&handle, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return;
+    }
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let half = [".new", ".new-journal"].iter().any(|end| name.as_encoded_bytes().ends_with(end.as_bytes()));
+        if half && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            drop(fs::remove_file(entry.path()));
+        }
+    }
+}
+
 /// `path` with `suffix` added to its last part.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

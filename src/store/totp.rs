@@ -1,8 +1,7 @@
 //! One-time passwords by the clock (RFC 6238 with HMAC-SHA-1, six digits, 30 seconds: what every telephone knows).
 //! SHA-1 serves here and nowhere else; a collision in it breaks nothing in an HMAC.
 
-use hmac::{Hmac, Mac};
-use sha1::Sha1;
+use ring::hmac;
 
 /// Seconds that a code holds.
 pub(super) const STEP_S: i64 = 30;
@@ -16,9 +15,9 @@ pub(super) fn code(secret: &[u8], step: i64) -> Option<u32> {
 }
 
 fn truncated(secret: &[u8], step: i64) -> Option<u32> {
-    let mut mac = Hmac::<Sha1>::new_from_slice(secret).ok()?;
-    mac.update(&step.to_be_bytes());
-    let hash = mac.finalize().into_bytes();
+    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, secret);
+    let tag = hmac::sign(&key, &step.to_be_bytes());
+    let hash = tag.as_ref();
     let at = usize::from(hash.last()? & 0xf);
     let four: [u8; 4] = hash.get(at..at + 4)?.try_into().ok()?;
     Some(u32::from_be_bytes(four) & 0x7fff_ffff)

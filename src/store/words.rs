@@ -15,6 +15,25 @@ pub const COUNT: usize = 24;
 pub struct RecoveryWords([u16; COUNT]);
 
 impl RecoveryWords {
+    /// Makes words of a new random key.
+    pub fn random() -> Result<Self, VaultError> {
+        Self::of(&Key::random()?)
+    }
+
+    /// Three different places (1 to 24), in order, to ask for as a proof that the words were written down.
+    pub fn questions() -> Result<[usize; 3], VaultError> {
+        let mut asked = std::collections::BTreeSet::new();
+        while asked.len() < 3 {
+            let [byte] = crypto::random::<1>()?;
+            // Of 256 values, the last sixteen would make some places likelier.
+            if byte < 240 {
+                asked.insert(usize::from(byte) % COUNT + 1);
+            }
+        }
+        let mut places = asked.into_iter();
+        Ok(std::array::from_fn(|_| places.next().unwrap_or(1)))
+    }
+
     /// Makes the words of a key.
     pub(super) fn of(key: &Key) -> Result<Self, VaultError> {
         let mut bits = Zeroizing::new([0u8; 33]);
@@ -46,7 +65,7 @@ impl RecoveryWords {
     }
 
     /// The key behind the words.
-    fn key(&self) -> Result<Key, VaultError> {
+    pub(super) fn key(&self) -> Result<Key, VaultError> {
         let mut bits = Zeroizing::new([0u8; 33]);
         for (index, word) in self.0.iter().enumerate() {
             for offset in 0..11 {

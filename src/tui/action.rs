@@ -9,6 +9,13 @@ pub enum Action {
     ShowOverview,
     ShowLogs,
     ShowBackups,
+    ShowSettings,
+    Edit,
+    Unset,
+    Undo,
+    Save,
+    SaveNow,
+    AddSite,
     Backup,
     Restore,
     Menu,
@@ -43,7 +50,9 @@ pub enum Action {
     Grow,
     Shrink,
     Jobs,
+    Audit,
     Refresh,
+    Credential,
     Lock,
     SecondFactor,
     Palette,
@@ -62,6 +71,8 @@ pub enum Context {
     Logs,
     /// Pane 6.
     Backups,
+    /// Pane 9.
+    Settings,
     /// Something to read: help, details, a refusal.
     Text,
     /// A list to choose from: actions, sources, the palette.
@@ -70,6 +81,8 @@ pub enum Context {
     Jobs,
     /// One job.
     Job,
+    /// The audit.
+    Audit,
     /// A plan before it is carried out.
     Plan,
     /// A few fields to fill in.
@@ -84,7 +97,7 @@ pub enum Context {
 
 impl Context {
     /// All of them.
-    pub const ALL: &[Context] = &[Overview, Logs, Backups, Text, Choice, Jobs, Job, Plan, Form, Confirm, Proof, Unlock];
+    pub const ALL: &[Context] = &[Overview, Logs, Backups, Settings, Text, Choice, Jobs, Job, Audit, Plan, Form, Confirm, Proof, Unlock];
 
     /// Its name in the list of keys.
     pub fn word(self) -> &'static str {
@@ -92,10 +105,12 @@ impl Context {
             Overview => "overview",
             Logs => "logs",
             Backups => "backups",
+            Settings => "settings",
             Text => "reading",
             Choice => "choosing",
             Jobs => "jobs",
             Job => "one job",
+            Audit => "audit",
             Plan => "plan",
             Form => "fields",
             Confirm => "question",
@@ -105,7 +120,7 @@ impl Context {
     }
 }
 
-use Context::{Backups, Choice, Confirm, Form, Job, Jobs, Logs, Overview, Plan, Proof, Text, Unlock};
+use Context::{Audit, Backups, Choice, Confirm, Form, Job, Jobs, Logs, Overview, Plan, Proof, Settings, Text, Unlock};
 
 /// A key with or without Ctrl.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -185,10 +200,11 @@ const fn row(keys: &'static [Key], action: Action, contexts: &'static [Context],
     Binding { keys, action, contexts, word, sentence }
 }
 
-const PANES: &[Context] = &[Overview, Logs, Backups];
+const PANES: &[Context] = &[Overview, Logs, Backups, Settings];
+const SEARCHED: &[Context] = &[Overview, Logs, Backups];
 const GUESTS: &[Context] = &[Overview, Backups];
-const MOVING: &[Context] = &[Overview, Logs, Backups, Text, Choice, Jobs, Job, Plan];
-const WITHOUT_UNLOCK: &[Context] = &[Overview, Logs, Backups, Choice, Jobs, Job, Plan, Form, Confirm];
+const MOVING: &[Context] = &[Overview, Logs, Backups, Settings, Text, Choice, Jobs, Job, Audit, Plan];
+const WITHOUT_UNLOCK: &[Context] = &[Overview, Logs, Backups, Settings, Choice, Jobs, Job, Audit, Plan, Form, Confirm];
 
 /// Rows stand in the order of the footer: what is special to a place comes first.
 static TABLE: &[Binding] = &[
@@ -200,10 +216,17 @@ static TABLE: &[Binding] = &[
     row(
         &[k(KeyCode::Enter)],
         Action::Open,
-        &[Overview, Logs, Backups, Choice, Jobs, Form, Proof, Unlock],
+        &[Overview, Logs, Backups, Choice, Jobs, Audit, Form, Proof, Unlock],
         "open",
         "open what is selected, or go on",
     ),
+    row(&[c('e')], Action::Edit, &[Settings], "edit", "change the selected setting; Enter takes what was typed, Esc leaves it"),
+    row(&[c('s')], Action::Save, &[Settings], "save", "show all changes and what they would mean, then save them together"),
+    row(&[k(KeyCode::Enter)], Action::Open, &[Settings], "history", "what the selected setting held before; Enter there brings it back"),
+    row(&[c(' ')], Action::Toggle, &[Settings], "switch", "the next of a few words: on or off, snapshot, suspend, stop"),
+    row(&[c('d')], Action::Unset, &[Settings], "default", "back to the default, or no secret any more"),
+    row(&[c('u')], Action::Undo, &[Settings], "undo", "take the last change back that is not saved yet"),
+    row(&[c('a')], Action::AddSite, &[Settings], "new site", "one more Proxmox site, with hosts and a credential of its own"),
     row(&[k(KeyCode::Enter)], Action::Open, &[Plan, Confirm, Text], "", "go on, where nothing is interrupted or lost by it"),
     row(&[c('s'), c(' ')], Action::Sources, &[Logs], "sources", "choose the logs that are followed"),
     row(&[c('l')], Action::LogsOf, GUESTS, "its logs", "show the log lines that name the selected guest"),
@@ -211,12 +234,12 @@ static TABLE: &[Binding] = &[
     row(
         &[c('/')],
         Action::Search,
-        &[Logs],
+        &[Logs, Audit],
         "filter",
         "keep lines in which all words match; !word drops lines; words are regular expressions",
     ),
-    row(&[c('n')], Action::NextHit, PANES, "", "next hit"),
-    row(&[c('N')], Action::PrevHit, PANES, "", "previous hit"),
+    row(&[c('n')], Action::NextHit, SEARCHED, "", "next hit"),
+    row(&[c('N')], Action::PrevHit, SEARCHED, "", "previous hit"),
     row(&[c('a')], Action::Around, &[Logs], "all/matching", "show all lines with hits marked, or only the lines that match"),
     row(&[c('w')], Action::Wrap, &[Logs], "wrap", "wrap long lines, or not"),
     row(&[k(KeyCode::Left)], Action::Left, &[Logs], "", "scroll to the left"),
@@ -227,8 +250,8 @@ static TABLE: &[Binding] = &[
     row(&[c('1')], Action::Pick(0), &[Choice], "", "take the first entry"),
     row(&[c('2')], Action::Pick(1), &[Choice], "", "take the second entry"),
     row(&[c('3')], Action::Pick(2), &[Choice], "", "take the third entry"),
-    row(&[k(KeyCode::Tab)], Action::NextPart, &[Overview, Form, Unlock], "next part", "go to the next part or field"),
-    row(&[k(KeyCode::BackTab)], Action::PrevPart, &[Overview, Form, Unlock], "", "go to the previous part or field"),
+    row(&[k(KeyCode::Tab)], Action::NextPart, &[Overview, Settings, Form, Unlock], "next part", "go to the next part or field"),
+    row(&[k(KeyCode::BackTab)], Action::PrevPart, &[Overview, Settings, Form, Unlock], "", "go to the previous part or field"),
     row(&[c('j'), k(KeyCode::Down)], Action::Down, MOVING, "", "down"),
     row(&[c('k'), k(KeyCode::Up)], Action::Up, MOVING, "", "up"),
     row(&[k(KeyCode::Down)], Action::Down, &[Form, Unlock], "", "next field or operator"),
@@ -239,16 +262,21 @@ static TABLE: &[Binding] = &[
     row(&[k(KeyCode::PageUp)], Action::PageUp, MOVING, "", "a page up"),
     row(&[ctrl('d')], Action::HalfDown, MOVING, "", "half a page down"),
     row(&[ctrl('u')], Action::HalfUp, MOVING, "", "half a page up"),
-    row(&[c('y')], Action::Copy, PANES, "copy", "copy what is selected to the clipboard of your terminal"),
+    row(&[c('y')], Action::Copy, SEARCHED, "copy", "copy what is selected to the clipboard of your terminal"),
     row(&[c('J')], Action::Jobs, PANES, "jobs", "list the jobs: what runs, how it goes, how it ended"),
+    row(&[c('J')], Action::Jobs, &[Audit], "its job", "open the job of this entry"),
+    row(&[c('A')], Action::Audit, PANES, "", "read the audit: who did what, and what came of it"),
+    row(&[c('R')], Action::Refresh, &[Audit], "", "read it again from the end"),
     row(&[c('R')], Action::Refresh, PANES, "", "ask the host everything again, now"),
+    row(&[c('P')], Action::Credential, PANES, "", "try a credential of the Proxmox API, step by step"),
     row(&[c('+')], Action::Grow, &[Overview], "", "give the part you are in the whole pane"),
     row(&[c('-')], Action::Shrink, &[Overview], "", "show all parts again"),
     row(&[c('1')], Action::ShowOverview, PANES, "", "pane 1, Overview: what is wrong first"),
     row(&[c('4')], Action::ShowLogs, PANES, "", "pane 4, Logs"),
     row(&[c('6')], Action::ShowBackups, PANES, "", "pane 6, Backups"),
+    row(&[c('9')], Action::ShowSettings, PANES, "", "pane 9, Settings"),
     row(&[k(KeyCode::Esc)], Action::Back, Context::ALL, "back", "back: close, say no, end a search"),
-    row(&[c('q')], Action::Back, &[Text, Choice, Jobs, Job], "", "close"),
+    row(&[c('q')], Action::Back, &[Text, Choice, Jobs, Job, Audit], "", "close"),
     row(&[c('z')], Action::Lock, PANES, "", "lock the screen"),
     row(&[c('T')], Action::SecondFactor, PANES, "", "set up a second factor for your own login"),
     row(&[c('q')], Action::Quit, PANES, "quit", "leave; says which jobs go on without you"),

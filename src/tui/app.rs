@@ -10,12 +10,13 @@ use ratatui::layout::{Position, Rect};
 
 use super::action::{self, Action, Context};
 use super::canvas::Canvas;
-use super::dialogs::{help, jobs, palette, plan, prove, question, second, text, unlock::Unlock};
+use super::dialogs::{audit, credential, help, jobs, palette, plan, prove, question, second, settings, text, unlock::Unlock};
 use super::effect::Effect;
 use super::frame::{self, Rows, SMALLEST, Said};
 use super::pane::{Known, Pane, Then};
-use super::panes::{backups::Backups, logs::Logs, overview::Overview};
+use super::panes::{backups::Backups, logs::Logs, overview::Overview, settings::Settings};
 use super::theme::{Theme, Tone};
+use super::words;
 use crate::domain::clean::clean;
 use crate::domain::fact::{Fact, Gate, LogSource, Login};
 use crate::domain::job::JobId;
@@ -29,9 +30,12 @@ const DEEPEST: usize = 8;
 pub struct App {
     known: Known,
     theme: Theme,
+    /// The looks that the terminal and the flags allow; settings can only take away.
+    base: Theme,
     overview: Overview,
     logs: Logs,
     backups: Backups,
+    settings: Settings,
     /// The pane that is shown, by the action that shows it.
     here: Action,
     stack: Vec<Box<dyn Pane>>,
@@ -53,9 +57,11 @@ impl App {
         App {
             known: Known { world, now: Stamp::default(), offset_s: 0, gate: None, size: (80, 24) },
             theme: Theme::default(),
+            base: Theme::default(),
             overview: Overview::default(),
             logs: Logs::default(),
             backups: Backups::default(),
+            settings: Settings::default(),
             here: Action::ShowOverview,
             stack: Vec::new(),
             lock: None,
@@ -70,7 +76,7 @@ impl App {
 
     /// The same with other looks.
     pub fn with_theme(mut self, theme: Theme) -> App {
-        self.theme = theme;
+        (self.theme, self.base) = (theme, theme);
         self
     }
 
@@ -120,7 +126,8 @@ impl App {
             return self.act(action);
         }
         let known = &self.known;
-        let top = top_mut(&mut self.lock, &mut self.stack, self.here, &mut self.overview, &mut self.logs, &mut self.backups);
+        let top =
+            top_mut(&mut self.lock, &mut self.stack, self.here, &mut self.overview, &mut self.logs, &mut self.backups, &mut self.settings);
         if top.input().is_some_and(|input| input.key(&key)) {
             let then = top.typed(known);
             self.dirty = true;
@@ -132,7 +139,8 @@ impl App {
     /// Takes pasted text: into the line that is typed in, and nowhere else. Pasted text is never keys.
     pub fn paste(&mut self, text: &str) -> Vec<Effect> {
         let known = &self.known;
-        let top = top_mut(&mut self.lock, &mut self.stack, self.here, &mut self.overview, &mut self.logs, &mut self.backups);
+        let top =
+            top_mut(&mut self.lock, &mut self.stack, self.here, &mut self.overview, &mut self.logs, &mut self.backups, &mut self.settings);
         let Some(input) = top.input() else { return Vec::new() };
         input.paste(text);
         let then = top.typed(known);
@@ -176,6 +184,9 @@ impl App {
                 let known = &self.known;
                 self.overview.news(known);
                 self.backups.news(known);
+                self.settings.news(known);
+                let word = known.world.chosen().ok().and_then(|s| s.word("system.theme").ok());
+                self.theme = self.base.less(word.unwrap_or_default());
                 self.stack.iter_mut().for_each(|d| d.news(known));
                 if ours {
                     self.last = None;
@@ -217,8 +228,32 @@ impl App {
             }
             // A plan that nobody asked for any more: the screen was locked meanwhile.
             Fact::Planned(_) => {}
+            Fact::Audit { words, below, page } => {
+                let known = &self.known;
+                let then = self.stack.iter_mut().flat_map(|d| d.audit(&words, below, &page, known)).collect();
+                self.dirty = true;
+                return self.run(then);
+            }
+            Fact::Saved(Ok(n)) => {
+                self.settings.saved(true);
+                self.note = None;
+                self.last = Some(format!("saved {}", words::many(n, "setting")));
+                self.dirty = true;
+            }
+            Fact::Saved(Err(r)) => {
+                self.settings.saved(false);
+                self.note = None;
+                self.push(Box::new(text::refusal(&r)));
+            }
+            Fact::History(key, past) if self.lock.is_none() => self.push(Box::new(settings::History::new(key, past))),
+            Fact::History(..) => {}
             Fact::Started(id) => self.say(format!("job {id} started; J lists the jobs")),
             Fact::Problem { what, hint } => self.push(Box::new(text::problem(&what, &hint))),
+            Fact::Trial { nth, news } => {
+                self.dirty = true;
+                let then = self.stack.iter_mut().flat_map(|d| d.trial(nth, &news)).collect();
+                return self.run(then);
+            }
             Fact::Done(what) => {
                 self.note = None;
                 self.last = Some(what);
@@ -279,6 +314,7 @@ impl App {
         match self.here {
             Action::ShowLogs => &self.logs,
             Action::ShowBackups => &self.backups,
+            Action::ShowSettings => &self.settings,
             _ => &self.overview,
         }
     }
@@ -335,6 +371,7 @@ impl App {
                     effects.extend(self.run(vec![Then::Close]));
                 }
                 self.note = None;
+                self.settings.forget_secrets();
                 if !self.lock.as_ref().is_some_and(|l| l.is_for(names)) {
                     self.lock = Some(Unlock::new(names.clone()));
                 }
@@ -410,7 +447,8 @@ impl App {
         self.dirty = true;
         self.note = None;
         let known = &self.known;
-        let top = top_mut(&mut self.lock, &mut self.stack, self.here, &mut self.overview, &mut self.logs, &mut self.backups);
+        let top =
+            top_mut(&mut self.lock, &mut self.stack, self.here, &mut self.overview, &mut self.logs, &mut self.backups, &mut self.settings);
         if let Some(then) = top.act(action, known) {
             return Some(self.run(then));
         }
@@ -423,13 +461,19 @@ impl App {
         }
         let mut effects = Vec::new();
         match action {
-            Action::ShowOverview | Action::ShowBackups => self.here = action,
+            Action::ShowOverview | Action::ShowBackups | Action::ShowSettings => self.here = action,
             Action::ShowLogs => {
                 self.here = action;
                 let then = self.logs.opened();
                 effects = self.run(then);
             }
             Action::Jobs => self.push(Box::new(jobs::Drawer::default())),
+            Action::Audit => {
+                let mut dialog = audit::Audit::default();
+                effects.push(dialog.ask());
+                self.push(Box::new(dialog));
+            }
+            Action::Credential => self.push(Box::new(credential::Credential::default())),
             Action::Palette => self.push(Box::new(palette::Palette::new(self.top().context(), &self.known))),
             Action::Help => self.push(Box::new(help::help(self.top().context()))),
             Action::Refresh => {
@@ -437,8 +481,8 @@ impl App {
                 effects.push(Effect::Refresh);
             }
             Action::Lock => match &self.known.gate {
-                Some(Gate::Open(_)) => effects.push(Effect::Lock),
-                _ => self.say("there is nothing to lock: no vault is open".into()),
+                Some(Gate::Open(_)) if !self.known.world.place.demo => effects.push(Effect::Lock),
+                _ => self.say("there is nothing to lock here".into()),
             },
             Action::SecondFactor => effects.push(Effect::BeginSecond),
             Action::Back => {
@@ -489,6 +533,14 @@ impl App {
                     Err((why, hint)) => self.push(Box::new(text::problem(&format!("nothing can be changed now: {why}"), &hint))),
                 },
                 Then::Say(what) => self.say(what),
+                Then::Setting(key) => {
+                    self.here = Action::ShowSettings;
+                    self.settings.go(&key);
+                }
+                Then::Stage(key, change) => {
+                    self.settings.stage(key, change, &self.known);
+                    self.say("not saved yet; s saves".into());
+                }
                 Then::LogsOf(words) => {
                     self.here = Action::ShowLogs;
                     let mut then = self.logs.opened();
@@ -509,6 +561,7 @@ fn top_mut<'a>(
     overview: &'a mut Overview,
     logs: &'a mut Logs,
     backups: &'a mut Backups,
+    settings: &'a mut Settings,
 ) -> &'a mut dyn Pane {
     match (lock, stack.last_mut()) {
         (Some(lock), _) => lock,
@@ -516,6 +569,7 @@ fn top_mut<'a>(
         (None, None) => match here {
             Action::ShowLogs => logs,
             Action::ShowBackups => backups,
+            Action::ShowSettings => settings,
             _ => overview,
         },
     }
@@ -523,7 +577,8 @@ fn top_mut<'a>(
 
 impl Drop for App {
     fn drop(&mut self) {
-        // Dialogs hold typed text; they go before anything that may still draw.
+        // Dialogs and edits hold typed text; they go before anything that may still draw.
+        self.settings.forget_secrets();
         self.stack.clear();
         self.lock = None;
     }
@@ -533,6 +588,7 @@ impl Drop for App {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::domain::audit::{Deed, Entry, Page, Phase, Record, Who};
     use crate::domain::backup::Archive;
     use crate::domain::guest::{Guest, Kind};
     use crate::domain::job::{Job, Life, State};
@@ -587,10 +643,12 @@ mod tests {
             Context::Overview | Context::Plan | Context::Unlock => &[&[]],
             Context::Logs => &[&[Action::ShowLogs]],
             Context::Backups => &[&[Action::ShowBackups]],
+            Context::Settings => &[&[Action::ShowSettings]],
             Context::Text => &[&[Action::Help]],
             Context::Choice => &[&[Action::Palette], &[Action::Menu], &[Action::ShowLogs, Action::Sources]],
             Context::Jobs => &[&[Action::Jobs]],
             Context::Job => &[&[Action::Jobs, Action::Open]],
+            Context::Audit => &[&[Action::Audit]],
             Context::Form => &[&[Action::Restore]],
             Context::Proof => &[&[]],
             Context::Confirm => &[&[Action::Quit], &[Action::Jobs, Action::Cancel]],
@@ -600,6 +658,21 @@ mod tests {
                 let mut app = start();
                 way.iter().for_each(|a| drop(app.act(*a)));
                 match context {
+                    Context::Audit => {
+                        let entry = Entry {
+                            seq: 1,
+                            epoch: 0,
+                            at: Stamp(1),
+                            boottime_ms: 1,
+                            boot_id: String::new(),
+                            who: Who::default(),
+                            mode: "console".into(),
+                            phase: Phase::Intent,
+                            deed: Deed { job: Some(1), ..Deed::new("ada", "job.power", "guest 101", "t") },
+                        };
+                        let page = Page { records: vec![Record { entry, outcome: None }], total: 1, ..Page::default() };
+                        drop(app.learn(Fact::Audit { words: String::new(), below: None, page: Ok(Box::new(page)) }));
+                    }
                     Context::Plan => drop(app.learn(Fact::Planned(Ok(Box::new(plan()))))),
                     Context::Proof => drop(app.learn(Fact::Login(Login::ProofWanted { code: false }))),
                     Context::Unlock => drop(app.learn(Fact::Gate(Gate::Locked(vec!["ada".into()])))),

@@ -1,9 +1,11 @@
 //! Effects: what a pane asks for. Data, executed elsewhere. It does not grow with features; wishes do.
 
+use crate::domain::credential::{Candidate, Code};
 use crate::domain::fact::{LogSource, Wish};
 use crate::domain::job::JobId;
 use crate::domain::plan::Approved;
 use crate::domain::secret::Secret;
+use crate::domain::settings::{Key, Save};
 
 /// One thing that the screen asks for.
 pub enum Effect {
@@ -37,8 +39,30 @@ pub enum Effect {
     Plan(Wish),
     /// Start a job for an allowed plan.
     Start(Approved),
+    /// Read the audit, newest first; the answer is a [`crate::domain::fact::Fact::Audit`].
+    Audit {
+        /// Words as typed into the filter.
+        words: String,
+        /// Only entries before this number; `None` begins at the end.
+        below: Option<u64>,
+    },
     /// Ask a job to end.
     Cancel(JobId),
+    /// Save settings; the answer is a [`crate::domain::fact::Fact::Saved`].
+    Save(Save),
+    /// Ask what a setting held before.
+    History(Key),
+    /// Try a credential; its news come as [`crate::domain::fact::Fact::Trial`] with this number.
+    Try {
+        /// Number of the try.
+        nth: u32,
+        /// What is tried.
+        candidate: Candidate,
+    },
+    /// The second factor that the try waits for.
+    Answer(Code),
+    /// Nobody waits for the try any more.
+    EndTry,
     /// Put text on the clipboard of the operator's terminal.
     Copy(String),
     /// Paint everything anew.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  proximity  pve1 · local · quorate          NO STORE  ada   14:32     header
-//!  1 Overview  4 Logs  6 Backups                           jobs 1      bar
+//!  1 Overview  4 Logs  6 Backups  9 Settings               jobs 1      bar
 //! ─────────────────────────────────────────────────────────────────    rule, from 20 rows on
 //!                          (the pane)
 //! ─────────────────────────────────────────────────────────────────    rule, from 20 rows on
@@ -124,10 +124,13 @@ fn link(known: &Known) -> Option<&'static str> {
 pub fn bar(on: &mut Canvas<'_>, here: Action, known: &Known) {
     let narrow = on.width() < 50;
     let mut x = 1;
-    for (action, key, word) in
-        [(Action::ShowOverview, "1", "Overview"), (Action::ShowLogs, "4", "Logs"), (Action::ShowBackups, "6", "Backups")]
-    {
-        let text = format!(" {key} {word} ");
+    for (action, key, word) in [
+        (Action::ShowOverview, "1", "Overview"),
+        (Action::ShowLogs, "4", "Logs"),
+        (Action::ShowBackups, "6", "Backups"),
+        (Action::ShowSettings, "9", "Settings"),
+    ] {
+        let text = if narrow && action != here { format!(" {key} ") } else { format!(" {key} {word} ") };
         x +=
             on.put(x, 0, on.width().saturating_sub(x), &text, if action == here { Tone::Chosen } else { Tone::Plain }) + u16::from(!narrow);
     }

@@ -6,8 +6,11 @@ use super::action::{Action, Context};
 use super::canvas::Canvas;
 use super::effect::Effect;
 use super::frame;
+use crate::domain::audit::Page;
 use crate::domain::fact::{Gate, LogLine, LogSource, LogState, Login, Wish};
+use crate::domain::settings::{Change, Key};
 use crate::domain::stamp::Stamp;
+use crate::domain::trial::Progress;
 use crate::domain::world::World;
 
 /// What every pane may look at.
@@ -60,6 +63,10 @@ pub enum Then {
     Say(String),
     /// The Logs pane, filtered by these words.
     LogsOf(String),
+    /// The Settings pane, at this setting.
+    Setting(Key),
+    /// A change of a setting, to be saved later.
+    Stage(Key, Change),
 }
 
 /// A size in columns and rows and a title: what a dialog asks for.
@@ -127,9 +134,19 @@ pub trait Pane {
         None
     }
 
+    /// News of trying a credential.
+    fn trial(&mut self, _nth: u32, _news: &Progress) -> Vec<Then> {
+        Vec::new()
+    }
+
     /// Does a slice of work that was put off; `true` while some is left.
     fn work(&mut self) -> bool {
         false
+    }
+
+    /// Records of the audit that were asked for.
+    fn audit(&mut self, _words: &str, _below: Option<u64>, _page: &Result<Box<Page>, String>, _known: &Known) -> Vec<Then> {
+        Vec::new()
     }
 
     /// What must be done when the dialog goes.

@@ -45,6 +45,11 @@ impl Theme {
         Theme { mono, ascii }
     }
 
+    /// The same with less, by the word of `system.theme`: `mono`, `ascii`, or `plain`, which is both.
+    pub fn less(self, word: &str) -> Theme {
+        Theme { mono: self.mono || matches!(word, "mono" | "plain"), ascii: self.ascii || matches!(word, "ascii" | "plain") }
+    }
+
     /// The style of a tone.
     pub fn style(self, tone: Tone) -> Style {
         // Written over a rule, a title must not stay dim: a style replaces what was there.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 const PASSPHRASE: &str = "orbit lantern mosaic velvet quarry seven";
 
 /// A terminal of 80x24 in which an SSH session to the node runs `command`.
-struct Line {
+pub(crate) struct Line {
     child: Box<dyn Child + Send + Sync>,
     screen: Arc<Mutex<vt100::Parser>>,
     keys: Box<dyn Write + Send>,
@@ -17,7 +17,7 @@ struct Line {
 }
 
 impl Line {
-    fn open(lab: &Lab, command: &str) -> Line {
+    pub(crate) fn open(lab: &Lab, command: &str) -> Line {
         let env = lab.env();
         let pty = native_pty_system().openpty(PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 }).unwrap();
         let mut ssh = CommandBuilder::new("nsenter");
@@ -44,11 +44,11 @@ impl Line {
         Line { child, screen, keys: pty.master.take_writer().unwrap(), _master: pty.master }
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.screen.lock().unwrap().screen().contents()
     }
 
-    fn wait(&self, seconds: u64, what: &str) {
+    pub(crate) fn wait(&self, seconds: u64, what: &str) {
         let deadline = Instant::now() + Duration::from_secs(seconds);
         while !self.text().contains(what) {
             assert!(Instant::now() < deadline, "waited {seconds} s for {what:?} on the screen:\n{}", self.text());

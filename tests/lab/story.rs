@@ -15,7 +15,7 @@ const SLOW: u32 = 6_000_000;
 const RANDOM_MIB: u32 = 24;
 
 /// A node with store and vault, without guests. The set-up costs seconds by design: it is made once and copied.
-fn node(name: &str) -> Option<Lab> {
+pub(crate) fn node(name: &str) -> Option<Lab> {
     static MADE: OnceLock<Vec<u8>> = OnceLock::new();
     let lab = Lab::bare(name)?;
     lab.sh("umask 077; echo 'orbit lantern mosaic velvet quarry seven' >/root/pw");
@@ -52,20 +52,20 @@ fn ask(lab: &Lab, words: &[&str]) -> Said {
 }
 
 /// The program on the node, which has to exit so.
-fn expect(lab: &Lab, rc: i32, words: &[&str]) -> Said {
+pub(crate) fn expect(lab: &Lab, rc: i32, words: &[&str]) -> Said {
     let said = ask(lab, words);
     assert_eq!(said.rc, rc, "proximity {words:?}: {said:?}");
     said
 }
 
 /// What it prints as JSON, with exit status 0.
-fn json(lab: &Lab, words: &[&str]) -> Value {
+pub(crate) fn json(lab: &Lab, words: &[&str]) -> Value {
     let mut all = vec!["-o", "json"];
     all.extend(words);
     serde_json::from_str(&expect(lab, 0, &all).out).unwrap()
 }
 
-fn job(lab: &Lab, id: &str) -> Value {
+pub(crate) fn job(lab: &Lab, id: &str) -> Value {
     json(lab, &["job", "show", id])
 }
 
@@ -137,7 +137,7 @@ fn go_on(lab: &Lab) {
 }
 
 /// Starts a slow backup and gives its job's number while its archive grows and its task is known.
-fn in_the_middle(lab: &Lab, vmid: u32) -> String {
+pub(crate) fn in_the_middle(lab: &Lab, vmid: u32) -> String {
     with_data(lab, vmid);
     slow(lab);
     let id = expect(lab, 0, &["backup", "run", &vmid.to_string(), "--no-wait"]).out.trim().to_owned();
@@ -532,7 +532,7 @@ fn story_two_backups_at_once_wait_for_each_other() {
     let first = expect(lab, 0, &["backup", "run", "493", "--no-wait"]).out.trim().to_owned();
     held(lab, 493);
     let second = expect(lab, 0, &["backup", "run", "494", "--no-wait"]).out.trim().to_owned();
-    wait_for("the second to wait", 30, || {
+    wait_for("the second to wait", 120, || {
         job(lab, &second)["progress"]["phase"].as_str().unwrap().contains("another vzdump holds the node's lock")
     });
     assert_eq!(job(lab, &first)["state"], "running");

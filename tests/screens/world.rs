@@ -1,5 +1,6 @@
 //! The worlds the screens are drawn of.
 
+use proximity::domain::audit::{Deed, Ending, Entry, Page, Phase, Record, Who};
 use proximity::domain::backup::Archive;
 use proximity::domain::cmd::Cmd;
 use proximity::domain::conf::parse_lxc;
@@ -130,6 +131,7 @@ pub fn news() -> News {
             archive(120, 30 * 86_400, 1 << 30, Some("gone long ago")),
         ])),
         jobs: Some(part(vec![])),
+        settings: None,
     }
 }
 
@@ -147,7 +149,7 @@ pub fn unknown() -> News {
     fn no<T>() -> Option<Part<T>> {
         Some(Part::unknown("10.1.2.30 did not answer within 5 s", ago(200)))
     }
-    News { node: no(), quorum: no(), guests: no(), storages: no(), network: no(), tasks: no(), archives: no(), jobs: no() }
+    News { node: no(), quorum: no(), guests: no(), storages: no(), network: no(), tasks: no(), archives: no(), jobs: no(), settings: no() }
 }
 
 /// The same node, with this name wherever a name from outside may stand.
@@ -292,4 +294,56 @@ pub fn test_app() -> App {
     app.learn(Fact::News(Box::new(later)));
     app.learn(Fact::Gate(Gate::Open("ada".into())));
     app
+}
+
+/// A page of the audit: so many records, the newest still open.
+pub fn records(count: u64, next: Option<u64>) -> Page {
+    let who = Who {
+        login_uid: Some(1000),
+        sudo_user: Some("ada".into()),
+        ssh: Some("10.1.2.3".into()),
+        tty: Some("/dev/pts/3".into()),
+        key: Some("SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU".into()),
+    };
+    let entry = |seq: u64, phase, deed| Entry {
+        seq,
+        epoch: 0,
+        at: Stamp::from_secs(NOW - 600 * (20 + 2 * count - seq).cast_signed()),
+        boottime_ms: 1,
+        boot_id: "b".into(),
+        who: who.clone(),
+        mode: "console".into(),
+        phase,
+        deed,
+    };
+    let record = |n: u64| {
+        let seq = 20 + (count - n) * 2;
+        let job = |id, title: &str| Deed { job: Some(id), ..Deed::new("ada", "job.backup", "guest 101", title).undo(format!("job {id}")) };
+        let done = |deed: Deed, ending, said: &str, exit| {
+            let outcome = entry(seq + 1, Phase::Outcome { of: seq, ending, exit }, deed.clone().said(said));
+            Record { entry: entry(seq, Phase::Intent, deed), outcome: Some(outcome) }
+        };
+        let event = |deed, ending| Record { entry: entry(seq, Phase::Event { ending }, deed), outcome: None };
+        match n % 8 {
+            0 => Record { entry: entry(seq, Phase::Intent, job(jobs()[0].id, "back up 101 nextcloud to local")), outcome: None },
+            1 => done(job(16, "back up 102 gitea to local"), Ending::Ok, "archive written", None),
+            2 => done(job(15, "back up 103 wiki to pbs"), Ending::Failed, "storage 'pbs' is not online", None),
+            3 => event(Deed::new("ada", "vault.unlock", "vault", "open the vault"), Ending::Ok),
+            4 => {
+                event(Deed::new("bob", "vault.unlock", "vault", "open the vault").said("the passphrase is wrong").refused(), Ending::Failed)
+            }
+            5 => done(
+                Deed::new("ada", "guest.exec", "guest 101", "run a command in 101 nextcloud").commands(Some([7; 32])),
+                Ending::Failed,
+                "",
+                Some(3),
+            ),
+            6 => done(job(14, "stop 104 evil\u{1b}]52;c;eA==\u{7}\u{202e}name"), Ending::Cancelled, "ended on request", None),
+            _ => event(
+                Deed::new("ada", "settings.save", "network.subnet", "change network.subnet").change("10.20.0.0/24", "10.30.0.0/24"),
+                Ending::Ok,
+            ),
+        }
+    };
+    Page { records: (0..count).map(record).collect(), total: 900, next, unread: vec![] }
 }

@@ -6,7 +6,7 @@ use proximity::store::{Secret, Store, Vault, VaultError};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 
-use super::{id, make_vault, new_store, raw, secret};
+use super::{id, make_vault, new_store, raw, secret, try_vault};
 
 fn column(conn: &Connection, table: &str, column: &str, rowid: i64) -> Value {
     let sql = format!("SELECT {column} FROM {table} WHERE rowid = ?1");
@@ -153,7 +153,7 @@ fn a_record_of_another_vault_or_an_older_version_does_not_open() {
     let (_outer, dir, store) = new_store();
     let (vault, _) = make_vault(&store, &dir);
     let (_outer2, dir2, store2) = new_store();
-    let (vault2, _) = make_vault(&store2, &dir2);
+    let (vault2, _) = try_vault(&store2, &dir2).unwrap();
     vault.seal(&store, "host", "password", &id(1), &secret("value")).unwrap();
     vault2.seal(&store2, "host", "password", &id(1), &secret("value")).unwrap();
     assert!(matches!(vault2.open(&store, "host", "password", &id(1)), Err(VaultError::Tampered { .. })));

@@ -95,6 +95,25 @@ fn what_a_crash_left_behind_does_not_stop_creating() {
 }
 
 #[test]
+fn half_written_files_go_at_the_next_start_and_nobody_elses() {
+    let (_outer, dir, store) = new_store();
+    drop(store);
+    for name in ["anchor.new", "host.key.new", "proximity.db.before-v9.new", "proximity.db.new-journal", "renewal"] {
+        fs::write(dir.join(name), b"half").unwrap();
+    }
+    let left = || fs::read_dir(&dir).unwrap().filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().contains(".new")).count();
+    // Somebody is writing one of them now.
+    let writer = fs::File::open(&dir).unwrap();
+    rustix::fs::flock(&writer, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    Store::open(&dir).unwrap();
+    assert_eq!(left(), 4);
+    drop(writer);
+    Store::open(&dir).unwrap();
+    assert_eq!(left(), 0);
+    assert!(dir.join("renewal").exists());
+}
+
+#[test]
 fn ten_creators_at_once_make_one_store() {
     let outer = tempfile::tempdir().unwrap();
     let dir = outer.path().join("p");

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use proximity::store::{Store, StoreError, StoreMode, Vault};
+use proximity::store::{Store, StoreError, StoreMode, Vault, VaultError};
 
 use super::{id, make_vault, secret};
 
@@ -40,11 +40,18 @@ impl Disk {
 
     /// Writes until not one byte fits.
     fn fill(&self) -> PathBuf {
+        self.fill_but(0)
+    }
+
+    /// Leaves so many bytes free; the filesystem gives them out in blocks of 4 KiB.
+    fn fill_but(&self, free: u64) -> PathBuf {
         let path = self.path().join("filler");
         let mut file = fs::File::create(&path).unwrap();
         for size in [65_536, 4096, 512, 1] {
             while std::io::Write::write_all(&mut file, &vec![1; size]).is_ok() {}
         }
+        let length = file.metadata().unwrap().len();
+        file.set_len(length.saturating_sub(free.next_multiple_of(4096))).unwrap();
         path
     }
 }
@@ -82,6 +89,45 @@ fn a_full_disk_is_read_and_unlocked() {
     let store = Store::open(&dir).unwrap();
     assert_eq!(store.mode(), &StoreMode::ReadWrite);
     vault.seal(&store, "host", "key", &id(1), &big).unwrap();
+}
+
+/// Nothing is ever shortened to make room, and what was there can be read whatever is free.
+#[test]
+fn whatever_is_free_it_starts_unlocks_and_reads() {
+    for free in [0, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 512 << 10, 1 << 20] {
+        let Some(disk) = Disk::new() else { return };
+        if free == 1 << 20 {
+            disk.remount("size=2m");
+        }
+        let dir = disk.path().join("p");
+        let store = Store::create(&dir).unwrap();
+        let (vault, words) = make_vault(&store, &dir);
+        vault.seal(&store, "host", "password", &id(1), &secret("the value")).unwrap();
+        drop((vault, store));
+        let host_key = fs::read(dir.join("host.key")).unwrap();
+        let length = fs::metadata(dir.join("proximity.db")).unwrap().len();
+        disk.fill_but(free);
+
+        let (mut written, mut refused) = (0, 0);
+        for round in 0..40 {
+            let store = Store::open(&dir).unwrap();
+            let vault = Vault::unlock_with_words(&store, &secret(&words.expose().join(" "))).unwrap();
+            assert_eq!(vault.open(&store, "host", "password", &id(1)).unwrap().expose(), b"the value");
+            match vault.seal(&store, "host", "key", &id(2 + round), &secret(&"x".repeat(30_000))) {
+                Ok(()) => written += 1,
+                Err(VaultError::Store(StoreError::Full | StoreError::ReadOnly)) => refused += 1,
+                Err(other) => panic!("{free} bytes free: {other}"),
+            }
+            let found = vault.verify_all(&store).unwrap();
+            assert_eq!((found.opened, found.failed.len(), found.bad_slots.len()), (1 + written, 0, 0));
+            store.check().unwrap();
+        }
+        println!("full disk, {free} bytes free: {written} written, {refused} refused");
+        assert!(refused > 0, "{free} bytes free: the disk was never full");
+        assert!(if free == 0 { written == 0 } else { written > 0 || free < 256 << 10 }, "{free} bytes free: {written} written");
+        assert_eq!(fs::read(dir.join("host.key")).unwrap(), host_key);
+        assert!(fs::metadata(dir.join("proximity.db")).unwrap().len() >= length);
+    }
 }
 
 #[test]

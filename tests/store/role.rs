@@ -1,8 +1,12 @@
-//! What the tests of the store run as another process: killed while it writes, counting beside another, without a umask.
+//! What the tests of the store run as another process: killed while it writes, taking numbers beside others, without a umask.
 //! And `freeze`, which prints a vault for `tests/vectors/` when the format gets a new version; the old file stays and
 //! must open too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, dead_code)]
 
+#[path = "image.rs"]
+mod image;
+#[path = "kinds.rs"]
+mod kinds;
 #[path = "support.rs"]
 mod support;
 
@@ -11,9 +15,9 @@ use std::io::BufRead;
 use std::path::Path;
 
 use proximity::domain::session::Moment;
-use proximity::store::{Login, Store, Vault, host_key_path};
-use rusqlite::Connection;
+use proximity::store::{Login, Store, StoreError, Vault, host_key_path};
 use rusqlite::types::Value;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use support::*;
 
 fn main() {
@@ -21,16 +25,32 @@ fn main() {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[1..] {
         ["writer", dir] => writer(Path::new(dir)),
-        ["counter", dir] => counter(Path::new(dir)),
         ["guesser", dir] => guesser(Path::new(dir)),
+        ["allocator", dir] => allocator(Path::new(dir), false),
+        ["allocator-deferred", dir] => allocator(Path::new(dir), true),
         ["maker-without-umask", dir] => maker_without_umask(Path::new(dir)),
+        ["rotator", dir] => rotator(Path::new(dir)),
+        ["holder", guard] => holder(guard),
+        ["look", pid] => look(pid),
+        ["write", kind, rounds, dir] => write(kind, rounds.parse().unwrap(), Path::new(dir)),
         ["freeze"] => freeze(),
-        _ => panic!("store-role writer|counter|guesser|maker-without-umask DIR, or freeze"),
+        _ => panic!(
+            "store-role writer|guesser|allocator|allocator-deferred|rotator|maker-without-umask DIR, write KIND ROUNDS DIR, holder guarded|open, look PID, or freeze"
+        ),
     }
 }
 
 fn a_line() -> String {
     std::io::stdin().lock().lines().next().unwrap().unwrap()
+}
+
+/// One of the kinds of writes, to be cut off. Refusing is an answer, and no panic: exit status 3.
+fn write(kind: &str, rounds: usize, dir: &Path) {
+    let words = a_line();
+    if let Err(why) = (kinds::by_name(kind).write)(dir, &words, rounds) {
+        kinds::say(&format!("refused: {why}"));
+        std::process::exit(3);
+    }
 }
 
 /// Seals pairs for ever and says each one; the recovery words come on standard input. A pair must never be torn.
@@ -49,20 +69,70 @@ fn writer(dir: &Path) {
     }
 }
 
-fn counter(dir: &Path) {
+/// Changes the vault key for ever and says each time.
+fn rotator(dir: &Path) {
+    let store = Store::open(dir).unwrap();
+    let mut vault = Vault::unlock_with_words(&store, &secret(&a_line())).unwrap();
+    loop {
+        println!("rotated {}", vault.rotate(&store).unwrap());
+    }
+}
+
+/// Holds an open vault until it is killed.
+fn holder(guard: &str) {
+    if guard == "guarded" {
+        proximity::store::guard_memory();
+    } else {
+        let all = rustix::process::Rlimit { current: None, maximum: None };
+        // Only where the limit may be raised; the test says what it could not prove.
+        let _ = rustix::process::setrlimit(rustix::process::Resource::Core, all);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::in_memory().unwrap();
+    let _held = make_vault(&store, dir.path());
+    println!("holding");
+    std::thread::sleep(std::time::Duration::from_secs(60));
+}
+
+/// Tries to open the memory of another process.
+fn look(pid: &str) {
+    match std::fs::File::open(format!("/proc/{pid}/mem")) {
+        Ok(_) => println!("opened"),
+        Err(e) => println!("{}", e.kind()),
+    }
+}
+
+/// Takes the lowest free port so many times; the number comes on standard input. `deferred` begins its transactions as
+/// SQLite does by itself, which no release does.
+fn allocator(dir: &Path, deferred: bool) {
     let store = Store::open(dir).unwrap();
     println!("ready");
-    a_line();
-    for _ in 0..200 {
-        store
-            .write_txn(|tx| {
-                let now: i64 = tx.query_row("SELECT created_ms FROM operator", [], |row| row.get(0))?;
-                // Between reading and writing is where an update gets lost; leave the other time to come in.
-                std::thread::sleep(std::time::Duration::from_micros(300));
-                tx.execute("UPDATE operator SET created_ms = ?1", [now + 1])?;
-                Ok(())
+    let rounds: usize = a_line().parse().unwrap();
+    let take = |conn: &Connection| {
+        let free = "SELECT coalesce(min(port), 29999) + 1 FROM test_port a
+                    WHERE NOT EXISTS (SELECT 1 FROM test_port b WHERE b.port = a.port + 1)";
+        let port: i64 = conn.query_row(free, [], |row| row.get(0))?;
+        // Between reading and writing is where a number is given twice; leave the others time to come in.
+        std::thread::sleep(std::time::Duration::from_micros(300));
+        conn.execute("INSERT INTO test_port (port, app) VALUES (?1, ?2)", [port, i64::from(std::process::id())])?;
+        Ok::<_, rusqlite::Error>(port)
+    };
+    for _ in 0..rounds {
+        let taken = if deferred {
+            store.read(|conn| {
+                let tx = Transaction::new_unchecked(conn, TransactionBehavior::Deferred)?;
+                let port = take(&tx)?;
+                tx.commit()?;
+                Ok(port)
             })
-            .unwrap();
+        } else {
+            store.write_txn(|tx| Ok(take(tx)?))
+        };
+        match taken {
+            Ok(port) => println!("took {port}"),
+            Err(StoreError::Busy) => println!("locked"),
+            Err(other) => panic!("{other}"),
+        }
     }
 }
 
@@ -85,7 +155,7 @@ fn guesser(dir: &Path) {
 fn maker_without_umask(dir: &Path) {
     rustix::process::umask(rustix::fs::Mode::empty());
     let store = Store::create(dir).unwrap();
-    make_vault(&store, dir);
+    try_vault(&store, dir).unwrap();
     drop(store);
     Store::open(dir).unwrap().write_txn(|_| Ok(())).unwrap();
 }

@@ -182,7 +182,7 @@ fn an_anchor_that_is_behind_missing_or_strange_locks_nobody_out() {
     assert!(note().unwrap().contains("2 changes behind"));
 
     let (_outer2, dir2, store2) = new_store();
-    make_vault(&store2, &dir2);
+    super::try_vault(&store2, &dir2).unwrap();
     let strange = fs::read(dir2.join("anchor")).unwrap();
     for (bytes, word) in [(&b"nonsense"[..], "damaged"), (&kept[2][..40], "damaged"), (&strange[..], "another vault"), (&[0; 5000], "long")]
     {

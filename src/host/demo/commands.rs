@@ -62,7 +62,7 @@ pub(super) fn begin(node: &mut Node, cmd: &Cmd) -> Result<Answer, HostError> {
 
 fn journalctl(args: &[String]) -> Answer {
     let opts = Opts::read(args);
-    let lines = opts.get("lines").or(opts.get("n")).and_then(|n| n.parse().ok()).unwrap_or(10);
+    let lines = opts.get("lines").or(opts.get("n")).and_then(|n| if n == "all" { Some(usize::MAX) } else { n.parse().ok() }).unwrap_or(10);
     Answer::Log(Source::Journal, lines, opts.get("follow").is_some() || opts.get("f").is_some())
 }
 
@@ -96,7 +96,7 @@ fn plain(node: &Node, name: &str, args: &[String]) -> Answer {
 /// Reads `-n N -F -- PATH`: lines, whether it follows, path.
 pub(super) fn tail(args: &[String]) -> (usize, bool, String) {
     let after = args.iter().position(|a| a == "-n").and_then(|at| args.get(at + 1));
-    let lines = after.and_then(|n| n.parse().ok()).unwrap_or(10);
+    let lines = after.map_or(Some(10), |n| if n.starts_with('+') { Some(usize::MAX) } else { n.parse().ok() }).unwrap_or(10);
     let follow = args.iter().any(|a| a == "-F" || a == "-f");
     (lines, follow, args.last().cloned().unwrap_or_default())
 }

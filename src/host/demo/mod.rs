@@ -128,8 +128,10 @@ impl DemoHost {
             (logs::last(&node, source, lines, now), now, logs::there(&node, source, now))
         };
         if !there {
-            io.err([format!("tail: cannot open '{path}' for reading: No such file or directory").as_str(), "tail: no files remaining"])
-                .await;
+            io.err([format!("tail: cannot open '{path}' for reading: No such file or directory").as_str()]).await;
+            if on {
+                io.err(["tail: no files remaining"]).await;
+            }
             return 1;
         }
         let mut heard = io.out(first.iter().map(String::as_str)).await;

@@ -1,5 +1,6 @@
 //! This machine as a host: processes in their own group with a cleared environment, files read directly.
 
+mod journal;
 mod look;
 mod process;
 
@@ -15,7 +16,8 @@ use super::{Asked, Cmd, Found, Host, HostError, Look, Output, Pace, Said};
 use crate::domain::job::Process;
 use crate::domain::stamp::Stamp;
 
-pub use process::{moment, start_of, this_process};
+pub use journal::Journal;
+pub use process::{boot_id, moment, start_of, this_process};
 
 /// This machine.
 #[derive(Debug, Default)]

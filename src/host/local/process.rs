@@ -43,7 +43,7 @@ pub fn this_process() -> std::io::Result<Process> {
 }
 
 /// The id of this boot.
-pub(super) fn boot_id() -> std::io::Result<String> {
+pub fn boot_id() -> std::io::Result<String> {
     Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 

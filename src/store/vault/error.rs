@@ -108,6 +108,18 @@ pub enum VaultError {
         /// The generation it had before.
         anchored: u64,
     },
+    /// The file is no export of a vault.
+    #[error("the file is no export: {why}")]
+    NoExport {
+        /// How that is seen.
+        why: &'static str,
+    },
+    /// An import would replace a value that differs.
+    #[error("{what} is there already with another value")]
+    RecordExists {
+        /// The name of the value.
+        what: String,
+    },
     /// Another console changed the vault key since this one opened the vault. Opening it again helps.
     #[error("the vault has another key now")]
     OtherKey,

@@ -16,11 +16,12 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 mod anchor;
 mod binding;
 mod error;
+mod export;
 mod host_key;
 mod manifest;
 mod operators;
@@ -32,6 +33,7 @@ mod slot;
 mod tagged;
 
 pub use error::VaultError;
+pub use export::Contents;
 pub use host_key::{host_key_path, host_slot_path};
 pub use operators::{NewOperator, Operator};
 pub use record::{RecordName, Verified};
@@ -104,22 +106,43 @@ impl Vault {
         let words = RecoveryWords::of(&recovery)?;
         // Before the transaction: the slow step must not keep other processes from writing.
         let slots = [vault.slot_for(new)?, slot::for_key(vault.owner(), &vault.vault_key, Kind::Recovery, &recovery)?];
-        let mut meta = Meta { vault_id: vault.vault_id, created_ms: new.now_ms, epoch: vault.epoch, mac: Vec::new() };
-        meta.mac = meta.expected_mac(&vault.vault_key)?.to_vec();
         let anchor = store.write_txn_as(|tx| {
             if Meta::load(tx)?.is_some() {
                 return Err(VaultError::Exists);
             }
-            tx.execute(
-                "INSERT INTO vault_meta (only, vault_id, created_ms, epoch, mac) VALUES (1, ?1, ?2, ?3, ?4)",
-                params![meta.vault_id, meta.created_ms, meta.epoch, meta.mac],
-            )?;
+            vault.write_meta(tx, new.now_ms)?;
             vault.insert_operator(tx, new, |tx, row| roles::set_role(tx, row, Role::Admin))?;
             slots.iter().try_for_each(|slot| slot.write(tx))?;
             vault.sign_list(tx, 1)
         })?;
         manifest::raise(store, &anchor);
         Ok((vault, words))
+    }
+
+    /// The vault of the demo: its key is in no slot, so it ends with the program, as the store in memory does.
+    ///
+    /// Fails with `Exists` for a store on disk, whose rows it would sign with a key that nobody has afterwards.
+    pub fn of_demo(store: &Store) -> Result<Self, VaultError> {
+        if store.path().is_some() {
+            return Err(VaultError::Exists);
+        }
+        let vault = Self { vault_id: crypto::random()?, epoch: 1, vault_key: Key::random()?, own: None };
+        store.write_txn_as(|tx| {
+            vault.write_meta(tx, 0)?;
+            vault.sign_list(tx, 1).map(drop)
+        })?;
+        Ok(vault)
+    }
+
+    /// Writes the row that says which vault this is.
+    fn write_meta(&self, tx: &Transaction<'_>, created_ms: i64) -> Result<(), VaultError> {
+        let mut meta = Meta { vault_id: self.vault_id, created_ms, epoch: self.epoch, mac: Vec::new() };
+        meta.mac = meta.expected_mac(&self.vault_key)?.to_vec();
+        tx.execute(
+            "INSERT INTO vault_meta (only, vault_id, created_ms, epoch, mac) VALUES (1, ?1, ?2, ?3, ?4)",
+            params![meta.vault_id, meta.created_ms, meta.epoch, meta.mac],
+        )?;
+        Ok(())
     }
 
     /// Opens the vault with an operator's passphrase. Takes about as long as [`calibrate`](super::calibrate) aimed at.

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::slot::{self, Kind, Slot};
 use super::{Vault, VaultError, Way, host_key, roles};
+use crate::domain::access::Role;
 use crate::store::crypto::{self, Key};
 use crate::store::{Cost, RecoveryWords, Secret, Store, passphrase};
 
@@ -134,12 +135,10 @@ impl Vault {
         })
     }
 
-    /// Makes new recovery words; when this returns the old ones open nothing but old copies. Show them once.
-    pub fn new_words(&self, store: &Store) -> Result<RecoveryWords, VaultError> {
-        let key = Key::random()?;
-        let words = RecoveryWords::of(&key)?;
-        self.put_slot(store, Kind::Recovery, Some(&key))?;
-        Ok(words)
+    /// Puts new recovery words in the place of the old ones, which from then on open nothing but old copies. Show them, and have
+    /// them typed back, before.
+    pub fn set_words(&self, store: &Store, words: &RecoveryWords) -> Result<(), VaultError> {
+        self.put_slot(store, Kind::Recovery, Some(&words.key()?))
     }
 
     /// Lets the host itself in with the key in `file`, which is made (mode 0400), for work that nobody is there for.
@@ -184,6 +183,8 @@ impl Vault {
         let id: [u8; 16] = crypto::random()?;
         tx.execute("INSERT INTO operator (id, name, created_ms) VALUES (?1, ?2, ?3)", params![id, new.operator, new.now_ms])?;
         let rowid = tx.last_insert_rowid();
+        // Whatever is not said: the least of them.
+        roles::set_role(tx, rowid, Role::Viewer)?;
         row(tx, rowid)?;
         self.sign_row(tx, "operator", rowid)?;
         Ok(id)

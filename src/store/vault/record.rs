@@ -76,11 +76,8 @@ impl Vault {
             return Err(VaultError::TooLong { limit: LONGEST });
         }
         let before: Option<i64> = tx
-            .query_row(
-                "SELECT row_version FROM sealed WHERE table_name = ?1 AND column_name = ?2 AND row_id = ?3",
-                params![table, column, row_id],
-                |row| row.get(0),
-            )
+            .prepare_cached("SELECT row_version FROM sealed WHERE table_name = ?1 AND column_name = ?2 AND row_id = ?3")?
+            .query_row(params![table, column, row_id], |row| row.get(0))
             .optional()?;
         // Only a forged version is near the end of the numbers; starting again is safe since nonces are random.
         let row_version = before.and_then(|old| old.checked_add(1)).filter(|v| *v > 0).unwrap_or(1);
@@ -88,12 +85,12 @@ impl Vault {
         let nonce: [u8; NONCE] = crypto::random()?;
         let key = self.record_key(&place)?;
         let body = crypto::seal(&key, &nonce, &place.bytes(), plaintext.expose())?;
-        tx.execute(
+        tx.prepare_cached(
             "INSERT OR REPLACE INTO sealed
              (table_name, column_name, row_id, scope_id, epoch, row_version, nonce, body)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            params![table, column, row_id, WHOLE_VAULT, self.epoch, row_version, nonce, body],
-        )?;
+        )?
+        .execute(params![table, column, row_id, WHOLE_VAULT, self.epoch, row_version, nonce, body])?;
         Ok(())
     }
 
@@ -108,14 +105,13 @@ impl Vault {
     /// The same inside a transaction or a [`Store::read`].
     pub fn open_in(&self, conn: &Connection, table: &str, column: &str, row_id: &[u8; 16]) -> Result<Secret, VaultError> {
         let row = conn
-            .query_row(
+            .prepare_cached(
                 "SELECT scope_id, epoch, row_version, nonce, body FROM sealed
                  WHERE table_name = ?1 AND column_name = ?2 AND row_id = ?3",
-                params![table, column, row_id],
-                |row| {
-                    Ok(Row { scope_id: row.get(0)?, epoch: row.get(1)?, row_version: row.get(2)?, nonce: row.get(3)?, body: row.get(4)? })
-                },
-            )
+            )?
+            .query_row(params![table, column, row_id], |row| {
+                Ok(Row { scope_id: row.get(0)?, epoch: row.get(1)?, row_version: row.get(2)?, nonce: row.get(3)?, body: row.get(4)? })
+            })
             .optional()?;
         let what = || format!("{table}.{column}");
         let Some(row) = row else {

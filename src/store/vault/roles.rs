@@ -61,7 +61,7 @@ impl Vault {
 
     /// Writes down when an operator was changed, and signs his row.
     pub(super) fn touched(&self, tx: &Transaction<'_>, row: i64, now_ms: i64) -> Result<(), VaultError> {
-        tx.execute("UPDATE operator SET changed_ms = ?2, row_version = row_version + 1 WHERE rowid = ?1", params![row, now_ms])?;
+        tx.execute("UPDATE operator SET changed_ms = ?2 WHERE rowid = ?1", params![row, now_ms])?;
         self.sign_row(tx, "operator", row)
     }
 }
@@ -74,7 +74,7 @@ pub fn set_role(tx: &Transaction<'_>, row: i64, role: Role) -> Result<(), VaultE
 
 /// `LastAdmin` unless an active admin is there; for the end of every change that might have taken the last one away.
 pub(super) fn keep_an_admin(tx: &Transaction<'_>) -> Result<(), VaultError> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM operator WHERE role = 'admin' AND active = 1)";
+    let sql = "SELECT EXISTS (SELECT 1 FROM operator WHERE ifnull(role, 'admin') = 'admin' AND ifnull(active, 1) = 1)";
     let any: bool = tx.query_row(sql, [], |row| row.get(0)).map_err(StoreError::from)?;
     if any { Ok(()) } else { Err(VaultError::LastAdmin) }
 }

@@ -14,7 +14,7 @@ use crate::store::crypto;
 type Tags = ([u8; 32], Vec<u8>);
 
 /// The tables whose rows carry tags. Their names are the only ones that reach SQL.
-pub(super) const TABLES: [&str; 3] = ["operator", "second_factor", "recovery_code"];
+pub(super) const TABLES: [&str; 5] = ["operator", "second_factor", "recovery_code", "setting", "setting_past"];
 
 impl Vault {
     /// Makes the tag of a row that was just written.
@@ -66,7 +66,7 @@ impl Vault {
             Ok((bytes, mac))
         };
         let sql = format!("SELECT rowid AS number, * FROM {} WHERE rowid = ?1", known(table)?);
-        let Some((bytes, mac)) = conn.query_row(&sql, [rowid], read).optional()? else { return Ok(None) };
+        let Some((bytes, mac)) = conn.prepare_cached(&sql)?.query_row([rowid], read).optional()? else { return Ok(None) };
         let key = crypto::derive(&self.vault_key, &self.vault_id, "row", &[table.as_bytes(), &self.epoch.to_be_bytes(), &bytes])?;
         Ok(Some((*key.bytes(), mac)))
     }

@@ -130,6 +130,11 @@ fn ask_cancel(job: Option<&Job>) -> Vec<Then> {
     }
 }
 
+/// Opens the job of this number; nothing where it is not in the list.
+pub fn open_job(id: JobId, known: &Known) -> Option<Vec<Then>> {
+    all(known).iter().find(|j| j.id == id).map(|job| open(job, known))
+}
+
 /// Opens one job and follows its log.
 fn open(job: &Job, known: &Known) -> Vec<Then> {
     let mut detail = Detail { id: job.id, log: LogBuffer::default(), state: LogState::Opening, head: Vec::new(), top: None };

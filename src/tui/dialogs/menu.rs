@@ -2,7 +2,7 @@
 
 use super::restore::Restore;
 use super::text;
-use crate::domain::backup::{self, BackupWish, Mode};
+use crate::domain::backup::{self, BackupWish};
 use crate::domain::fact::{LogSource, Wish};
 use crate::domain::guest::Guest;
 use crate::domain::power::{self, PowerWish, Turn};
@@ -36,7 +36,7 @@ impl Menu {
         let id = guest.id;
         let mut entries: Vec<_> =
             TURNS.iter().map(|(word, turn)| (*word, What::Wish(Wish::Power(PowerWish { guest: id, turn: *turn })))).collect();
-        entries.push(("back up", What::Wish(Wish::Backup(BackupWish { guest: id, storage: None, mode: Mode::default() }))));
+        entries.push(("back up", What::Wish(Wish::Backup(BackupWish { guest: id, storage: None, mode: None }))));
         entries.push(("restore its newest archive beside it", What::Restore));
         entries.push(("show its log lines", What::Logs));
         Menu { guest, entries, list: List::default() }

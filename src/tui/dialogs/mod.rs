@@ -1,5 +1,7 @@
 //! Dialogs: panes on a stack above the pane that is shown.
 
+pub mod audit;
+pub mod credential;
 pub mod help;
 pub mod jobs;
 pub mod menu;
@@ -9,5 +11,6 @@ pub mod prove;
 pub mod question;
 pub mod restore;
 pub mod second;
+pub mod settings;
 pub mod text;
 pub mod unlock;

@@ -3,9 +3,10 @@
 use super::menu::TURNS;
 use super::restore::Restore;
 use super::text;
-use crate::domain::backup::{Archive, BackupWish, Mode};
+use crate::domain::backup::{Archive, BackupWish};
 use crate::domain::fact::Wish;
 use crate::domain::power::PowerWish;
+use crate::domain::settings::Key;
 use crate::tui::action::{self, Action, Context};
 use crate::tui::canvas::Canvas;
 use crate::tui::input::Input;
@@ -18,6 +19,7 @@ enum What {
     Act(Action),
     Wish(Wish),
     Restore(Box<Archive>),
+    Setting(Key),
 }
 
 struct Entry {
@@ -47,10 +49,7 @@ impl Palette {
             .collect();
         for g in known.world.guests.get().into_iter().flatten() {
             let mut add = |text: String, what| entries.push(Entry { text, key: String::new(), what });
-            add(
-                format!("back up {}", g.title()),
-                What::Wish(Wish::Backup(BackupWish { guest: g.id, storage: None, mode: Mode::default() })),
-            );
+            add(format!("back up {}", g.title()), What::Wish(Wish::Backup(BackupWish { guest: g.id, storage: None, mode: None })));
             for (word, turn) in TURNS {
                 let word = word.split(',').next().unwrap_or(word);
                 add(format!("{word} {}", g.title()), What::Wish(Wish::Power(PowerWish { guest: g.id, turn })));
@@ -63,6 +62,10 @@ impl Palette {
                 entries.push(Entry { text, key: String::new(), what: What::Restore(Box::new(a.clone())) });
             }
         }
+        for key in Key::all(&known.world.chosen().map(|s| s.sites()).unwrap_or_default()) {
+            let text = format!("set {key}: {}", key.definition().help.split('.').next().unwrap_or(""));
+            entries.push(Entry { text, key: String::new(), what: What::Setting(key) });
+        }
         let found = (0..entries.len()).collect();
         Palette { entries, found, input: Input::default(), list: List::default() }
     }
@@ -72,6 +75,7 @@ impl Palette {
         let next = match &entry.what {
             What::Act(action) => Then::Act(*action),
             What::Wish(wish) => Then::Wish(wish.clone()),
+            What::Setting(key) => Then::Setting(key.clone()),
             What::Restore(archive) => Then::Open(Box::new(Restore::new((**archive).clone(), known))),
         };
         vec![Then::Close, next]

@@ -1,6 +1,6 @@
 //! Guests as several panes show them: the table's cells, the details, what `b`, `r`, `x`, `l` mean on one.
 
-use crate::domain::backup::{BackupWish, Mode};
+use crate::domain::backup::BackupWish;
 use crate::domain::fact::Wish;
 use crate::domain::guest::{Guest, Kind, Power};
 use crate::domain::stamp;
@@ -156,7 +156,7 @@ pub fn act(action: Action, guest: Option<&Guest>, known: &Known) -> Option<Vec<T
     }
     let Some(g) = guest else { return Some(vec![Then::Say("no guest is selected".into())]) };
     Some(vec![match action {
-        Action::Backup => Then::Wish(Wish::Backup(BackupWish { guest: g.id, storage: None, mode: Mode::default() })),
+        Action::Backup => Then::Wish(Wish::Backup(BackupWish { guest: g.id, storage: None, mode: None })),
         Action::Menu => Then::Open(Box::new(Menu::new(g.clone()))),
         Action::LogsOf => Then::LogsOf(log_words(g)),
         _ => match (known.world.archives.get(), known.world.last_archive(g.id)) {

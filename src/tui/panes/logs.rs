@@ -14,7 +14,8 @@ use crate::domain::clean::clean;
 use crate::domain::fact::{LogLine, LogSource, LogState};
 use crate::domain::filter::Filter;
 use crate::domain::log_buffer::LogBuffer;
-use crate::domain::log_format::{self, Loud, Short};
+use crate::domain::log_format::{self, Short};
+use crate::domain::log_level::Level;
 use crate::tui::action::{Action, Context};
 use crate::tui::canvas::{Canvas, bounded};
 use crate::tui::dialogs::menu::Sources;
@@ -324,10 +325,11 @@ impl Logs {
 
     /// Draws one line and gives the rows it took.
     fn draw_line(&self, on: &mut Canvas<'_>, y: u16, number: u64, short: &Short, rows: usize) -> usize {
-        let tone = match short.loud {
-            Loud::Plain => Tone::Plain,
-            Loud::Warn => Tone::Warn,
-            Loud::Bad => Tone::Bad,
+        let tone = match short.level {
+            Level::Debug => Tone::Quiet,
+            Level::Info | Level::Notice => Tone::Plain,
+            Level::Warn => Tone::Warn,
+            Level::Error | Level::Critical => Tone::Bad,
         };
         let room = Self::room(on.width());
         let x = on.width().saturating_sub(room);

@@ -4,3 +4,4 @@ pub mod backups;
 pub mod guest;
 pub mod logs;
 pub mod overview;
+pub mod settings;

@@ -1,14 +1,13 @@
 -- Roles, second factors, tries.
 
--- Rows from before were made by the first set-up, and that makes an admin. Any other insert that names no role
--- makes the least of them. `guests` holds ids parted by blanks. A tag from before does not cover the new columns.
-ALTER TABLE operator ADD COLUMN role TEXT NOT NULL DEFAULT 'viewer';
-ALTER TABLE operator ADD COLUMN active INTEGER NOT NULL DEFAULT 1 CHECK (active IN (0, 1));
-ALTER TABLE operator ADD COLUMN guests TEXT NOT NULL DEFAULT '';
-ALTER TABLE operator ADD COLUMN second_factor INTEGER NOT NULL DEFAULT 0 CHECK (second_factor IN (0, 1));
-ALTER TABLE operator ADD COLUMN changed_ms INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE operator ADD COLUMN row_version INTEGER NOT NULL DEFAULT 1;
-UPDATE operator SET role = 'admin';
+-- Rows from before were made by the first set-up, and that makes an admin: a row without a role is his. Every row of
+-- today names one. Nothing gets a value here, so that the tags of those rows still hold (tagged.rs).
+-- `guests` holds ids parted by blanks.
+ALTER TABLE operator ADD COLUMN role TEXT;
+ALTER TABLE operator ADD COLUMN active INTEGER CHECK (active IN (0, 1));
+ALTER TABLE operator ADD COLUMN guests TEXT;
+ALTER TABLE operator ADD COLUMN second_factor INTEGER CHECK (second_factor IN (0, 1));
+ALTER TABLE operator ADD COLUMN changed_ms INTEGER;
 
 -- The last time step whose code was accepted; no step is accepted twice, and none before it. The secret is sealed.
 CREATE TABLE second_factor (

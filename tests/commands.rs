@@ -1,0 +1,159 @@
+//! The command line as a program of its own: what it prints, and with which status it ends.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Status, standard output and standard error of `proximity`, away from the state and the settings of this machine.
+fn proximity(home: &Path, args: &[&str], input: &str) -> (i32, String, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_proximity"))
+        .args(args)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("HOME", home)
+        .env("TZ", "UTC")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It may end without reading all.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let out = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (out.status.code().unwrap(), text(out.stdout), text(out.stderr))
+}
+
+const LOG: &str = "header
+2026-11-21 10:00:00 INFO begins
+2026-11-21 10:00:05 ERROR it broke
+    at first
+2026-11-21 17:00:09 WARN be careful
+";
+
+#[test]
+fn logs_are_sifted_by_time_level_and_number() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("app.log");
+    std::fs::write(&path, LOG).unwrap();
+    let source = format!("file:{}", path.display());
+    let run = |args: &[&str]| {
+        let args: Vec<&str> = ["logs", &source].into_iter().chain(args.iter().copied()).collect();
+        proximity(home.path(), &args, "")
+    };
+    let lines = |range: std::ops::Range<usize>| LOG.split_inclusive('\n').collect::<Vec<_>>()[range].concat();
+    for (args, expected) in [
+        (&[][..], lines(0..5)),
+        (&["-n", "2"], lines(3..5)),
+        (&["--since", "2026-11-21 10:00:05", "--until", "2026-11-21T10:00:05Z"], lines(2..4)),
+        (&["--level", "warn"], lines(2..5)),
+        (&["--level", "warn", "-n", "1"], lines(4..5)),
+        (&["--since", "2026-11-21", "--match", "it|at"], lines(2..4)),
+        (&["--not", "e"], lines(3..4)),
+        (&["--since", "2031-01-01"], String::new()),
+    ] {
+        let (status, out, _) = run(args);
+        assert_eq!((status, out), (0, expected), "{args:?}");
+    }
+    assert!(run(&["--since", "2026-11-21"]).2.contains("1 line tells no time"));
+    let (_, out, _) = run(&["-o", "json", "--match", "at first"]);
+    let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&told["line"], &told["source"]), (&"    at first".into(), &source.as_str().into()));
+    assert_eq!(proximity(home.path(), &["logs", "-", "--level", "error"], LOG).1, lines(2..4));
+}
+
+#[test]
+fn what_logs_cannot_do_is_said_and_has_a_status() {
+    let home = tempfile::tempdir().unwrap();
+    for (args, status, why) in [
+        (&["logs", "file:/nowhere"][..], 1, "No such file"),
+        (&["logs", "nobody"], 5, "there is no source 'nobody'"),
+        (&["logs", "-", "--since", "soon"], 2, "'soon' is no time"),
+        (&["logs", "-", "--level", "loud"], 2, "give one of debug, info"),
+        (&["logs", "-", "--match", "("], 2, "not a regular expression"),
+        (&["logs", "-", "--since", "1h", "--until", "2h"], 2, "before --since"),
+        (&["logs", "-f", "--until", "now"], 2, "cannot be used with"),
+        (&["logs", "job:1"], 3, "there is no store"),
+    ] {
+        let (got, out, err) = proximity(home.path(), args, "");
+        assert!(got == status && out.is_empty() && err.contains(why), "{args:?}: {got} {err}");
+    }
+}
+
+/// A passphrase on standard input; `proximity` reads it as descriptor 0.
+const PASSPHRASE: &str = "orbit lantern mosaic velvet quarry seven\n";
+
+#[test]
+fn the_audit_is_listed_and_verified_and_one_changed_row_is_found() {
+    let home = tempfile::tempdir().unwrap();
+    let state = home.path().join("state");
+    let run = |args: &[&str], input: &str| {
+        let args: Vec<&str> = ["--state", state.to_str().unwrap()].into_iter().chain(args.iter().copied()).collect();
+        proximity(home.path(), &args, input)
+    };
+    let json = |args: &[&str]| -> serde_json::Value { serde_json::from_str(&run(args, "").1).unwrap() };
+    assert_eq!(run(&["audit", "list"], "").0, 3, "there is no store");
+    let (status, _, err) = run(&["init", "--operator", "ada", "--passphrase-fd", "0"], PASSPHRASE);
+    assert_eq!(status, 0, "{err}");
+    assert_eq!(run(&["vault", "status", "--passphrase-fd", "0"], "wrong\n").0, 4);
+    assert_eq!(run(&["vault", "status", "--operator", "hunter2", "--passphrase-fd", "0"], PASSPHRASE).0, 4);
+
+    let told = json(&["-o", "json", "audit", "list"]);
+    let told: Vec<(&str, &str, &str)> = told["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|i| (i["operator"].as_str().unwrap(), i["action"].as_str().unwrap(), i["outcome"].as_str().unwrap()))
+        .collect();
+    let expected = [("(unknown)", "vault.unlock", "refused"), ("ada", "vault.unlock", "refused"), ("ada", "vault.init", "ok")];
+    assert_eq!(told, expected, "what was typed for a name is not written down");
+    let found = json(&["-o", "json", "audit", "list", "--action", "vault.init", "--object", "vault", "--since", "1h"]);
+    assert_eq!(found["items"].as_array().unwrap().len(), 1);
+    assert_eq!(run(&["audit", "list", "--since", "soon"], "").0, 2);
+
+    let (status, out, err) = run(&["audit", "verify", "--passphrase-fd", "0"], PASSPHRASE);
+    assert!(status == 0 && out.contains("ok: 5 entries") && out.contains("seals: checked"), "{out}{err}");
+    let (status, out, _) = run(&["audit", "verify", "--no-vault"], "");
+    assert!(status == 10 && out.contains("seals: not checked"), "{out}");
+    let lines = run(&["-o", "json", "audit", "export"], "").1;
+    let lines: Vec<serde_json::Value> = lines.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!((lines.len(), &lines[1]["entry"]["phase"], &lines[1]["entry"]["of"]), (5, &"outcome".into(), &1.into()));
+    assert!(!serde_json::to_string(&lines).unwrap().contains("hunter2"));
+
+    let db = rusqlite::Connection::open(state.join("proximity.db")).unwrap();
+    let mut entry: Vec<u8> = db.query_row("SELECT entry FROM audit WHERE seq = 1", [], |row| row.get(0)).unwrap();
+    let at = entry.windows(3).position(|w| w == b"ada").unwrap();
+    entry[at..at + 3].copy_from_slice(b"eve");
+    assert_eq!(db.execute("UPDATE audit SET entry = ?1 WHERE seq = 1", [entry]).unwrap(), 1);
+    for args in [&["audit", "verify", "--passphrase-fd", "0"][..], &["audit", "verify", "--no-vault"]] {
+        let (status, out, err) = run(args, PASSPHRASE);
+        assert!(status == 1 && out.starts_with("entry 1: it is not what was written"), "{out}{err}");
+        assert!(err.contains("1 thing(s) are not as they were written"), "{err}");
+    }
+}
+
+#[test]
+fn a_credential_is_tried_from_the_settings_or_as_given_and_nothing_is_saved() {
+    let home = tempfile::tempdir().unwrap();
+    let state = home.path().join("state");
+    let run = |args: &[&str], input: &str| {
+        let args: Vec<&str> = ["--state", state.to_str().unwrap()].into_iter().chain(args.iter().copied()).collect();
+        proximity(home.path(), &args, input)
+    };
+    let (status, _, err) = run(&["settings", "test", "proxmox", "127.0.0.1:1", "root@pam"], "hunter2\n");
+    assert!(status == 7 && err.contains("Connection refused"), "{status} {err}");
+    let test = ["settings", "test", "proxmox", "--passphrase-fd", "0"];
+    assert_eq!(run(&test, PASSPHRASE).0, 3, "there is no store");
+    assert_eq!(run(&["init", "--operator", "ada", "--passphrase-fd", "0"], PASSPHRASE).0, 0);
+    let (status, _, err) = run(&test, PASSPHRASE);
+    assert!(status == 3 && err.contains("proxmox.hosts: it is not set"), "{status} {err}");
+    for pair in [["proxmox.hosts", "127.0.0.1"], ["proxmox.port", "1"], ["proxmox.user", "root@pam"]] {
+        let (status, _, err) = run(&["settings", "set", pair[0], pair[1], "--passphrase-fd", "0"], PASSPHRASE);
+        assert_eq!(status, 0, "{err}");
+    }
+    let (status, _, err) = run(&test, PASSPHRASE);
+    assert!(status != 0 && err.contains("proxmox.secret"), "without a secret nothing is tried: {status} {err}");
+    let told: serde_json::Value = serde_json::from_str(&run(&["-o", "json", "audit", "list", "--action", "settings.save"], "").1).unwrap();
+    assert_eq!(told["items"].as_array().unwrap().len(), 3, "what was set is written down, what was tried is not");
+}
