@@ -202,8 +202,12 @@ impl From<SaveError> for Problem {
         let (kind, hint) = match e {
             SaveError::Vault(e) => return e.into(),
             SaveError::Conflict { .. } => (Kind::Refused, "nothing was saved; look at what holds now and decide again"),
+            SaveError::Unfit(_) => (Kind::Refused, "nothing was saved; see proximity settings history"),
             SaveError::Unrecorded(_) => (Kind::Refused, "nothing was saved; make room for the store, or let the journal last"),
             SaveError::Trouble(_) => (Kind::Refused, "nothing was saved; save together what belongs together"),
+            SaveError::Untried { .. } => {
+                (Kind::Refused, "nothing was saved; try it and keep it: P in the console, proximity settings test proxmox HOST USER --save")
+            }
             SaveError::ReadOnly => (Kind::ReadOnly, "proximity settings set system.read_only off"),
             _ => (Kind::NotFound, "nothing was saved; set it anew"),
         };

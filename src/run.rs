@@ -7,6 +7,7 @@
 //! ```
 
 mod door;
+mod settings;
 
 use std::collections::HashMap;
 use std::io::IsTerminal;
@@ -24,17 +25,14 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::{self, Ctx, Done};
 use crate::domain::access::{Permission, Who};
 use crate::domain::audit::{Deed, Ending, Wanted};
-use crate::domain::credential::{Candidate, Code};
 use crate::domain::fact::{Fact, Gate, LogLine, LogSource, LogState};
 use crate::domain::filter::Filter;
 use crate::domain::job::JobId;
 use crate::domain::plan::{Approved, Refusal};
 use crate::domain::session::Over;
-use crate::domain::settings::{Key, Save, Settings};
-use crate::domain::world::{From, News, Part, World};
-use crate::host::api::Limits;
+use crate::domain::world::{News, World};
 use crate::jobs::Jobs;
-use crate::ops::{credential, follow, planner, refresh, settings};
+use crate::ops::{follow, planner, refresh};
 use crate::problem::{Kind, Problem};
 use crate::store::{StoreError, StoreMode};
 use crate::tui::app::App;
@@ -42,6 +40,7 @@ use crate::tui::effect::Effect;
 use crate::tui::terminal::{self, Screen};
 use crate::tui::theme::Theme;
 use door::Door;
+use settings::Trial;
 
 /// Lines of logs are gathered for so long before they are drawn.
 const GATHER: Duration = Duration::from_millis(33);
@@ -51,8 +50,6 @@ const RECONCILE: Duration = Duration::from_secs(10);
 const ASK: Duration = Duration::from_secs(1);
 /// From a write to the store until it is read.
 const SETTLE: Duration = Duration::from_millis(50);
-/// Entries of a setting's history that are shown.
-const PAST: usize = 200;
 /// How often ages on the screen are looked at.
 const TICK: Duration = Duration::from_secs(5);
 /// Records of the audit that the screen is given at once.
@@ -244,8 +241,8 @@ struct Hands {
     tell_jobs: AtomicBool,
     /// An order that waits for a proof.
     waiting: Mutex<Option<Approved>>,
-    /// The credential that is being tried: what ends that, and where a second factor goes.
-    trial: Mutex<Option<(CancellationToken, mpsc::Sender<Code>)>>,
+    /// The credential that is being tried.
+    trial: Mutex<Option<Trial>>,
     stop: CancellationToken,
 }
 
@@ -411,20 +408,6 @@ impl Hands {
         }
     }
 
-    fn settings(&self, jobs: &Jobs) -> Part<Settings> {
-        let now = self.ctx.host.clock().0;
-        let vault = self.vault().map(|(vault, _)| vault);
-        match jobs.store().settings(vault.as_deref()) {
-            Ok(settings) => Part::new(settings, now, From::Files),
-            Err(e) => Part::unknown(e.to_string(), now),
-        }
-    }
-
-    /// What the settings say, where they can be read.
-    fn told<T>(&self, ask: impl FnOnce(&Settings) -> Result<T, String>) -> Option<T> {
-        locked(&self.world).chosen().ok().and_then(|s| ask(&s).ok())
-    }
-
     /// `false` where writes to the store cannot be waited for: it is in memory, or the kernel has no more watches.
     fn watch_store(&self, jobs: &Jobs) -> bool {
         let written = Arc::clone(&self.written);
@@ -486,48 +469,12 @@ impl Hands {
             Effect::Save(save) => drop(tokio::task::spawn_blocking(move || me.save(&save))),
             Effect::History(key) => drop(tokio::task::spawn_blocking(move || me.history(key))),
             Effect::Try { nth, candidate } => self.try_credential(nth, candidate),
-            Effect::Answer(code) => {
-                if let Some((_, codes)) = &*locked(&self.trial) {
-                    let _ = codes.try_send(code);
-                }
-            }
-            Effect::EndTry => {
-                if let Some((stop, _)) = locked(&self.trial).take() {
-                    stop.cancel();
-                }
-            }
+            Effect::Keep { nth, site } => drop(tokio::task::spawn_blocking(move || me.keep(nth, &site))),
+            Effect::CredentialBack(site) => drop(tokio::task::spawn_blocking(move || me.back(&site))),
+            Effect::Answer(code) => self.answer(code),
+            Effect::EndTry => self.end_try(),
             // The loop's own.
             Effect::Copy(_) | Effect::Repaint | Effect::Quit => {}
-        }
-    }
-
-    fn save(&self, save: &Save) {
-        let what = "save the settings";
-        let refused = |p: Problem| Fact::Saved(Err(Refusal::new(what, p.why, p.hint)));
-        if self.ctx.read_only {
-            return self.tell_now(Fact::Saved(Err(Refusal::new(
-                what,
-                "--read-only refuses everything that changes something",
-                "leave it out",
-            ))));
-        }
-        let jobs = locked(&self.jobs).clone();
-        let (Some(jobs), Some((vault, _)), Some(who)) = (jobs, self.vault(), self.who()) else {
-            return self.tell_now(Fact::Saved(Err(Refusal::new(what, "the vault is closed", "unlock it and save again"))));
-        };
-        let world = locked(&self.world).clone();
-        let saved = settings::save(&self.ctx.audit(), &jobs.store(), &vault, save, &world, &who, self.ctx.host.clock().0);
-        self.written.notify_one();
-        self.tell_now(saved.map_or_else(|e| refused(e.into()), |n| Fact::Saved(Ok(n))));
-    }
-
-    fn history(&self, key: Key) {
-        let Some(jobs) = locked(&self.jobs).clone() else { return self.tell_now(Fact::History(key, Vec::new())) };
-        let vault = self.vault().map(|(vault, _)| vault);
-        let past = jobs.store().setting_history(vault.as_deref(), Some(&key), PAST);
-        match past {
-            Ok(past) => self.tell_now(Fact::History(key, past)),
-            Err(e) => self.problem(e.into()),
         }
     }
 
@@ -563,29 +510,6 @@ impl Hands {
             Ok(()) => self.tell_now(Fact::Done(format!("job {id} was asked to end"))),
             Err(e) => self.problem(e.into()),
         }
-    }
-
-    fn try_credential(self: &Arc<Self>, nth: u32, candidate: Candidate) {
-        let stop = self.stop.child_token();
-        let (answers, mut codes) = mpsc::channel(1);
-        if let Some((old, _)) = locked(&self.trial).replace((stop.clone(), answers)) {
-            old.cancel();
-        }
-        let me = Arc::clone(self);
-        tokio::spawn(async move {
-            let (said, mut heard) = mpsc::channel(16);
-            let host = Arc::clone(&me.ctx.host);
-            let trying = async move { drop(credential::test(host.as_ref(), &candidate, Limits::default(), &said, &mut codes).await) };
-            let telling = async {
-                while let Some(news) = heard.recv().await {
-                    me.tell(Fact::Trial { nth, news }).await;
-                }
-            };
-            tokio::select! {
-                _ = async { tokio::join!(trying, telling) } => {}
-                () = stop.cancelled() => {}
-            }
-        });
     }
 
     fn follow(self: &Arc<Self>, source: LogSource) {

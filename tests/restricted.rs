@@ -152,6 +152,13 @@ fn there_is_no_way_out_by_arguments_and_environment() {
         &["logs", "file:/etc/shadow", "-f"],
         &["logs", "journal", "file:/root/.ssh/id_ed25519"],
         &["logs", "file:/proc/self/environ"],
+        &["settings", "import", "/etc/passwd"],
+        &["settings", "export", "/tmp/proximity-escape"],
+        &["settings", "test", "proxmox", "127.0.0.1", "root@pam", "--ca", "/etc/shadow"],
+        &["vault", "export", "/tmp/proximity-escape"],
+        &["vault", "import", "/etc/shadow"],
+        &["vault", "restore", "--yes"],
+        &["vault", "status", "--words"],
     ] {
         // The admin too: these are not there for any role.
         for account in ["ada", "vera"] {
@@ -177,10 +184,21 @@ fn there_is_no_way_out_by_arguments_and_environment() {
         &["backup", "restore", "local:backup/x.tar.zst", "--yes"],
         &["job", "cancel", "1"],
         &["operator", "list", "--yes"],
+        &["audit", "list"],
+        &["audit", "export"],
+        &["vault", "snapshot", "--list"],
+        &["settings", "test", "proxmox", "127.0.0.1", "root@pam"],
     ] {
         refused("vera", &[], args, locked);
     }
-    for args in [&["guest", "start", "102"][..], &["guest", "show", "102"], &["backup", "run", "102", "--yes"], &["logs", "journal"]] {
+    for args in [
+        &["guest", "start", "102"][..],
+        &["guest", "show", "102"],
+        &["backup", "run", "102", "--yes"],
+        &["logs", "journal"],
+        &["settings", "list"],
+        &["audit", "verify"],
+    ] {
         refused("sven", &[], args, locked);
     }
     // Nobody, somebody else, a name sudo never gives.

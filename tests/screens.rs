@@ -12,7 +12,7 @@ use proximity::domain::credential::{Factor, Trust};
 use proximity::domain::fact::{Fact, Gate, LogLine, LogSource, LogState, Login};
 use proximity::domain::plan::{Refusal, Risk};
 use proximity::domain::secret::Shown;
-use proximity::domain::settings::{Change, Held, Key, Past, Row, SecretChange, Settings, Value};
+use proximity::domain::settings::{Held, Key, Past, Row, Settings, Value};
 use proximity::domain::stamp::Stamp;
 use proximity::domain::trial::{Mark, Progress, Report, Step, Taken, Trouble};
 use proximity::domain::world::{From, News, Part, Place};
@@ -439,31 +439,25 @@ fn settings_history_and_revert() {
 }
 
 #[test]
-fn a_secret_is_typed_unseen_and_forgotten_when_the_screen_locks() {
-    let mut first: Option<Buffer> = None;
-    for typed in ["x", "hunter2MARKER", "漢字漢字"] {
-        let mut app = test_app();
-        with_settings(&mut app, true, 2);
-        keys(&mut app, "9jjje");
-        keys(&mut app, typed);
-        if typed == "x" {
-            shot("settings-secret", &mut app);
-        }
-        let screen = draw(&mut app, 80, 24);
-        assert!(!text(&screen).contains("MARK") && text(&screen).contains("••••••••"));
-        assert_eq!(first.get_or_insert_with(|| screen.clone()), &screen);
-        keys(&mut app, "<Enter>s");
-        let dialog = text(&draw(&mut app, 80, 24));
-        assert!(dialog.contains("set → a new secret") && !dialog.contains("MARK"), "{dialog}");
-        let effects = keys(&mut app, "y");
-        let [Effect::Save(save)] = &effects[..] else { panic!("not sent") };
-        let Change::Secret(SecretChange::Set(secret)) = &save[0].change else { panic!("no secret") };
-        assert_eq!(secret.expose(), typed.as_bytes());
-        drop(effects);
-        app.learn(Fact::Gate(Gate::Locked(vec!["ada".into()])));
-        app.learn(Fact::Gate(Gate::Open("ada".into())));
-        assert!(!text(&draw(&mut app, 80, 24)).contains("not saved"));
-    }
+fn a_secret_is_changed_by_trying_it() {
+    let mut app = test_app();
+    with_settings(&mut app, true, 2);
+    assert!(keys(&mut app, "9jjje").is_empty());
+    assert_eq!(app.context(), Context::Form);
+    let screen = text(&draw(&mut app, 80, 24));
+    assert!(screen.contains("try a Proxmox API credential") && screen.contains("pve1.example.org"), "{screen}");
+    keys(&mut app, "<Esc>");
+    // The credential before comes back by one key and a yes.
+    keys(&mut app, "U");
+    shot("settings-credential-back", &mut app);
+    assert!(keys(&mut app, "n").is_empty());
+    keys(&mut app, "U");
+    assert!(matches!(&keys(&mut app, "y")[..], [Effect::CredentialBack(site)] if site.is_empty()));
+    // An edit beside it that would send the secret elsewhere cannot be saved.
+    keys(&mut app, "kkke<C-u>evil.example.org<Enter>s");
+    let screen = text(&draw(&mut app, 80, 24));
+    assert!(screen.contains("a credential is tried before it is kept") && screen.contains("cannot be saved like this"), "{screen}");
+    assert!(keys(&mut app, "y").is_empty());
 }
 
 #[test]
@@ -650,11 +644,37 @@ fn a_credential_is_tried_before_it_is_kept() {
     let report = Report { steps, trouble: Some(Trouble::NotAllowed), ..Report::default() };
     learn(&mut app, Progress::Ended(Box::new(report)));
     shot("credential-report", &mut app);
-    // What was typed stays for the next try, the secret too; an edge wrong is told before anything is tried.
+    // What was typed stays for the next try, the secret too.
     let effects = keys(&mut app, "<Esc><Enter>");
-    assert!(matches!(&effects[..], [Effect::Try { candidate, .. }] if candidate.secret.len() == 18));
-    assert!(matches!(&keys(&mut app, "<Esc>")[..], [Effect::EndTry]));
-    assert!(keys(&mut app, "<BS><BS><BS><BS>-o<Enter>").is_empty());
+    let [Effect::Try { nth, candidate }] = &effects[..] else { panic!("not tried again") };
+    assert_eq!(candidate.secret.len(), 18);
+    // A try that passed may be kept; what is typed afterwards was not tried.
+    let nth = *nth;
+    let learn = |app: &mut App, news| drop(app.learn(Fact::Trial { nth, news }));
+    let steps = Step::ALL.map(|step| taken(step, Mark::Good, &["well"], "")).to_vec();
+    let passed = Report { steps, ..Report::default() };
+    learn(&mut app, Progress::Ended(Box::new(passed.clone())));
+    keys(&mut app, "<Esc>");
+    shot("credential-passed", &mut app);
+    assert!(matches!(&keys(&mut app, "<Enter>")[..], [Effect::Keep { nth: n, site }] if *n == nth && site.is_empty()));
+    assert!(keys(&mut app, "<Enter>").is_empty(), "once");
+    learn(&mut app, Progress::NotKept("the vault is closed".into()));
+    assert!(text(&draw(&mut app, 80, 24)).contains("not saved: the vault is closed"));
+    let effects = keys(&mut app, "<Enter>");
+    let [Effect::Try { nth, .. }] = &effects[..] else { panic!("it is tried again first") };
+    let nth = *nth;
+    app.learn(Fact::Trial { nth, news: Progress::Ended(Box::new(passed.clone())) });
+    keys(&mut app, "<Esc>x<BS>");
+    let effects = keys(&mut app, "<Enter>");
+    let [Effect::Try { nth, .. }] = &effects[..] else { panic!("what was typed was not tried") };
+    let nth = *nth;
+    app.learn(Fact::Trial { nth, news: Progress::Ended(Box::new(passed)) });
+    keys(&mut app, "<Esc><Enter>");
+    app.learn(Fact::Trial { nth, news: Progress::Kept(6) });
+    assert_eq!(app.context(), Context::Overview);
+    assert!(text(&draw(&mut app, 80, 24)).contains("saved 6 settings"));
+    // What is wrong is told before anything is tried.
+    assert!(keys(&mut app, "P-o<Enter>").is_empty());
     assert!(text(&draw(&mut app, 80, 24)).contains("'-o' is no host name"));
     assert!(matches!(&keys(&mut app, "<Esc>")[..], [Effect::EndTry]), "leaving ends whatever is tried");
     assert_eq!(app.context(), Context::Overview);

@@ -24,7 +24,7 @@ fn entry(n: u64) -> Entry {
         who: Who { login_uid: Some(1000), ssh: Some("10.1.2.3".into()), tty: Some("/dev/pts/3".into()), ..Who::default() },
         mode: "command".into(),
         phase,
-        deed: Deed::new("ada", "job.backup", "guest 101", "back up 101 web to local").role("admin").undo("job 17"),
+        deed: Deed { role: "admin".into(), ..Deed::new("ada", "job.backup", "guest 101", "back up 101 web to local").undo("job 17") },
     }
 }
 

@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::time::Instant;
 
+use proximity::domain::access::Who;
 use proximity::domain::settings::{Change, Key, Save, Staged};
 use proximity::domain::stamp::Stamp;
 use proximity::domain::world::World;
 use proximity::host::local::LocalHost;
 use proximity::ops::audit::Recorder;
-use proximity::ops::settings;
+use proximity::ops::settings::Saver;
 use proximity::store::{Cost, NewOperator, Secret, Store, Vault, host_key_path};
 
 use super::figures::{Table, Times, check, cpu_ticks_ms, ms};
@@ -34,6 +35,7 @@ pub fn save(table: &mut Table, home: &Path) {
     let audit = Recorder::new("bench", &LocalHost::new()).with_journal(None);
     let (mut times, me) = (Times::default(), std::process::id());
     let before = cpu_ticks_ms(me);
+    let who = Who::owner("marta");
     for n in 0..SAVES {
         let form: Save = [
             ("network.gateway", format!("10.20.0.{}", 1 + n % 2)),
@@ -47,8 +49,9 @@ pub fn save(table: &mut Table, home: &Path) {
             Staged { key, change, seen: n }
         })
         .collect();
+        let saver = Saver { audit: &audit, store: &store, vault: &vault, world: &world, who: &who, now: Stamp(1) };
         let begun = Instant::now();
-        assert_eq!(settings::save(&audit, &store, &vault, &form, &world, "marta", Stamp(1)).unwrap(), 3);
+        assert_eq!(saver.save(&form).unwrap(), 3);
         times.add(begun.elapsed());
     }
     let cpu = (cpu_ticks_ms(me) - before) / f64::from(SAVES);

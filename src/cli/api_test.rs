@@ -13,12 +13,14 @@ use super::{Ctx, Done, Form, Need, on_host, output, secrets};
 use crate::domain::access::Permission;
 use crate::domain::address::Address;
 use crate::domain::credential::{Account, Candidate, Code, Factor, Fingerprint, Trust};
-use crate::domain::settings::Key;
+use crate::domain::secret::Secret;
+use crate::domain::settings;
 use crate::domain::trial::{Mark, Progress, Report, Taken, Trouble};
 use crate::host::api::Limits;
 use crate::ops::credential;
+use crate::ops::settings::Saver;
 use crate::problem::{Kind, Problem, WARNED};
-use crate::store::Store;
+use crate::store::{Store, Unlocked};
 
 /// What is tried: what the settings hold, or what is given. A given secret comes on standard input or a descriptor, never
 /// as an argument.
@@ -29,9 +31,12 @@ pub(super) struct Test {
     address: Option<String>,
     /// User or API token, such as root@pam or proximity@pve!console
     account: Option<String>,
-    /// The site whose settings are tried, where there are several
-    #[arg(long, value_name = "SITE", conflicts_with_all = ["address", "ca", "pin", "secret_fd"])]
+    /// The site whose settings are tried, or that the credential is saved for, where there are several
+    #[arg(long, value_name = "SITE")]
     site: Option<String>,
+    /// Keep the credential that is given, if it passes: it is sealed, and the one before is kept for one step back
+    #[arg(long, requires = "address")]
+    save: bool,
     #[command(flatten)]
     open: Open,
     /// PEM file with the authority that signed the host's certificate, such as /etc/pve/pve-root-ca.pem
@@ -55,6 +60,7 @@ impl Test {
     /// What it takes. The authority of a file is read from the host.
     pub(super) fn needs(&self) -> Vec<Need> {
         let mut all = vec![if self.address.is_some() { on_host(Permission::ChangeSettings) } else { Need::Login }];
+        all.extend(self.save.then_some(Need::Login));
         all.extend(self.ca.is_some().then_some(Need::Unrestricted));
         all
     }
@@ -67,10 +73,18 @@ pub(super) async fn test_proxmox(ctx: &Ctx, args: &Test) -> Done {
         _ => saved(ctx, args)?,
     };
     let report = run(ctx, args, &candidate).await;
+    let kept = if args.save && report.passed() { Some(keep(ctx, args, &candidate).await) } else { None };
     if ctx.form == Form::Json {
         let (address, account) = (candidate.address.to_string(), candidate.account.as_str());
-        let (now, passed) = (ctx.host.clock().0.rfc3339(), report.passed());
-        output::object(&json!({ "as_of": now, "address": address, "account": account, "passed": passed, "report": report }));
+        let (now, passed, saved) = (ctx.host.clock().0.rfc3339(), report.passed(), matches!(kept, Some(Ok(_))));
+        output::object(
+            &json!({ "as_of": now, "address": address, "account": account, "passed": passed, "saved": saved, "report": report }),
+        );
+    } else if let Some(Ok(n)) = kept {
+        output::say(&format!("saved ({n} setting(s)); settings revert proxmox brings the credential before back"));
+    }
+    if let Some(Err(problem)) = kept {
+        return Err(problem);
     }
     done(&candidate, &report)
 }
@@ -83,32 +97,27 @@ fn saved(ctx: &Ctx, args: &Test) -> Result<Candidate, Problem> {
     let store = Store::open(&ctx.config.state)?;
     let vault = login_for(ctx, &store, &args.open, Permission::ChangeSettings)?.vault;
     let settings = store.settings(Some(&vault))?;
-    let site = args.site.as_ref().map_or(String::new(), |site| format!("@{site}"));
-    let key = |name: &str| -> Result<Key, Problem> {
-        format!("proxmox{site}.{name}")
-            .parse()
-            .map_err(|why: String| Problem::new(Kind::NotFound, "the settings", why, "see proximity settings list"))
-    };
-    let wrong = |key: &Key, why: String| Problem::new(Kind::Configuration, key.to_string(), why, "see proximity settings list proxmox");
-    let text = |name: &str| -> Result<Option<String>, Problem> {
-        let key = key(name)?;
-        Ok(settings.value(&key).map_err(|why| wrong(&key, why))?.map(|value| value.to_string()).filter(|text| !text.is_empty()))
-    };
-    let needed = |name: &str| -> Result<String, Problem> {
-        let key = key(name)?;
-        text(name)?.ok_or_else(|| wrong(&key, "it is not set".into()))
-    };
-    let hosts = needed("hosts")?;
-    let host = hosts.split(',').next().unwrap_or_default().trim();
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    let address = format!("{host}:{}", needed("port")?).parse().or_else(|why| Err(wrong(&key("hosts")?, why)))?;
-    let account = needed("user")?.parse().or_else(|why| Err(wrong(&key("user")?, why)))?;
-    let trust = match (text("ca")?, text("fingerprint")?) {
-        (_, Some(pin)) => Trust::Pin(pin.parse::<Fingerprint>().or_else(|why| Err(wrong(&key("fingerprint")?, why)))?),
-        (Some(path), None) => Trust::File(path),
-        (None, None) => Trust::System,
-    };
-    Ok(Candidate { address, account, secret: Arc::new(store.setting_secret(&vault, &key("secret")?)?), trust })
+    let site = args.site.as_deref().unwrap_or_default();
+    let wrong = |(what, why): (String, String)| Problem::new(Kind::Configuration, what, why, "see proximity settings list proxmox");
+    let keys = settings::login_keys(site).map_err(|why| Problem::new(Kind::NotFound, "--site", why, "see proximity settings list"))?;
+    // What is not set is told before what is not sealed.
+    settings::to_candidate(&settings, site, Arc::new(Secret::new(Vec::new()))).map_err(wrong)?;
+    let secret =
+        keys.iter().find(|key| key.definition().is_secret()).ok_or_else(|| wrong(("proxmox.secret".into(), "is no setting".into())))?;
+    settings::to_candidate(&settings, site, Arc::new(store.setting_secret(&vault, secret)?)).map_err(wrong)
+}
+
+/// Keeps what was tried and passed.
+async fn keep(ctx: &Ctx, args: &Test, tried: &Candidate) -> Result<usize, Problem> {
+    if ctx.read_only {
+        return Err(Problem::new(Kind::ReadOnly, "the settings", "--read-only refuses everything that changes something", ""));
+    }
+    let store = Store::open(&ctx.config.state)?;
+    let world = ctx.whole_world().await;
+    let Unlocked { vault, who } = login_for(ctx, &store, &args.open, Permission::ChangeSettings)?;
+    let audit = ctx.audit();
+    let saver = Saver { audit: &audit, store: &store, vault: &vault, world: &world, who: &who, now: ctx.host.clock().0 };
+    Ok(saver.keep(tried, args.site.as_deref().unwrap_or_default())?)
 }
 
 /// What is given as arguments, with its secret from a descriptor, standard input or the terminal.
@@ -150,7 +159,7 @@ async fn run(ctx: &Ctx, args: &Test, candidate: &Candidate) -> Report {
                     }
                 }
                 Progress::Ended(_) => break,
-                Progress::Begun(_) | Progress::Taken(_) => {}
+                Progress::Begun(_) | Progress::Taken(_) | Progress::Kept(_) | Progress::NotKept(_) => {}
             }
         }
     };

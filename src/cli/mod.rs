@@ -44,7 +44,8 @@ use crate::store::{Store, StoreError};
 use actor::host as on_host;
 pub(crate) use actor::{Need, account, authorize_here, check_console, may_unlock};
 pub(crate) use login::{after as after_login, note as note_login, step as login_step};
-pub(crate) use operator::{picture, shown};
+pub(crate) use operator::{SECOND_ON, picture, shown};
+pub(crate) use vault::recorded;
 
 /// A keyboard-driven console for self-hosted apps on Proxmox VE. Without a command it opens the console.
 #[derive(Parser)]

@@ -8,8 +8,10 @@ use serde_json::json;
 
 use super::init::memory_available;
 use super::login::{Open, login, login_for, step};
+use super::vault::recorded;
 use super::{Ctx, Done, Form, Need, on_host, output, secrets, vmid};
-use crate::domain::access::{Object, Permission, Role, authorize};
+use crate::domain::access::{Object, Permission, Role, Who, authorize};
+use crate::domain::audit::Deed;
 use crate::domain::clean::clean;
 use crate::domain::guest::Vmid;
 use crate::domain::secret::Shown;
@@ -17,7 +19,7 @@ use crate::domain::stamp::Stamp;
 use crate::host::Host;
 use crate::host::local::LocalHost;
 use crate::problem::{Kind, Problem};
-use crate::store::{self, Account, NewOperator, OperatorChange, Secret, Store, Vault, VaultError, host_key_path, set_role};
+use crate::store::{self, Account, NewOperator, OperatorChange, Secret, Store, Vault, host_key_path, set_role};
 
 /// `operator`.
 #[derive(Subcommand)]
@@ -110,6 +112,9 @@ pub(super) enum Totp {
     },
 }
 
+/// In the audit.
+pub(crate) const SECOND_ON: &str = "switch the second factor on";
+
 fn role(text: &str) -> Result<Role, String> {
     Role::from_word(text).ok_or_else(|| format!("roles are {}", Role::ALL.map(Role::word).join(", ")))
 }
@@ -144,7 +149,8 @@ pub(super) fn run(ctx: &Ctx, command: Operator) -> Done {
     }
     let change = |name: &str, open: &Open, change: OperatorChange, said: String| {
         let unlocked = login_for(ctx, &store, open, Permission::ChangeOperators)?;
-        unlocked.vault.change_operator(&store, name, &change, now().0)?;
+        let deed = deed(&store, &unlocked.who, "operator.change", name, &said);
+        recorded(ctx, &store, deed, || unlocked.vault.change_operator(&store, name, &change, now().0))?;
         output::say(&clean(&said));
         Ok(0)
     };
@@ -152,15 +158,17 @@ pub(super) fn run(ctx: &Ctx, command: Operator) -> Done {
         Operator::List => list(ctx, &store),
         Operator::Add { name, role, open, new_passphrase_fd } => {
             let unlocked = login_for(ctx, &store, &open, Permission::ChangeOperators)?;
+            let deed = deed(&store, &unlocked.who, "operator.add", &name, &format!("let {name} in as {}", role.word()));
             with_new(ctx, &name, new_passphrase_fd, |new| {
-                unlocked.vault.add_operator(&store, new, |tx, row| set_role(tx, row, role)).map(drop)
+                recorded(ctx, &store, deed, || unlocked.vault.add_operator(&store, new, |tx, row| set_role(tx, row, role)).map(drop))
             })?;
             output::say(&clean(&format!("{name} may come in as {}; let him change the passphrase", role.word())));
             Ok(0)
         }
         Operator::Remove { name, open } => {
             let mut unlocked = login_for(ctx, &store, &open, Permission::ChangeOperators)?;
-            unlocked.vault.remove_operator(&store, &name)?;
+            let deed = deed(&store, &unlocked.who, "operator.remove", &name, &format!("take {name}'s way in"));
+            recorded(ctx, &store, deed, || unlocked.vault.remove_operator(&store, &name))?;
             output::say(&clean(&format!("{name} is gone and the vault has another key; what he could read before he may still know")));
             Ok(0)
         }
@@ -169,7 +177,8 @@ pub(super) fn run(ctx: &Ctx, command: Operator) -> Done {
             let name = name.unwrap_or_else(|| unlocked.who.name.clone());
             let permission = if name == unlocked.who.name { Permission::OwnLogin } else { Permission::ChangeOperators };
             authorize(Some(&unlocked.who), permission, Object::Host)?;
-            with_new(ctx, &name, new_passphrase_fd, |new| unlocked.vault.set_passphrase(&store, new))?;
+            let deed = deed(&store, &unlocked.who, "operator.passphrase", &name, "change a passphrase");
+            with_new(ctx, &name, new_passphrase_fd, |new| recorded(ctx, &store, deed, || unlocked.vault.set_passphrase(&store, new)))?;
             output::say(&clean(&format!("{name} has another passphrase; an old copy of the store still opens with the old one")));
             Ok(0)
         }
@@ -191,7 +200,8 @@ pub(super) fn run(ctx: &Ctx, command: Operator) -> Done {
             let name = name.unwrap_or_else(|| unlocked.who.name.clone());
             let permission = if name == unlocked.who.name { Permission::OwnLogin } else { Permission::ChangeOperators };
             authorize(Some(&unlocked.who), permission, Object::Host)?;
-            unlocked.vault.end_second(&store, &name, now().0)?;
+            let deed = deed(&store, &unlocked.who, "operator.totp", &name, "switch the second factor off");
+            recorded(ctx, &store, deed, || unlocked.vault.end_second(&store, &name, now().0))?;
             output::say(&clean(&format!("{name} logs in with the passphrase alone now")));
             Ok(0)
         }
@@ -199,7 +209,7 @@ pub(super) fn run(ctx: &Ctx, command: Operator) -> Done {
 }
 
 /// Asks for a new passphrase, twice where a person types it, and does something with it.
-fn with_new(ctx: &Ctx, name: &str, fd: Option<i32>, f: impl FnOnce(&NewOperator<'_>) -> Result<(), VaultError>) -> Result<(), Problem> {
+fn with_new(ctx: &Ctx, name: &str, fd: Option<i32>, f: impl FnOnce(&NewOperator<'_>) -> Result<(), Problem>) -> Result<(), Problem> {
     let passphrase = secrets::new_passphrase(fd, name)?;
     let available = memory_available();
     let begun = std::time::Instant::now();
@@ -207,7 +217,17 @@ fn with_new(ctx: &Ctx, name: &str, fd: Option<i32>, f: impl FnOnce(&NewOperator<
     let host_key = host_key_path(&ctx.config.state);
     let new =
         NewOperator { host_key: &host_key, operator: name, passphrase: &passphrase, cost, memory_available: available, now_ms: now().0 };
-    Ok(f(&new)?)
+    f(&new)
+}
+
+/// What is about to be done to an operator, and how he was before.
+fn deed(store: &Store, who: &Who, action: &str, name: &str, title: &str) -> Deed {
+    let before = store.account(name).ok().flatten().map(|a| {
+        let guests = a.who.guests.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let (active, second) = (if a.who.active { "active" } else { "inactive" }, if a.second_factor { "on" } else { "off" });
+        format!("{}, {active}, second factor {second}, guests: {guests}", a.who.role.word())
+    });
+    Deed { before, ..Deed::by(who, action, format!("operator {name}"), title) }
 }
 
 fn now() -> Stamp {
@@ -247,7 +267,7 @@ fn list(ctx: &Ctx, store: &Store) -> Done {
 
 fn second_on(ctx: &Ctx, store: &Store, open: &Open) -> Done {
     let unlocked = login_for(ctx, store, open, Permission::OwnLogin)?;
-    let name = unlocked.who.name;
+    let name = unlocked.who.name.clone();
     let shown = unlocked.vault.begin_second(store, &name)?;
     // To the terminal and nowhere else: a pipe would keep it.
     let mut tty = std::fs::File::options()
@@ -260,7 +280,8 @@ fn second_on(ctx: &Ctx, store: &Store, open: &Open) -> Done {
         writeln!(tty, "\x1b[97;40m{line}\x1b[0m").map_err(io)?;
     }
     writeln!(tty, "Take the picture with an authenticator, or type: {}", shown.text.expose_text().unwrap_or_default()).map_err(io)?;
-    let codes = confirm(store, &unlocked.vault, &name, ctx, open)?;
+    let deed = deed(store, &unlocked.who, "operator.totp", &name, SECOND_ON);
+    let codes = recorded(ctx, store, deed, || confirm(store, &unlocked.vault, &name, ctx, open))?;
     writeln!(tty, "It is on. Ten codes for the day the telephone is lost, each good once; write them down:").map_err(io)?;
     for pair in codes.chunks(2) {
         let line: Vec<&str> = pair.iter().filter_map(Secret::expose_text).collect();

@@ -4,20 +4,20 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
 
 use super::login::{Open, login_for};
-use super::{Ctx, Done, Form, Need, api_test, on_host, output, secrets};
+use super::{Ctx, Done, Form, Need, api_test, on_host, output};
 use crate::domain::access::{Permission, Who};
 use crate::domain::clean::clean;
 use crate::domain::settings::{self, Change, Held, Key, Past, Save, SecretChange, Settings, Staged, Weight};
 use crate::domain::world::World;
-use crate::ops::{settings as ops, settings_file};
+use crate::ops::settings::Saver;
+use crate::ops::settings_file;
 use crate::problem::{Kind, Problem};
-use crate::store::{Store, Unlocked, Vault};
+use crate::store::{SaveError, Store, Unlocked, Vault};
 
 /// `settings`.
 #[derive(Subcommand)]
@@ -40,7 +40,7 @@ pub(super) enum Command {
     Set {
         /// Its key, such as network.subnet
         key: String,
-        /// The value; - reads it from standard input. A secret is asked for or read, never given here
+        /// The value; - reads it from standard input. A secret is kept by settings test proxmox --save
         value: Option<String>,
         /// More that is saved together with it, such as a gateway with its subnet
         #[arg(long, value_name = "KEY=VALUE")]
@@ -62,12 +62,12 @@ pub(super) enum Command {
         #[command(flatten)]
         check: Check,
     },
-    /// Bring back what one held before
+    /// Bring back what one held before; of proxmox or proxmox@SITE the whole credential that was kept before
     Revert {
         /// Its key
         key: String,
-        /// The version, see history
-        version: u32,
+        /// The version, see history; the whole credential has none
+        version: Option<u32>,
         #[command(flatten)]
         open: Open,
     },
@@ -137,7 +137,8 @@ pub(super) async fn run(ctx: &Ctx, command: Command) -> Done {
             save(ctx, vec![(key, change)], &open).await
         }
         Command::History { key, check } => history(ctx, key.as_deref().map(parse).transpose()?.as_ref(), &check),
-        Command::Revert { key, version, open } => revert(ctx, parse(&key)?, version, &open).await,
+        Command::Revert { key, version: Some(version), open } => revert(ctx, parse(&key)?, version, &open).await,
+        Command::Revert { key, version: None, open } => back(ctx, &key, &open).await,
         Command::Export { file, check } => export(ctx, file.as_deref(), &check),
         Command::Import { file, open } => import(ctx, &file, &open).await,
         Command::Test(Tested::Proxmox(test)) => api_test::test_proxmox(ctx, &test).await,
@@ -263,20 +264,8 @@ async fn set(ctx: &Ctx, key: Key, value: Option<&str>, with: &[String], open: &O
     let of = key.definition();
     let usage = |why: String, hint: &str| Problem::new(Kind::Usage, key.to_string(), why, hint);
     if of.is_secret() {
-        let secret = match value {
-            None => secrets::passphrase(None, &format!("new value of {key}"))?,
-            Some("-") => secrets::first_line(std::io::stdin())?,
-            Some(_) => {
-                let hint =
-                    "leave it out to be asked, or give - and write it to standard input; and change it, for others may have seen this one";
-                return Err(usage("a secret is never given as an argument: every user of this machine can read those".into(), hint));
-            }
-        };
-        if secret.is_empty() {
-            return Err(usage("nothing was typed".into(), "settings unset takes a secret away"));
-        }
-        let first = (key, Change::Secret(SecretChange::Set(Arc::new(secret))));
-        return save(ctx, std::iter::once(first).chain(more).collect(), open).await;
+        let why = "a secret is tried before it is kept, and never given as an argument: every user of this machine can read those";
+        return Err(usage(why.into(), "proximity settings test proxmox HOST USER --save; settings unset takes one away"));
     }
     let text = match value {
         None => return Err(usage("the value is missing".into(), &format!("it takes {}", of.takes()))),
@@ -305,6 +294,9 @@ async fn save(ctx: &Ctx, changes: Vec<(Key, Change)>, how: &Open) -> Done {
         let hint = "nothing was saved; what belongs together is saved together: see --with";
         return Err(Problem::new(Kind::Refused, "the settings", first.why.clone(), hint));
     }
+    if let Some(key) = settings::untried(&now, pairs()) {
+        return Err(SaveError::Untried { key }.into());
+    }
     if ctx.dry_run {
         show(ctx, &now, &changes, &world);
         return Ok(0);
@@ -319,7 +311,9 @@ async fn save(ctx: &Ctx, changes: Vec<(Key, Change)>, how: &Open) -> Done {
     let now = store.settings(Some(&vault))?;
     let staged: Save =
         changes.iter().map(|(key, change)| Staged { key: key.clone(), change: change.clone(), seen: now.version(key) }).collect();
-    let saved = ops::save(&ctx.audit(), &store, &vault, &staged, &world, &who, ctx.host.clock().0)?;
+    let audit = ctx.audit();
+    let saver = Saver { audit: &audit, store: &store, vault: &vault, world: &world, who: &who, now: ctx.host.clock().0 };
+    let saved = saver.save(&staged)?;
     if ctx.form == Form::Json {
         let then = store.settings(Some(&vault))?;
         let items: Vec<Json> = changes.iter().map(|(k, _)| json!({"key": k.to_string(), "version": then.version(k)})).collect();
@@ -384,6 +378,31 @@ async fn revert(ctx: &Ctx, key: Key, version: u32, how: &Open) -> Done {
     let past = past.iter().find(|p| p.version == version).ok_or_else(|| no(Kind::NotFound, format!("there is no version {version}")))?;
     let change = past.back().map_err(|why| no(Kind::Refused, why))?;
     save(ctx, vec![(key, change)], how).await
+}
+
+/// The whole credential that was kept before.
+async fn back(ctx: &Ctx, site: &str, how: &Open) -> Done {
+    let no = |why: &str, hint: &str| Problem::new(Kind::Usage, clean(site), why, hint);
+    let name = site.strip_prefix("proxmox").filter(|rest| rest.is_empty() || rest.starts_with('@'));
+    let name = name.ok_or_else(|| no("the version is missing", &format!("see proximity settings history {}", clean(site))))?;
+    let store = store(ctx)?;
+    if ctx.dry_run {
+        return Err(no("a credential is brought back whole, and there is nothing to show before", "see proximity settings history"));
+    }
+    if ctx.read_only {
+        return Err(Problem::new(Kind::ReadOnly, "the settings", "--read-only refuses everything that changes something", ""));
+    }
+    let world = ctx.whole_world().await;
+    let Unlocked { vault, who } = open(ctx, &store, how, Permission::ChangeSettings)?;
+    let audit = ctx.audit();
+    let saver = Saver { audit: &audit, store: &store, vault: &vault, world: &world, who: &who, now: ctx.host.clock().0 };
+    let saved = saver.back(name.trim_start_matches('@'))?;
+    if ctx.form == Form::Json {
+        output::object(&json!({"saved": saved}));
+    } else {
+        output::say(&format!("the credential before holds again ({saved} setting(s)); once more brings the other one back"));
+    }
+    Ok(0)
 }
 
 fn export(ctx: &Ctx, file: Option<&Path>, check: &Check) -> Done {

@@ -97,9 +97,9 @@ impl Vault {
             | Vault::Rotate(_)
             | Vault::Recovery(_)
             | Vault::Snapshot { .. }
-            | Vault::Export { .. }
-            | Vault::Import { .. }
             | Vault::HostSlot { .. } => vec![Need::Login],
+            // They read and write files of the host.
+            Vault::Export { .. } | Vault::Import { .. } => vec![Need::Login, Need::Unrestricted],
         }
     }
 }
@@ -328,21 +328,16 @@ fn opened(ctx: &Ctx, open: &Open) -> Result<(Store, Unlocked), Problem> {
 }
 
 /// Does something to the vault between an entry that says so and one that says what came of it.
-pub(super) fn recorded<T, E: std::fmt::Display>(
-    ctx: &Ctx,
-    store: &Store,
-    deed: Deed,
-    work: impl FnOnce() -> Result<T, E>,
-) -> Result<T, Problem>
+pub(crate) fn recorded<T, E>(ctx: &Ctx, store: &Store, deed: Deed, work: impl FnOnce() -> Result<T, E>) -> Result<T, Problem>
 where
     Problem: From<E>,
 {
     let audit = ctx.audit();
     let intent = audit.intent(Some(store), ctx.host.clock().0, deed)?;
-    let done = work();
-    let end = done.as_ref().map_or_else(|e| End::failed(e.to_string()), |_| End::ok());
+    let done = work().map_err(Problem::from);
+    let end = done.as_ref().map_or_else(|problem| End::failed(&problem.why), |_| End::ok());
     audit.outcome(Some(store), ctx.host.clock().0, &intent, end);
-    Ok(done?)
+    done
 }
 
 fn confirm(ctx: &Ctx, what: &str, why: &str) -> Result<(), Problem> {

@@ -123,6 +123,10 @@ pub enum Progress {
     Asks(Vec<Factor>),
     /// It is over.
     Ended(Box<Report>),
+    /// It was kept; how many settings are different now.
+    Kept(usize),
+    /// It was not kept; why.
+    NotKept(String),
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Hands, locked};
 use crate::cli::{self, Need};
 use crate::domain::access::{Object, Permission, Refused, Role, Who, of_log, of_plan, of_wish};
+use crate::domain::audit::Deed;
 use crate::domain::fact::{Fact, Gate, Login};
 use crate::domain::plan::{Approved, Refusal, Risk};
 use crate::domain::secret::{Secret, Shown};
@@ -14,7 +15,7 @@ use crate::domain::world::{News, Part};
 use crate::host::local;
 use crate::jobs::Jobs;
 use crate::problem::{Kind, Problem};
-use crate::store::{Passed, PasswordOk, Unlocked, Vault, VaultError, host_key_path};
+use crate::store::{Passed, PasswordOk, Unlocked, Vault, host_key_path};
 use crate::tui::effect::Effect;
 
 /// Where whoever sits at the console stands.
@@ -65,7 +66,9 @@ pub(super) fn need(effect: &Effect) -> Option<Need> {
         Effect::Plan(wish) => permission(of_wish(wish)),
         Effect::Start(order) => permission(of_plan(order.plan())),
         Effect::Cancel(id) => Some(Need::Job(Permission::CancelJob, *id)),
-        Effect::Save(_) | Effect::Try { .. } => permission((Permission::ChangeSettings, Object::Host)),
+        Effect::Save(_) | Effect::Try { .. } | Effect::Keep { .. } | Effect::CredentialBack(_) => {
+            permission((Permission::ChangeSettings, Object::Host))
+        }
         Effect::History(_) => permission((Permission::ReadSettings, Object::Host)),
         Effect::Audit { .. } => permission((Permission::ReadAudit, Object::Host)),
         Effect::BeginSecond | Effect::ConfirmSecond(_) | Effect::Prove(_) => permission((Permission::OwnLogin, Object::Host)),
@@ -87,7 +90,8 @@ pub(super) fn refused(effect: Effect, refused: Refused) -> Fact {
     let Refused { why, hint } = refused;
     match effect {
         Effect::Plan(_) => Fact::Planned(Err(Refusal::new(WHAT, why, hint))),
-        Effect::Save(_) => Fact::Saved(Err(Refusal::new(WHAT, why, hint))),
+        Effect::Save(_) | Effect::CredentialBack(_) => Fact::Saved(Err(Refusal::new(WHAT, why, hint))),
+        Effect::Keep { nth, .. } => Fact::Trial { nth, news: Progress::NotKept(why) },
         Effect::Audit { words, below } => Fact::Audit { words, below, page: Err(why) },
         Effect::Try { nth, .. } => {
             let taken = Taken { step: Step::Address, mark: Mark::Bad, found: vec![why], hint };
@@ -224,6 +228,7 @@ impl Hands {
             return;
         }
         locked(&self.waiting).take();
+        self.end_try();
         self.written.notify_one();
         let me = Arc::clone(self);
         tokio::task::spawn_blocking(move || {
@@ -370,29 +375,31 @@ impl Hands {
     }
 
     pub(super) fn begin_second(&self) {
-        self.second(|step, vault, name| {
-            let shown = vault.begin_second(step.store, name)?;
+        self.second(|step, vault, who| {
+            let shown = vault.begin_second(step.store, &who.name)?;
             let picture = Shown::new(cli::picture(&shown.uri).unwrap_or_default());
             Ok(Login::Second(picture, cli::shown([&shown.text])))
         });
     }
 
     pub(super) fn confirm_second(&self, code: &Secret) {
-        self.second(|step, vault, name| {
-            let codes = vault.confirm_second(step.store, name, code, step.unix_s, step.unix_s * 1000)?;
-            Ok(Login::Codes(cli::shown(&codes)))
+        self.second(|step, vault, who| {
+            let deed = Deed::by(who, "operator.totp", format!("operator {}", who.name), cli::SECOND_ON);
+            let confirm = || vault.confirm_second(step.store, &who.name, code, step.unix_s, step.unix_s * 1000);
+            Ok(Login::Codes(cli::shown(&cli::recorded(&self.ctx, step.store, deed, confirm)?)))
         });
     }
 
-    fn second(&self, f: impl FnOnce(&crate::store::Login<'_>, &Vault, &str) -> Result<Login, VaultError>) {
-        let Some((vault, name)) = self.vault().filter(|_| !self.ctx.host.is_demo()) else {
+    fn second(&self, f: impl FnOnce(&crate::store::Login<'_>, &Vault, &Who) -> Result<Login, Problem>) {
+        let Some(((vault, _), who)) = self.vault().filter(|_| !self.ctx.host.is_demo()).zip(self.who()) else {
             let hint = "set it up with: proximity init";
             return self.problem(Problem::new(Kind::Refused, "the second factor", "there is no vault here", hint));
         };
-        match self.step(|step| f(step, &vault, &name)) {
+        match self.step(|step| f(step, &vault, &who)) {
             Some(Ok(news)) => self.tell_now(Fact::Login(news)),
-            Some(Err(e @ (VaultError::WrongCode | VaultError::UsedCode))) => self.tell_now(Fact::Login(Login::Wrong(e.to_string()))),
-            Some(Err(e)) => self.problem(e.into()),
+            // A code that was wrong, or used already.
+            Some(Err(e)) if e.kind == Kind::Locked => self.tell_now(Fact::Login(Login::Wrong(e.why))),
+            Some(Err(e)) => self.problem(e),
             None => {}
         }
     }

@@ -39,6 +39,15 @@ pub enum SaveError {
     /// `system.read_only` is on, or cannot be read.
     #[error("system.read_only is on; nothing but it can be changed")]
     ReadOnly,
+    /// A credential that nobody tried.
+    #[error("{key} would be used as nobody tried it")]
+    Untried {
+        /// Which.
+        key: Key,
+    },
+    /// There is no credential to bring back.
+    #[error("no credential was ever kept")]
+    NoCredential,
     /// There is no secret before this one.
     #[error("the secret of {key} before this one is not there any more")]
     NoneBefore {
@@ -48,6 +57,9 @@ pub enum SaveError {
     /// Nobody could write down that it is done, so it was not.
     #[error("{0}")]
     Unrecorded(String),
+    /// It cannot be said as settings.
+    #[error("{0}")]
+    Unfit(String),
     /// The vault or the store below it.
     #[error(transparent)]
     Vault(#[from] VaultError),

@@ -371,7 +371,6 @@ impl App {
                     effects.extend(self.run(vec![Then::Close]));
                 }
                 self.note = None;
-                self.settings.forget_secrets();
                 if !self.lock.as_ref().is_some_and(|l| l.is_for(names)) {
                     self.lock = Some(Unlock::new(names.clone()));
                 }
@@ -473,7 +472,14 @@ impl App {
                 effects.push(dialog.ask());
                 self.push(Box::new(dialog));
             }
-            Action::Credential => self.push(Box::new(credential::Credential::default())),
+            Action::Credential => {
+                let site = if self.top().context() == Context::Settings { self.settings.site() } else { "" };
+                self.push(Box::new(credential::Credential::new(site, &self.known)));
+            }
+            Action::CredentialBack => match self.known.operator() {
+                Ok(_) => self.push(Box::new(question::credential_back(self.settings.site()))),
+                Err((why, hint)) => self.push(Box::new(text::problem(&format!("nothing can be changed now: {why}"), &hint))),
+            },
             Action::Palette => self.push(Box::new(palette::Palette::new(self.top().context(), &self.known))),
             Action::Help => self.push(Box::new(help::help(self.top().context()))),
             Action::Refresh => {
@@ -578,7 +584,6 @@ fn top_mut<'a>(
 impl Drop for App {
     fn drop(&mut self) {
         // Dialogs and edits hold typed text; they go before anything that may still draw.
-        self.settings.forget_secrets();
         self.stack.clear();
         self.lock = None;
     }

@@ -63,6 +63,15 @@ pub enum Effect {
     Answer(Code),
     /// Nobody waits for the try any more.
     EndTry,
+    /// Keep the credential that was tried under this number, for a site; the first has no name.
+    Keep {
+        /// Number of the try.
+        nth: u32,
+        /// The site.
+        site: String,
+    },
+    /// Bring the credential of a site back that was kept before.
+    CredentialBack(String),
     /// Put text on the clipboard of the operator's terminal.
     Copy(String),
     /// Paint everything anew.

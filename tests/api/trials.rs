@@ -132,6 +132,76 @@ async fn the_second_factor_is_asked_for_and_a_missing_or_wrong_one_ends_the_try(
     assert_eq!((report.trouble, server.hits() - before), (Some(Trouble::NotAllowed), 1), "nothing is asked without a second factor");
 }
 
+/// The program itself with a store of its own, the secret on descriptor 3 and the passphrase on descriptor 4.
+async fn program(home: &std::path::Path, args: &[&str], secret: &str) -> (i32, String) {
+    const PASSPHRASE: &str = "orbit lantern mosaic velvet quarry seven\n";
+    let (first, second) = (home.join("secret"), home.join("passphrase"));
+    std::fs::write(&first, secret).unwrap();
+    std::fs::write(&second, PASSPHRASE).unwrap();
+    let mut command = tokio::process::Command::new("sh");
+    command.args(["-c", "exec \"$@\" 3<\"$S\" 4<\"$P\"", "sh", env!("CARGO_BIN_EXE_proximity"), "--state"]).arg(home.join("state"));
+    command.args(args).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", home).env("S", first).env("P", second);
+    let out = command.output().await.unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(secret.is_empty() || !text.contains(secret), "{text}");
+    (out.status.code().unwrap(), text)
+}
+
+#[tokio::test]
+async fn what_passed_is_kept_what_did_not_is_not_and_the_one_before_comes_back() {
+    let identity = self_signed(&["localhost"], Flaw::None);
+    let server = Server::new(&identity, |seen, _| match seen.header("authorization") {
+        Some(token) if !token.ends_with(TOKEN) && !token.ends_with("another") => json("401 authentication failure", ""),
+        _ => node(seen, true),
+    })
+    .await;
+    let home = tempfile::tempdir().unwrap();
+    let run = |args: Vec<String>, secret: &'static str| {
+        let home = home.path().to_owned();
+        async move { program(&home, &args.iter().map(String::as_str).collect::<Vec<_>>(), secret).await }
+    };
+    let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let at = format!("localhost:{}", server.port);
+    let pin = identity.fingerprint().to_string();
+    let keep = |account: &str| words(&format!("settings test proxmox {at} {account} --pin {pin} --secret-fd 3 --passphrase-fd 4 --save"));
+    assert_eq!(run(words("init --operator ada --passphrase-fd 4"), "").await.0, 0);
+    assert_eq!(run(words("settings revert proxmox --passphrase-fd 4"), "").await.0, 5, "there is none yet");
+    // A token that is not taken is not kept, and neither is one that nobody tried.
+    let (status, out) = run(keep("root@pam!console"), "wrong").await;
+    assert!(status == 4 && !out.contains("saved"), "{status} {out}");
+    assert!(run(words("settings get proxmox.secret"), "").await.1.contains("not set"));
+    let (status, out) = run(words("settings set proxmox.secret - --passphrase-fd 4"), "").await;
+    assert!(status == 2 && out.contains("tried before it is kept"), "{out}");
+    let (status, out) = run(keep("root@pam!console"), TOKEN).await;
+    assert!(status == 10 && out.contains("saved (5 settings)") || out.contains("saved (5 setting(s))"), "{status} {out}");
+    // What is kept is what was tried.
+    let saved = words("settings test proxmox --passphrase-fd 4");
+    assert_eq!(run(saved.clone(), "").await.0, 10);
+    assert!(server.seen.lock().unwrap().last().unwrap().header("authorization").unwrap().ends_with(TOKEN));
+    // Nothing sends it elsewhere untried.
+    let (status, out) = run(words("settings set proxmox.hosts evil.example.org --passphrase-fd 4"), "").await;
+    assert!(status == 6 && out.contains("--save"), "{status} {out}");
+    let (status, out) = run(words("settings set proxmox.user root@pam!other --passphrase-fd 4"), "").await;
+    assert!(status == 6, "{status} {out}");
+    // Another one, and back, and back again.
+    assert_eq!(run(keep("root@pam!other"), "another").await.0, 10);
+    for (account, token) in [("root@pam!console", TOKEN), ("root@pam!other", "another")] {
+        let (status, out) = run(words("settings revert proxmox --passphrase-fd 4"), "").await;
+        assert_eq!(status, 0, "{out}");
+        assert!(run(words("settings get proxmox.user"), "").await.1.contains(account));
+        assert_eq!(run(saved.clone(), "").await.0, 10);
+        let sent = server.seen.lock().unwrap().last().unwrap().header("authorization").unwrap().to_owned();
+        assert_eq!(sent, format!("PVEAPIToken={account}={token}"));
+    }
+    let audit = run(words("audit list --action settings -o json"), "").await.1;
+    assert!(
+        audit.contains("keep a credential that was tried")
+            && audit.contains("bring the credential before back")
+            && audit.contains("\"role\":\"admin\""),
+        "{audit}"
+    );
+}
+
 #[tokio::test]
 async fn each_bad_host_ends_at_its_step_with_its_own_words() {
     let ours = Authority::new();

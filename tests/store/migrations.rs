@@ -4,17 +4,23 @@
 use std::fs;
 use std::path::Path;
 
+use proximity::domain::access::Role;
 use proximity::domain::stamp::Stamp;
-use proximity::store::Store;
+use proximity::store::{Store, Vault};
+use rusqlite::Transaction;
 
 use super::image::{Image, scratch};
 use super::kill_points::kill_everywhere;
 use super::kinds::{Before, UPGRADE, a_vault, add_job};
 use super::power_loss::lose_power;
+use super::support::{OPERATOR, secret};
 use super::{full, part, raw, strace};
 
 /// The first layout that holds a vault which opens today.
 const FIRST_WITH_A_VAULT: usize = 2;
+
+/// The first layout whose operators have roles.
+const FIRST_WITH_ROLES: usize = 6;
 
 /// The steps, oldest first.
 fn steps() -> Vec<String> {
@@ -28,7 +34,18 @@ fn old_store(layout: usize) -> Before {
     let before = a_vault();
     let (_outer, dir) = scratch();
     before.image.lay(&dir);
-    add_job(&Store::open(&dir).unwrap(), Stamp(1)).unwrap();
+    let store = Store::open(&dir).unwrap();
+    add_job(&store, Stamp(1)).unwrap();
+    if layout < FIRST_WITH_ROLES {
+        // As it was signed then.
+        let vault = Vault::unlock_with_words(&store, &secret(&before.words)).unwrap();
+        let sign = |tx: &Transaction<'_>| {
+            tx.execute("UPDATE operator SET role = NULL", []).unwrap();
+            vault.sign_row(tx, "operator", 1)
+        };
+        vault.change(&store, sign).unwrap();
+    }
+    drop(store);
     let today = dir.with_extension("today");
     fs::rename(dir.join("proximity.db"), &today).unwrap();
     let conn = raw(&dir);
@@ -94,11 +111,16 @@ fn every_layout_comes_to_the_newest() {
     let newest = steps().len();
     for layout in 1..newest {
         let (_outer, dir) = scratch();
-        old_store(layout).image.lay(&dir);
+        let before = old_store(layout);
+        before.image.lay(&dir);
         assert_eq!(layout_of(&dir), layout);
         let store = Store::open(&dir).unwrap();
         assert_eq!(layout_of(&dir), newest);
         assert_eq!(store.jobs(10).unwrap().0.len(), 1);
+        if layout >= FIRST_WITH_A_VAULT {
+            let who = Vault::unlock_with_words(&store, &secret(&before.words)).unwrap().who(&store, OPERATOR).unwrap();
+            assert_eq!(who.role, Role::Admin, "who made the vault of layout {layout} may do everything");
+        }
         assert!(dir.join(format!("proximity.db.before-v{}", layout + 1)).exists());
     }
 }

@@ -91,15 +91,6 @@ impl Lines {
             }
             _ => {}
         }
-        if key.definition().name == "verify" && value == Some(&Value::Flag(false)) {
-            let pin = format!("{}.fingerprint", key.heading()).parse().ok().and_then(|k| then.value(&k).ok().flatten());
-            if pin.is_none() {
-                self.add(
-                    Weight::Caution,
-                    "without check and fingerprint, anybody on the way can pose as the host and read the secret".into(),
-                );
-            }
-        }
         if name.starts_with("resources.")
             && let Some(guests) = world.guests.get()
         {

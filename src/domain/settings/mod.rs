@@ -4,6 +4,7 @@
 //! table.rs   the one table of definitions        held.rs    what is set now, and changes to it
 //! value.rs   kinds and values, text both ways    rules.rs   what must hold between values
 //! impact.rs  what a change would mean            past.rs    what was set before
+//! login.rs   those that are a credential
 //! ```
 //!
 //! A key is `CATEGORY.NAME`; of Proxmox there may be several sites, `proxmox@SITE.NAME`. A value that was changed outside
@@ -14,6 +15,7 @@ use std::str::FromStr;
 
 mod held;
 mod impact;
+mod login;
 mod past;
 mod rules;
 mod table;
@@ -23,6 +25,7 @@ mod value;
 
 pub use held::{Change, Held, Row, Save, SecretChange, Settings, Staged};
 pub use impact::{Impact, Weight, impact};
+pub use login::{login_keys, of_candidate, to_candidate, untried};
 pub use past::{Before, Past};
 pub use rules::{Fixed, Trouble, check, fixed_addresses};
 pub use table::DEFINITIONS;

@@ -31,26 +31,27 @@ const THEMES: Kind = Kind::Word(&["colour", "mono", "ascii", "plain"]);
 const UPDATES: Kind = Kind::Word(&["never", "tell"]);
 
 /// All settings, in the order of the screen. A default of nothing is *not set*.
-pub static DEFINITIONS: [Definition; 36] = [
+pub static DEFINITIONS: [Definition; 35] = [
     of(Proxmox, "hosts", Kind::Hosts, "", "pve1.example.org, 10.1.2.30")
-        .help("Hosts of the Proxmox interface, tried in this order. Not set: this machine.", "by settings test proxmox alone, so far"),
+        .help("Hosts of the Proxmox interface. The first is asked.", "once it was tried: P, or settings test proxmox --save"),
     of(Proxmox, "port", Kind::Number { least: 1, most: 65535 }, "8006", "8006")
-        .help("Port of the Proxmox interface.", "by settings test proxmox alone, so far"),
-    of(Proxmox, "user", Kind::Account, "", "root@pam!proximity")
-        .help("Who Proximity is for Proxmox: a token (user@realm!name) or a user.", "by settings test proxmox alone, so far"),
+        .help("Port of the Proxmox interface.", "once it was tried: P, or settings test proxmox --save"),
+    of(Proxmox, "user", Kind::Account, "", "root@pam!proximity").help(
+        "Who Proximity is for Proxmox: a token (user@realm!name) or a user.",
+        "once it was tried: P, or settings test proxmox --save",
+    ),
     of(Proxmox, "secret", Kind::Secret, "", "").help(
         "The token's secret, or the user's password. Sealed in the vault and never shown again.",
-        "by settings test proxmox alone, so far",
+        "once it was tried: P, or settings test proxmox --save",
     ),
-    of(Proxmox, "verify", Kind::Flag, "on", "on")
-        .help("Check the certificate of the host. Off, anybody on the way can read the secret.", "at the next connection")
-        .unused(),
     of(Proxmox, "ca", Kind::Path, "", "/etc/pve/pve-root-ca.pem").help(
         "File with the authority that signed the host's certificate. Not set: those of the system.",
-        "by settings test proxmox alone, so far",
+        "once it was tried: P, or settings test proxmox --save",
     ),
-    of(Proxmox, "fingerprint", Kind::Fingerprint, "", "AB:CD:… (32 pairs)")
-        .help("SHA-256 of the one certificate that is accepted, whoever signed it.", "by settings test proxmox alone, so far"),
+    of(Proxmox, "fingerprint", Kind::Fingerprint, "", "AB:CD:… (32 pairs)").help(
+        "SHA-256 of the one certificate that is accepted, whoever signed it.",
+        "once it was tried: P, or settings test proxmox --save",
+    ),
     of(Network, "subnet", Kind::Net, "10.20.0.0/24", "10.20.0.0/24")
         .rule("holds the gateway and the DHCP range")
         .help("Network of the apps, behind the appliance.", "when the appliance is converged")

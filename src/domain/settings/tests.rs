@@ -1,10 +1,14 @@
 //! What must hold of the table, of values as text, of rules and previews.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::credential::{Candidate, Fingerprint, Trust};
 use crate::domain::guest::{Guest, Kind as GuestKind, Nic};
+use crate::domain::secret::Secret;
 use crate::domain::stamp::Stamp;
 use crate::domain::world::{From, Part, World};
 
@@ -51,7 +55,7 @@ fn the_table_is_whole() {
     }
     assert!(check(&Settings::default(), &[]).is_empty(), "the defaults go together");
     assert_eq!(Key::all(&[]).len(), DEFINITIONS.len());
-    assert_eq!(settings(&[("proxmox.port", "443")]).value(&key("proxmox.verify")), Ok(Some(Value::Flag(true))), "on also when absent");
+    assert!("proxmox.verify".parse::<Key>().is_err(), "certificates are always checked: there is no switch");
 }
 
 #[test]
@@ -64,7 +68,7 @@ fn keys_of_sites() {
     assert_eq!(s.sites(), ["edge", "lab"]);
     let all = Key::all(&s.sites());
     assert_eq!(all.iter().map(Key::heading).collect::<Vec<_>>().into_iter().collect::<std::collections::BTreeSet<_>>().len(), 8);
-    assert_eq!(all[7].to_string(), "proxmox@edge.hosts", "sites stand behind the first");
+    assert_eq!(all[6].to_string(), "proxmox@edge.hosts", "sites stand behind the first");
 }
 
 #[test]
@@ -224,7 +228,51 @@ fn the_preview_tells_who_would_notice() {
         lines(&[("backups.storage", "nowhere")], &World { storages: Part::new(vec![], Stamp(1), From::Files), ..World::default() })
             .contains("no storage nowhere")
     );
-    assert!(lines(&[("proxmox.verify", "off")], &w).contains("pose as the host"));
-    let pinned = lines(&[("proxmox.verify", "off"), ("proxmox.fingerprint", &"ab".repeat(32))], &w);
-    assert!(!pinned.contains("pose as the host"), "{pinned}");
+}
+
+fn candidate(address: &str, pin: bool) -> Candidate {
+    let trust = if pin { Trust::Pin(Fingerprint([0xab; 32])) } else { Trust::File("/etc/pve/pve-root-ca.pem".into()) };
+    let secret = Arc::new(Secret::from_text("s3cret".into()));
+    Candidate { address: address.parse().unwrap(), account: "proximity@pve!console".parse().unwrap(), secret, trust }
+}
+
+#[test]
+fn a_credential_goes_in_and_out_as_it_was_tried() {
+    let now = settings(&[("proxmox.hosts", "old.example.org, pve2"), ("proxmox.fingerprint", &"cd".repeat(32))]);
+    for (address, site, pin) in [("pve2:8006", "", false), ("[fd00::7]:443", "", true), ("10.0.0.9:8006", "lab", true)] {
+        let save = of_candidate(&candidate(address, pin), site, &now).unwrap();
+        assert_eq!(save.len(), 6);
+        let then = now.with(save.iter().map(|s| (&s.key, &s.change)));
+        let back = to_candidate(&then, site, Arc::new(Secret::from_text("s3cret".into()))).unwrap();
+        assert_eq!((back.address.to_string(), back.account.as_str()), (address.to_owned(), "proximity@pve!console"));
+        assert_eq!(back.trust, candidate(address, pin).trust, "and the proof of before is gone");
+    }
+    let save = of_candidate(&candidate("pve2:8006", false), "", &now).unwrap();
+    let then = now.with(save.iter().map(|s| (&s.key, &s.change)));
+    assert_eq!(then.shown(&key("proxmox.hosts")), "pve2, old.example.org", "other hosts stay behind the one that was tried");
+    assert_eq!(to_candidate(&Settings::default(), "", Arc::new(Secret::new(vec![]))).err().unwrap().0, "proxmox.hosts");
+}
+
+#[test]
+fn no_secret_goes_where_nobody_tried() {
+    let row = |held| Row { held, version: 1, at: Stamp(1), by: "ada".into() };
+    let bare = settings(&[("proxmox.hosts", "pve1, pve2"), ("proxmox.user", "root@pam")]);
+    let mut kept = bare.clone();
+    kept.put(key("proxmox.secret"), row(Held::Secret));
+    let set = |name: &str, text: &str| (key(name), Change::Set(key(name).definition().parse(text).unwrap()));
+    let fresh = || Change::Secret(SecretChange::Set(Arc::new(Secret::from_text("x".into()))));
+    let by = |now: &Settings, changes: &[(Key, Change)]| untried(now, changes.iter().map(|(k, c)| (k, c))).map(|k| k.to_string());
+    for (name, text) in
+        [("hosts", "evil.example.org, pve1"), ("port", "9006"), ("user", "a@pve"), ("ca", "/tmp/ca.pem"), ("fingerprint", &"ab".repeat(32))]
+    {
+        let name = format!("proxmox.{name}");
+        assert_eq!(by(&kept, &[set(&name, text)]), Some(name.clone()));
+        assert_eq!(by(&bare, &[set(&name, text)]), None, "without a secret there is nothing to send");
+        let clear = (key("proxmox.secret"), Change::Secret(SecretChange::Clear));
+        assert_eq!(by(&kept, &[set(&name, text), clear]), None, "the secret goes away with it");
+        assert_eq!(by(&bare, &[set(&name, text), (key("proxmox.secret"), fresh())]), Some(name));
+    }
+    assert_eq!(by(&kept, &[set("proxmox.hosts", "pve1, pve3")]), None, "the first one is asked");
+    assert_eq!(by(&kept, &[(key("proxmox.secret"), Change::Secret(SecretChange::Previous))]).as_deref(), Some("proxmox.secret"));
+    assert_eq!(by(&kept, &[set("proxmox@lab.hosts", "pve9"), set("network.domain", "x.local")]), None, "another site has no secret");
 }

@@ -1,4 +1,4 @@
-//! Tries a credential of the Proxmox API before anybody keeps it: the fields, the steps as they go, then the whole report.
+//! Tries a credential of the Proxmox API and keeps it only then: the fields, the steps as they go, the whole report, the save.
 //!
 //! ```text
 //! ▸ address      pve1
@@ -42,10 +42,16 @@ enum State {
     Trying,
     /// It waits for a second factor.
     Asked(Vec<Factor>),
+    /// It passed and may be kept.
+    Passed,
+    /// It is being kept.
+    Keeping,
 }
 
 /// Fields of a credential, and how trying it goes.
 pub struct Credential {
+    /// The site it is for; the first has no name.
+    site: String,
     address: Input,
     account: Input,
     secret: Passphrase,
@@ -62,14 +68,31 @@ pub struct Credential {
     said: (Tone, String),
 }
 
-impl Default for Credential {
-    fn default() -> Self {
+impl Credential {
+    /// With what the settings of a site hold, but for the secret. The first site has no name.
+    pub fn new(site: &str, known: &Known) -> Credential {
+        let settings = known.world.chosen().map(std::borrow::Cow::into_owned).unwrap_or_default();
+        let at = if site.is_empty() { String::new() } else { format!("@{site}") };
+        let text = |name: &str| {
+            let key = format!("proxmox{at}.{name}").parse().ok();
+            key.and_then(|key| settings.value(&key).ok().flatten()).map(|v| v.to_string()).unwrap_or_default()
+        };
+        let (hosts, port) = (text("hosts"), text("port"));
+        let host = hosts.split(',').next().unwrap_or_default().trim();
+        let address = match (host.contains(':'), port.as_str()) {
+            (true, "8006" | "") => format!("[{host}]"),
+            (true, port) => format!("[{host}]:{port}"),
+            (false, "8006" | "") => host.to_owned(),
+            (false, port) => format!("{host}:{port}"),
+        };
+        let proof = [text("fingerprint"), text("ca")].into_iter().find(|t| !t.is_empty()).unwrap_or_default();
         Credential {
-            address: Input::default(),
-            account: Input::default(),
+            site: site.to_owned(),
+            address: Input::with(if host.is_empty() { String::new() } else { address }),
+            account: Input::with(text("user")),
             secret: Passphrase::default(),
             kept: None,
-            proof: Input::default(),
+            proof: Input::with(proof),
             code: Passphrase::default(),
             at: 0,
             state: State::Filling,
@@ -79,9 +102,7 @@ impl Default for Credential {
             said: (Tone::Quiet, String::new()),
         }
     }
-}
 
-impl Credential {
     fn wrong(&mut self, at: usize, why: impl Into<String>) -> Vec<Then> {
         self.at = at;
         self.said = (Tone::Bad, why.into());
@@ -91,7 +112,12 @@ impl Credential {
     fn go(&mut self) -> Vec<Then> {
         match &self.state {
             State::Filling => self.begin(),
-            State::Trying => Vec::new(),
+            State::Trying | State::Keeping => Vec::new(),
+            State::Passed => {
+                self.state = State::Keeping;
+                self.said = (Tone::Quiet, "saving …".into());
+                vec![Then::Do(Effect::Keep { nth: self.nth, site: self.site.clone() })]
+            }
             State::Asked(offers) => {
                 if self.code.is_empty() {
                     return self.wrong(CODE, "type the code first");
@@ -135,7 +161,8 @@ impl Credential {
     }
 
     fn turn(&mut self, by: usize) {
-        if self.state == State::Filling {
+        if matches!(self.state, State::Filling | State::Passed) {
+            self.state = State::Filling;
             self.at = (self.at + by) % CODE;
             self.said = (Tone::Quiet, String::new());
         }
@@ -149,6 +176,10 @@ impl Credential {
             3 => &mut self.proof,
             _ => &mut self.code,
         }
+    }
+
+    fn is_busy(&self) -> bool {
+        matches!(self.state, State::Trying | State::Keeping)
     }
 
     fn is_asked(&self) -> bool {
@@ -201,7 +232,7 @@ impl Pane for Credential {
             Action::NextPart | Action::Down => self.turn(1),
             Action::PrevPart | Action::Up => self.turn(CODE - 1),
             Action::Open => return Some(self.go()),
-            Action::Back if self.state != State::Filling => {
+            Action::Back if matches!(self.state, State::Trying | State::Asked(_)) => {
                 self.state = State::Filling;
                 (self.begun, self.at) = (None, 0);
                 self.code = Passphrase::default();
@@ -216,8 +247,8 @@ impl Pane for Credential {
     fn can(&self, action: Action, _known: &Known) -> bool {
         match action {
             Action::Toggle => false,
-            Action::NextPart => self.state == State::Filling,
-            Action::Open => self.state != State::Trying,
+            Action::NextPart => matches!(self.state, State::Filling | State::Passed),
+            Action::Open => !self.is_busy(),
             _ => true,
         }
     }
@@ -227,10 +258,14 @@ impl Pane for Credential {
     }
 
     fn input(&mut self) -> Option<&mut dyn Typed> {
-        (self.state != State::Trying).then(|| self.field())
+        (!self.is_busy()).then(|| self.field())
     }
 
     fn typed(&mut self, _known: &Known) -> Vec<Then> {
+        // What was tried is not what stands there now.
+        if self.state == State::Passed {
+            self.state = State::Filling;
+        }
         self.said = (Tone::Quiet, String::new());
         Vec::new()
     }
@@ -251,9 +286,18 @@ impl Pane for Credential {
                 self.said = (Tone::Strong, "the password was taken; it asks for a second factor".into());
             }
             Progress::Ended(ended) => {
-                (self.state, self.begun, self.at) = (State::Filling, None, 0);
-                self.said = (if ended.passed() { Tone::Good } else { Tone::Bad }, ended.verdict());
+                let (state, tone) = if ended.passed() { (State::Passed, Tone::Good) } else { (State::Filling, Tone::Bad) };
+                (self.state, self.begun, self.at) = (state, None, 0);
+                self.said = (tone, ended.verdict());
                 return vec![Then::Open(Box::new(report(ended)))];
+            }
+            Progress::Kept(n) => {
+                let what = crate::tui::words::many(*n, "setting");
+                return vec![Then::Close, Then::Say(format!("saved {what}; U in Settings brings the credential before back"))];
+            }
+            Progress::NotKept(why) => {
+                self.state = State::Filling;
+                self.said = (Tone::Bad, format!("not saved: {why}"));
             }
         }
         Vec::new()
@@ -265,7 +309,10 @@ impl Pane for Credential {
 
     fn window(&self, known: &Known) -> Window {
         Window {
-            title: "try a Proxmox API credential".into(),
+            title: match self.site.as_str() {
+                "" => "try a Proxmox API credential".into(),
+                site => format!("try a Proxmox API credential of {site}"),
+            },
             width: text::text_width(known).min(80),
             height: 16.min(text::most_rows(known)),
         }
@@ -275,7 +322,7 @@ impl Pane for Credential {
         let room = on.width().saturating_sub(2);
         let shown = if self.is_asked() { FIELDS.len() } else { CODE };
         for (y, (name, _)) in FIELDS.iter().enumerate().take(shown) {
-            let (row, here) = (y as u16, y == self.at && self.state != State::Trying);
+            let (row, here) = (y as u16, y == self.at && !self.is_busy());
             on.put(1, row, 1, if here { "▸" } else { " " }, Tone::Strong);
             on.put(3, row, 10, name, Tone::Quiet);
             let value = room.saturating_sub(13);
@@ -315,11 +362,12 @@ impl Pane for Credential {
         }
         let enter = match self.state {
             State::Filling => " test it   ",
-            State::Trying => " ",
+            State::Trying | State::Keeping => " ",
             State::Asked(_) => " send the code   ",
+            State::Passed => " save it   ",
         };
-        let esc = if self.state == State::Filling { " close" } else { " stop" };
-        let key = if self.state == State::Trying { "" } else { "Enter" };
+        let esc = if matches!(self.state, State::Trying | State::Asked(_)) { " stop" } else { " close" };
+        let key = if self.is_busy() { "" } else { "Enter" };
         on.line(1, last, &[(key, Tone::Key), (enter, Tone::Plain), ("Esc", Tone::Key), (esc, Tone::Plain)]);
     }
 }

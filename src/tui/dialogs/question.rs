@@ -13,6 +13,7 @@ use crate::tui::theme::Tone;
 enum Answer {
     Quit,
     Cancel(i64),
+    CredentialBack(String),
 }
 
 /// A question.
@@ -49,6 +50,15 @@ pub fn cancel(job: &Job) -> Question {
     Question { title: "cancel this job?", lines, yes: Answer::Cancel(job.id) }
 }
 
+/// Whether to bring the credential of Proxmox back that was kept before.
+pub fn credential_back(site: &str) -> Question {
+    let lines = vec![
+        (Tone::Plain, "The host, user, secret and proof that were kept before hold again; they were tried then.".into()),
+        (Tone::Plain, "Doing this once more brings today's back.".into()),
+    ];
+    Question { title: "the credential before?", lines, yes: Answer::CredentialBack(site.to_owned()) }
+}
+
 impl Pane for Question {
     fn context(&self) -> Context {
         Context::Confirm
@@ -59,6 +69,9 @@ impl Pane for Question {
             (Action::Yes | Action::Open, Answer::Quit) => Some(vec![Then::Close, Then::Do(Effect::Quit)]),
             (Action::Yes, Answer::Cancel(id)) => {
                 Some(vec![Then::Close, Then::Do(Effect::Cancel(*id)), Then::Say(format!("job {id} was asked to end"))])
+            }
+            (Action::Yes | Action::Open, Answer::CredentialBack(site)) => {
+                Some(vec![Then::Close, Then::Do(Effect::CredentialBack(site.clone())), Then::Say("saving …".into())])
             }
             (Action::Open, Answer::Cancel(_)) => Some(vec![Then::Say("type y to cancel the job, n to let it run".into())]),
             (Action::No, _) => Some(vec![Then::Close]),
@@ -76,7 +89,7 @@ impl Pane for Question {
         let rows = on.height().saturating_sub(1);
         let lines = text::wrapped(&self.lines, on.width().saturating_sub(2));
         text::draw_lines(&mut on.rows(0, rows), &lines, 0);
-        let yes = if matches!(self.yes, Answer::Quit) { "y or Enter" } else { "y" };
+        let yes = if !matches!(self.yes, Answer::Cancel(_)) { "y or Enter" } else { "y" };
         on.line(1, rows, &[(yes, Tone::Key), (" yes   ", Tone::Plain), ("n or Esc", Tone::Key), (" no", Tone::Plain)]);
     }
 }

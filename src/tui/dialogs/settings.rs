@@ -37,6 +37,10 @@ impl Offer {
         let mut troubles = settings::check(&then, &settings::fixed_addresses(&known.world));
         troubles.retain(|t| t.keys.iter().any(|k| staged.iter().any(|s| s.key == *k)));
         lines.extend(troubles.iter().map(|t| (Tone::Bad, format!("✗ {}", t.why))));
+        let untried = settings::untried(held, staged.iter().map(|s| (&s.key, &s.change)));
+        if let Some(key) = &untried {
+            lines.push((Tone::Bad, format!("✗ {key}: a credential is tried before it is kept. P tries it and saves it then.")));
+        }
         let mut impacts = settings::impact(held, changes(), &known.world);
         impacts.sort_by_key(|i| match i.weight {
             Weight::Caution => 0,
@@ -48,7 +52,7 @@ impl Offer {
             Weight::Unknown => (Tone::Unknown, format!("? {}", i.what)),
             Weight::Note => (Tone::Quiet, i.what),
         }));
-        Offer { lines, count: staged.len(), barred: !troubles.is_empty(), top: 0 }
+        Offer { lines, count: staged.len(), barred: !troubles.is_empty() || untried.is_some(), top: 0 }
     }
 }
 
@@ -60,7 +64,7 @@ impl Pane for Offer {
     fn act(&mut self, action: Action, known: &Known) -> Option<Vec<Then>> {
         match action {
             Action::Yes | Action::Open if self.barred => {
-                Some(vec![Then::Say("they do not go together; Esc, and change what is wrong".into())])
+                Some(vec![Then::Say("it cannot be saved like this; Esc, and change what is wrong".into())])
             }
             Action::Yes | Action::Open => Some(vec![Then::Close, Then::Act(Action::SaveNow)]),
             Action::No => Some(vec![Then::Close]),

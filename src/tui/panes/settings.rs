@@ -11,7 +11,6 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::domain::settings::{self, Change, Held, Key, Kind, Save, SecretChange, Staged, Value};
 use crate::tui::action::{Action, Context};
@@ -19,7 +18,7 @@ use crate::tui::canvas::Canvas;
 use crate::tui::dialogs::settings::Offer;
 use crate::tui::dialogs::text::{self, Line};
 use crate::tui::effect::Effect;
-use crate::tui::input::{Input, LONGEST, Passphrase};
+use crate::tui::input::Input;
 use crate::tui::list::{List, marker};
 use crate::tui::pane::{Known, Pane, Then, Typed};
 use crate::tui::theme::Tone;
@@ -43,7 +42,6 @@ pub struct Settings {
 
 enum Edit {
     Value(Input),
-    Secret(Passphrase),
     Site(Input),
 }
 
@@ -98,14 +96,9 @@ impl Settings {
         }
     }
 
-    /// Wipes secrets that were typed and not saved: the screen was locked.
-    pub fn forget_secrets(&mut self) {
-        self.staged.retain(|_, s| !matches!(s.change, Change::Secret(SecretChange::Set(_))));
-        self.undo.clear();
-        self.offered.clear();
-        if matches!(self.edit, Some(Edit::Secret(_))) {
-            self.edit = None;
-        }
+    /// The site of the selected setting; the first has no name, and neither has what belongs to none.
+    pub fn site(&self) -> &str {
+        self.key().site()
     }
 
     fn key(&self) -> &Key {
@@ -118,16 +111,16 @@ impl Settings {
         if let Err((why, _)) = known.operator() {
             return vec![Then::Say(format!("only to look at: {why}"))];
         }
-        self.edit = Some(if key.definition().is_secret() {
-            Edit::Secret(Passphrase::default())
-        } else {
-            let then = now(known).with(self.staged.values().map(|s| (&s.key, &s.change)));
-            let text = match then.held(key) {
-                Held::Value(value) => value.to_string(),
-                _ => key.definition().default.to_owned(),
-            };
-            Edit::Value(Input::with(text))
-        });
+        // A secret is tried before it is kept.
+        if key.definition().is_secret() {
+            return vec![Then::Act(Action::Credential)];
+        }
+        let then = now(known).with(self.staged.values().map(|s| (&s.key, &s.change)));
+        let text = match then.held(key) {
+            Held::Value(value) => value.to_string(),
+            _ => key.definition().default.to_owned(),
+        };
+        self.edit = Some(Edit::Value(Input::with(text)));
         Vec::new()
     }
 
@@ -139,10 +132,6 @@ impl Settings {
                 Ok(value) => self.stage(key, Change::Set(value), known),
                 Err(_) => self.edit = Some(Edit::Value(input)),
             },
-            Some(Edit::Secret(mut typed)) if !typed.is_empty() => match typed.take() {
-                Some(secret) => self.stage(key, Change::Secret(SecretChange::Set(Arc::new(secret))), known),
-                None => return vec![Then::Say(format!("a secret has at most {LONGEST} bytes; it was cleared"))],
-            },
             Some(Edit::Site(input)) if settings::is_site(input.text().trim()) => {
                 self.sites.push(input.text().trim().to_owned());
                 self.fill(known);
@@ -151,7 +140,7 @@ impl Settings {
                 }
             }
             Some(Edit::Site(input)) => self.edit = Some(Edit::Site(input)),
-            Some(Edit::Secret(_)) | None => return vec![Then::Say("nothing was typed; it stays as it is".into())],
+            None => return vec![Then::Say("nothing was typed; it stays as it is".into())],
         }
         Vec::new()
     }
@@ -226,7 +215,6 @@ impl Settings {
             Some(Edit::Site(input)) if !settings::is_site(input.text().trim()) => {
                 out.push((Tone::Bad, "✗ a site is called by 1 to 20 small letters, digits or dashes, such as lab".into()));
             }
-            Some(Edit::Secret(_)) => out.push((Tone::Quiet, "What you type is not shown. Enter takes it, Esc leaves the old one.".into())),
             _ => {}
         }
         if let Held::Bad(why) = held.held(key) {
@@ -258,7 +246,6 @@ impl Settings {
         let mut end = wide.saturating_sub(1);
         match &self.edit {
             Some(Edit::Value(input)) if chosen => return input.draw(on, VALUE, y, end.saturating_sub(VALUE), true),
-            Some(Edit::Secret(typed)) if chosen => return typed.draw(on, VALUE, y),
             _ => {}
         }
         let age = row
@@ -371,7 +358,6 @@ impl Pane for Settings {
     fn input(&mut self) -> Option<&mut dyn Typed> {
         match self.edit.as_mut()? {
             Edit::Value(input) | Edit::Site(input) => Some(input),
-            Edit::Secret(typed) => Some(typed),
         }
     }
 
