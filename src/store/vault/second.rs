@@ -40,7 +40,8 @@ impl Vault {
             tx.execute(sql, [account.id])?;
             self.sign_row(tx, "second_factor", tx.last_insert_rowid())
         })?;
-        let uri = format!("otpauth://totp/Proximity:{}?secret={text}&issuer=Proximity", percent(name));
+        // The issuer stands in the label; said twice the picture has no room on 24 lines.
+        let uri = format!("otpauth://totp/Proximity:{}?secret={text}", percent(name));
         let groups: Vec<String> = text.as_bytes().chunks(4).map(|four| String::from_utf8_lossy(four).into_owned()).collect();
         Ok(SecondFactor { uri: Secret::from_text(uri), text: Secret::from_text(groups.join(" ")) })
     }
