@@ -26,6 +26,7 @@ pub mod plan;
 pub mod power;
 pub mod privilege;
 pub mod pve;
+pub mod record;
 pub mod restore;
 pub mod secret;
 pub mod session;
