@@ -336,14 +336,12 @@ pub(crate) fn shown<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Shown 
 mod tests {
     use super::*;
 
-    /// What the screen test takes for the size of a picture is what it is: version 4 or 5 with two cells of white around.
+    /// What the screen test takes for the size of a picture is what it is: version 4 with two cells of white around.
     #[test]
     fn a_picture_has_room_on_a_small_screen() {
-        for (name, wide, high) in [("ada", 37, 19), ("a.very.long.name.of.some.operator.here", 41, 21)] {
-            let uri = Secret::from_text(format!("otpauth://totp/Proximity:{name}?secret={}", "A".repeat(32)));
-            let lines = picture(&uri).unwrap();
-            assert_eq!((lines[0].chars().count(), lines.len()), (wide, high), "{name}");
-            assert!(lines.iter().all(|line| line.chars().count() == wide && line.starts_with("██")));
-        }
+        let uri = Secret::from_text(format!("otpauth://totp/Proximity:{}?secret={}", "n".repeat(13), "A".repeat(32)));
+        let lines = picture(&uri).unwrap();
+        assert_eq!((lines[0].chars().count(), lines.len()), (37, 19));
+        assert!(lines.iter().all(|line| line.chars().count() == 37 && line.starts_with("██")));
     }
 }

@@ -89,15 +89,6 @@ pub fn short(line: &[u8], offset_s: i32) -> Short {
     Short { time, level: log_level::of(line).unwrap_or(Level::Info), text }
 }
 
-/// The whole of a line for reading: JSON indented, anything else as it is.
-pub fn long(line: &[u8]) -> Vec<String> {
-    let value: Option<serde_json::Value> = serde_json::from_slice(&line[..line.len().min(MOST)]).ok();
-    match value.and_then(|v| serde_json::to_string_pretty(&v).ok()) {
-        Some(text) => text.lines().map(str::to_owned).collect(),
-        None => vec![String::from_utf8_lossy(line).into_owned()],
-    }
-}
-
 fn caddy(c: &Caddy<'_>, offset_s: i32) -> Option<Short> {
     let time = Some(clock(Stamp((c.ts? * 1000.0) as i64), offset_s));
     let level = c.level.as_deref().unwrap_or("info");
@@ -194,6 +185,5 @@ mod tests {
         for odd in [&b"{"[..], b"", b"\xff\xfe", b"{\"ts\":1}", "äöüäöüäöüäöüäöüäöü".as_bytes(), b"{\"MESSAGE\":null}"] {
             assert_eq!(short(odd, 0).text, String::from_utf8_lossy(odd));
         }
-        assert_eq!(long(b"{\"a\":1}"), ["{", "  \"a\": 1", "}"]);
     }
 }

@@ -39,6 +39,12 @@ impl Stamp {
     }
 
     /// `2026-11-21 14:32` in the zone `offset_s` seconds east of UTC.
+    pub fn second(self, offset_s: i32) -> String {
+        let (y, mo, d, h, mi, s) = self.civil(offset_s);
+        format!("{y}-{mo:02}-{d:02} {h:02}:{mi:02}:{s:02}")
+    }
+
+    /// The same to the minute.
     pub fn minute(self, offset_s: i32) -> String {
         let (y, mo, d, h, mi, _) = self.civil(offset_s);
         format!("{y:04}-{mo:02}-{d:02} {h:02}:{mi:02}")

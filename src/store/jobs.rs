@@ -92,13 +92,9 @@ impl Store {
 
     fn rows(&self, sql: &str, most: u32) -> Result<(Vec<Job>, Vec<BadRow>), StoreError> {
         // Jobs are never deleted: the newest has the last number that was given out, or it is missing.
-        let (rows, lost): (Vec<Raw>, Option<JobId>) = self.read(|conn| {
-            let tx = conn.unchecked_transaction()?;
-            let rows = tx.prepare_cached(sql)?.query_map([most], raw)?.collect::<Result<_, _>>()?;
-            let sql = "SELECT seq FROM sqlite_sequence WHERE name = 'job' AND seq IS NOT (SELECT max(id) FROM job)";
-            let lost = tx.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?;
-            Ok((rows, lost))
-        })?;
+        let last = "SELECT seq FROM sqlite_sequence WHERE name = 'job' AND seq > (SELECT ifnull(max(id), 0) FROM job)";
+        let lost: Option<JobId> = self.read(|conn| conn.prepare_cached(last)?.query_row([], |row| row.get(0)).optional())?;
+        let rows: Vec<Raw> = self.read(|conn| conn.prepare_cached(sql)?.query_map([most], raw)?.collect())?;
         let mut jobs = Vec::new();
         let mut bad: Vec<BadRow> = lost.map(|id| (id, "it is missing".to_owned())).into_iter().collect();
         for row in rows {

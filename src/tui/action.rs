@@ -84,6 +84,8 @@ pub enum Context {
     Job,
     /// The audit.
     Audit,
+    /// A log line, opened.
+    Record,
     /// A plan before it is carried out.
     Plan,
     /// A few fields to fill in.
@@ -98,7 +100,8 @@ pub enum Context {
 
 impl Context {
     /// All of them.
-    pub const ALL: &[Context] = &[Overview, Logs, Backups, Settings, Text, Choice, Jobs, Job, Audit, Plan, Form, Confirm, Proof, Unlock];
+    pub const ALL: &[Context] =
+        &[Overview, Logs, Backups, Settings, Text, Choice, Jobs, Job, Audit, Record, Plan, Form, Confirm, Proof, Unlock];
 
     /// Its name in the list of keys.
     pub fn word(self) -> &'static str {
@@ -112,6 +115,7 @@ impl Context {
             Jobs => "jobs",
             Job => "one job",
             Audit => "audit",
+            Record => "one line",
             Plan => "plan",
             Form => "fields",
             Confirm => "question",
@@ -121,7 +125,7 @@ impl Context {
     }
 }
 
-use Context::{Audit, Backups, Choice, Confirm, Form, Job, Jobs, Logs, Overview, Plan, Proof, Settings, Text, Unlock};
+use Context::{Audit, Backups, Choice, Confirm, Form, Job, Jobs, Logs, Overview, Plan, Proof, Record, Settings, Text, Unlock};
 
 /// A key with or without Ctrl.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -204,8 +208,8 @@ const fn row(keys: &'static [Key], action: Action, contexts: &'static [Context],
 const PANES: &[Context] = &[Overview, Logs, Backups, Settings];
 const SEARCHED: &[Context] = &[Overview, Logs, Backups];
 const GUESTS: &[Context] = &[Overview, Backups];
-const MOVING: &[Context] = &[Overview, Logs, Backups, Settings, Text, Choice, Jobs, Job, Audit, Plan];
-const WITHOUT_UNLOCK: &[Context] = &[Overview, Logs, Backups, Settings, Choice, Jobs, Job, Audit, Plan, Form, Confirm];
+const MOVING: &[Context] = &[Overview, Logs, Backups, Settings, Text, Choice, Jobs, Job, Audit, Record, Plan];
+const WITHOUT_UNLOCK: &[Context] = &[Overview, Logs, Backups, Settings, Choice, Jobs, Job, Audit, Record, Plan, Form, Confirm];
 
 /// Rows stand in the order of the footer: what is special to a place comes first.
 static TABLE: &[Binding] = &[
@@ -217,7 +221,7 @@ static TABLE: &[Binding] = &[
     row(
         &[k(KeyCode::Enter)],
         Action::Open,
-        &[Overview, Logs, Backups, Choice, Jobs, Audit, Form, Proof, Unlock],
+        &[Overview, Logs, Backups, Choice, Jobs, Audit, Record, Form, Proof, Unlock],
         "open",
         "open what is selected, or go on",
     ),
@@ -249,9 +253,12 @@ static TABLE: &[Binding] = &[
     row(&[k(KeyCode::Tab)], Action::Details, &[Plan], "details", "show or hide checks, time limits and the host"),
     row(&[c('c')], Action::Cancel, &[Jobs, Job], "cancel", "ask the job to end, after a question"),
     row(&[c(' ')], Action::Toggle, &[Choice, Form], "mark", "switch on or off"),
-    row(&[c('1')], Action::Pick(0), &[Choice], "", "take the first entry"),
-    row(&[c('2')], Action::Pick(1), &[Choice], "", "take the second entry"),
-    row(&[c('3')], Action::Pick(2), &[Choice], "", "take the third entry"),
+    row(&[c('1')], Action::Pick(0), &[Choice, Record], "", "take the first entry"),
+    row(&[c('2')], Action::Pick(1), &[Choice, Record], "", "take the second entry"),
+    row(&[c('3')], Action::Pick(2), &[Choice, Record], "", "take the third entry"),
+    row(&[c('4')], Action::Pick(3), &[Record], "", "take the fourth entry"),
+    row(&[c('5')], Action::Pick(4), &[Record], "", "take the fifth entry"),
+    row(&[c('6')], Action::Pick(5), &[Record], "", "take the sixth entry"),
     row(&[k(KeyCode::Tab)], Action::NextPart, &[Overview, Settings, Form, Unlock], "next part", "go to the next part or field"),
     row(&[k(KeyCode::BackTab)], Action::PrevPart, &[Overview, Settings, Form, Unlock], "", "go to the previous part or field"),
     row(&[c('j'), k(KeyCode::Down)], Action::Down, MOVING, "", "down"),
@@ -264,7 +271,7 @@ static TABLE: &[Binding] = &[
     row(&[k(KeyCode::PageUp)], Action::PageUp, MOVING, "", "a page up"),
     row(&[ctrl('d')], Action::HalfDown, MOVING, "", "half a page down"),
     row(&[ctrl('u')], Action::HalfUp, MOVING, "", "half a page up"),
-    row(&[c('y')], Action::Copy, SEARCHED, "copy", "copy what is selected to the clipboard of your terminal"),
+    row(&[c('y')], Action::Copy, &[Overview, Logs, Backups, Record], "copy", "copy what is selected to the clipboard of your terminal"),
     row(&[c('J')], Action::Jobs, PANES, "jobs", "list the jobs: what runs, how it goes, how it ended"),
     row(&[c('J')], Action::Jobs, &[Audit], "its job", "open the job of this entry"),
     row(&[c('A')], Action::Audit, PANES, "", "read the audit: who did what, and what came of it"),
@@ -278,7 +285,7 @@ static TABLE: &[Binding] = &[
     row(&[c('6')], Action::ShowBackups, PANES, "", "pane 6, Backups"),
     row(&[c('9')], Action::ShowSettings, PANES, "", "pane 9, Settings"),
     row(&[k(KeyCode::Esc)], Action::Back, Context::ALL, "back", "back: close, say no, end a search"),
-    row(&[c('q')], Action::Back, &[Text, Choice, Jobs, Job, Audit], "", "close"),
+    row(&[c('q')], Action::Back, &[Text, Choice, Jobs, Job, Audit, Record], "", "close"),
     row(&[c('z')], Action::Lock, PANES, "", "lock the screen"),
     row(&[c('T')], Action::SecondFactor, PANES, "", "set up a second factor for your own login"),
     row(&[c('q')], Action::Quit, PANES, "quit", "leave; says which jobs go on without you"),

@@ -547,11 +547,18 @@ impl App {
                     self.settings.stage(key, change, &self.known);
                     self.say("not saved yet; s saves".into());
                 }
-                Then::LogsOf(words) => {
+                Then::LogsOf(source, words) => {
                     self.here = Action::ShowLogs;
                     let mut then = self.logs.opened();
+                    then.extend(source.map(|source| self.logs.with(source)).unwrap_or_default());
                     then.extend(self.logs.only(&words));
                     queue.extend(then);
+                }
+                Then::Guest(id) => {
+                    self.here = Action::ShowOverview;
+                    if !self.overview.go(id, &self.known) {
+                        self.say(format!("guest {id} is not in the list now"));
+                    }
                 }
             }
         }
@@ -595,6 +602,7 @@ mod tests {
     use super::*;
     use crate::domain::audit::{Deed, Entry, Page, Phase, Record, Who};
     use crate::domain::backup::Archive;
+    use crate::domain::fact::LogLine;
     use crate::domain::guest::{Guest, Kind};
     use crate::domain::job::{Job, Life, State};
     use crate::domain::plan::{Approved, Plan, Purpose, Risk};
@@ -654,6 +662,7 @@ mod tests {
             Context::Jobs => &[&[Action::Jobs]],
             Context::Job => &[&[Action::Jobs, Action::Open]],
             Context::Audit => &[&[Action::Audit]],
+            Context::Record => &[&[Action::ShowLogs]],
             Context::Form => &[&[Action::Restore]],
             Context::Proof => &[&[]],
             Context::Confirm => &[&[Action::Quit], &[Action::Jobs, Action::Cancel]],
@@ -677,6 +686,11 @@ mod tests {
                         };
                         let page = Page { records: vec![Record { entry, outcome: None }], total: 1, ..Page::default() };
                         drop(app.learn(Fact::Audit { words: String::new(), below: None, page: Ok(Box::new(page)) }));
+                    }
+                    Context::Record => {
+                        let lines = vec![LogLine { text: b"line about CT 101"[..].into() }];
+                        drop(app.learn(Fact::Log { source: LogSource::Dnsmasq, lines, dropped: 0 }));
+                        drop(app.act(Action::Open));
                     }
                     Context::Plan => drop(app.learn(Fact::Planned(Ok(Box::new(plan()))))),
                     Context::Proof => drop(app.learn(Fact::Login(Login::ProofWanted { code: false }))),

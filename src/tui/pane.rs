@@ -8,6 +8,7 @@ use super::effect::Effect;
 use super::frame;
 use crate::domain::audit::Page;
 use crate::domain::fact::{Gate, LogLine, LogSource, LogState, Login, Wish};
+use crate::domain::guest::Vmid;
 use crate::domain::settings::{Change, Key};
 use crate::domain::stamp::Stamp;
 use crate::domain::trial::Progress;
@@ -61,8 +62,10 @@ pub enum Then {
     Wish(Wish),
     /// A short message.
     Say(String),
-    /// The Logs pane, filtered by these words.
-    LogsOf(String),
+    /// The Logs pane, filtered by these words, with this log switched on.
+    LogsOf(Option<LogSource>, String),
+    /// The Overview, at this guest.
+    Guest(Vmid),
     /// The Settings pane, at this setting.
     Setting(Key),
     /// A change of a setting, to be saved later.

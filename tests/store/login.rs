@@ -43,6 +43,7 @@ fn a_second_factor_is_asked_for_from_the_first_right_code_on() {
 
     let shown = vault.begin_second(&store, OPERATOR).unwrap();
     assert!(shown.uri.expose_text().unwrap().starts_with("otpauth://totp/Proximity:marta?secret="));
+    assert!(shown.uri.len() <= 78, "so that its picture has room on a small screen");
     assert!(matches!(passed(2), Passed::Unlocked(_)), "it is not on before a code was right");
     let wrong = vault.confirm_second(&store, OPERATOR, &secret("000000"), NOW, 1);
     assert!(matches!(wrong, Err(VaultError::WrongCode)) && vault.codes_left(&store, OPERATOR).unwrap() == 0);

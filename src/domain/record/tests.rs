@@ -117,6 +117,8 @@ fn a_502_leads_to_the_guest_and_to_what_happened_to_it() {
     assert!(matches!(&all[1].target, Target::Log { source: LogSource::File(path), .. } if path.contains("vzstop")), "{all:?}");
     assert!(all[1].why.contains("before this line") && all[1].why.contains("OK"), "{all:?}");
     assert_eq!(all.len(), 2, "what was done afterwards did not cause it: {all:?}");
+    // Whoever asked from outside has no lease here.
+    assert!(leads(&record(r#"{"ts":1795271519.25,"logger":"x","request":{"remote_ip":"203.0.113.7"},"status":502}"#), &world()).is_empty());
     // An address that nobody has by his configuration was given by DHCP; dnsmasq's lines about it are a filter away.
     let all = leads(&record(r#"{"ts":1795271519.25,"logger":"x","msg":"dial tcp 10.20.0.131:80: i/o timeout"}"#), &world());
     let [Lead { target: Target::Log { source: LogSource::Dnsmasq, filter }, .. }] = &all[..] else { panic!("{all:?}") };

@@ -3,6 +3,7 @@
 use super::{Named, Record};
 use crate::domain::fact::LogSource;
 use crate::domain::guest::{Guest, Vmid};
+use crate::domain::settings::Value;
 use crate::domain::stamp::{Stamp, span};
 use crate::domain::task::{TaskEnd, TaskSeen};
 use crate::domain::world::World;
@@ -55,7 +56,11 @@ pub fn leads(record: &Record, world: &World) -> Vec<Lead> {
                 let fixed = |g: &&Guest| g.nics.iter().any(|n| n.ip.as_deref().and_then(|ip| ip.split('/').next()) == Some(&text));
                 match known.iter().find(fixed) {
                     Some(guest) => guests.push(guest.id),
-                    None => out.push(leased(&text, "who has this address, and since when")),
+                    None if lan(world).is_none_or(|lan| lan.contains(address)) => {
+                        out.push(leased(&text, "who has this address, and since when"));
+                    }
+                    // Somebody out in the world.
+                    None => {}
                 }
             }
             Named::Mac(mac) => {
@@ -98,6 +103,15 @@ pub fn leads(record: &Record, world: &World) -> Vec<Lead> {
     }
     first.append(&mut out);
     first
+}
+
+/// The network whose addresses the appliance gives out.
+fn lan(world: &World) -> Option<ipnet::IpNet> {
+    let key = "network.subnet".parse().ok()?;
+    match world.chosen().ok()?.value(&key).ok()?? {
+        Value::Net(net) => Some(net),
+        _ => None,
+    }
 }
 
 fn of_guest(id: Vmid, at: Option<Stamp>, world: &World) -> Vec<Lead> {

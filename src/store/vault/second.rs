@@ -13,6 +13,9 @@ use crate::store::{Secret, Store, operators::Account};
 /// Codes on paper.
 pub const RECOVERY_CODES: usize = 10;
 
+/// Bytes of a name in a picture.
+const LABEL: usize = 13;
+
 /// What a new second factor is shown as; once.
 pub struct SecondFactor {
     /// For a telephone's camera: `otpauth://totp/…`.
@@ -40,8 +43,15 @@ impl Vault {
             tx.execute(sql, [account.id])?;
             self.sign_row(tx, "second_factor", tx.last_insert_rowid())
         })?;
-        // The issuer stands in the label; said twice the picture has no room on 24 lines.
-        let uri = format!("otpauth://totp/Proximity:{}?secret={text}", percent(name));
+        // The label is for the eye: with the issuer said twice, or a long name, the picture would have no room on 24 lines.
+        let mut label = String::new();
+        for letter in name.chars().map(|c| percent(c.encode_utf8(&mut [0; 4]))) {
+            if label.len() + letter.len() > LABEL {
+                break;
+            }
+            label.push_str(&letter);
+        }
+        let uri = format!("otpauth://totp/Proximity:{label}?secret={text}");
         let groups: Vec<String> = text.as_bytes().chunks(4).map(|four| String::from_utf8_lossy(four).into_owned()).collect();
         Ok(SecondFactor { uri: Secret::from_text(uri), text: Secret::from_text(groups.join(" ")) })
     }

@@ -63,7 +63,7 @@ impl Menu {
         let next = match what {
             What::Wish(wish) => Some(Then::Wish(wish.clone())),
             What::Restore => known.world.last_archive(self.guest.id).map(|a| Then::Open(Box::new(Restore::new(a.clone(), known)))),
-            What::Logs => Some(Then::LogsOf(log_words(&self.guest))),
+            What::Logs => Some(Then::LogsOf(None, log_words(&self.guest))),
         };
         std::iter::once(Then::Close).chain(next).collect()
     }

@@ -9,6 +9,7 @@ pub mod palette;
 pub mod plan;
 pub mod prove;
 pub mod question;
+pub mod record;
 pub mod restore;
 pub mod second;
 pub mod settings;

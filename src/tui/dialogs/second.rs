@@ -86,7 +86,7 @@ impl Pane for SetUp {
 
     fn window(&self, known: &Known) -> Window {
         let (wide, high) = self.picture_size();
-        let most = known.size.1.saturating_sub(1);
+        let most = known.size.1.saturating_sub(2);
         Window { title: "second factor".into(), width: (wide + WORDS + 8).min(known.size.0), height: (high + 2).max(12).min(most) }
     }
 

@@ -158,7 +158,7 @@ pub fn act(action: Action, guest: Option<&Guest>, known: &Known) -> Option<Vec<T
     Some(vec![match action {
         Action::Backup => Then::Wish(Wish::Backup(BackupWish { guest: g.id, storage: None, mode: None })),
         Action::Menu => Then::Open(Box::new(Menu::new(g.clone()))),
-        Action::LogsOf => Then::LogsOf(log_words(g)),
+        Action::LogsOf => Then::LogsOf(None, log_words(g)),
         _ => match (known.world.archives.get(), known.world.last_archive(g.id)) {
             (None, _) => Then::Say("? the backups are unknown; pane 6 says why".into()),
             (_, None) => Then::Say(format!("{} has no backup; b makes one", g.title())),

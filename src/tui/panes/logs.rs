@@ -19,7 +19,7 @@ use crate::domain::log_level::Level;
 use crate::tui::action::{Action, Context};
 use crate::tui::canvas::{Canvas, bounded};
 use crate::tui::dialogs::menu::Sources;
-use crate::tui::dialogs::text::{Line, Text};
+use crate::tui::dialogs::record::Opened;
 use crate::tui::effect::Effect;
 use crate::tui::input::Input;
 use crate::tui::list::marker;
@@ -86,6 +86,16 @@ impl Logs {
             }
             Err(why) => vec![Then::Say(why)],
         }
+    }
+
+    /// Follows a log too, if it is not followed yet.
+    pub fn with(&mut self, source: LogSource) -> Vec<Then> {
+        match self.sources.iter_mut().find(|s| s.source == source) {
+            Some(s) if s.on => return Vec::new(),
+            Some(s) => s.on = true,
+            None => self.sources.push(Source { source: source.clone(), on: true, state: LogState::Opening }),
+        }
+        vec![Then::Do(Effect::Follow { source, on: true })]
     }
 
     /// Whether the filter has still to look at old lines.
@@ -228,10 +238,9 @@ impl Logs {
         }
     }
 
-    fn record(&self) -> Vec<Then> {
+    fn record(&self, known: &Known) -> Vec<Then> {
         let Some((number, line)) = self.buffer.line(self.position()) else { return Vec::new() };
-        let lines: Vec<Line> = log_format::long(&line.text).into_iter().take(2_000).map(|l| (Tone::Plain, l)).collect();
-        vec![Then::Open(Box::new(Text::new(format!("{} · line {}", self.tag(number), words::count(number + 1)), lines)))]
+        vec![Then::Open(Box::new(Opened::new(self.tag(number), &line.text, known)))]
     }
 
     fn status(&self) -> String {
@@ -388,7 +397,7 @@ impl Pane for Logs {
                     self.input = None;
                 }
             }
-            Action::Open => return Some(self.record()),
+            Action::Open => return Some(self.record(known)),
             Action::Back if self.input.is_some() => {
                 self.input = None;
                 self.wrong = None;

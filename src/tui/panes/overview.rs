@@ -105,6 +105,13 @@ impl Overview {
         all_guests(known).get(self.guests.at)
     }
 
+    /// Selects a guest; `false` where it is not in the list.
+    pub fn go(&mut self, id: Vmid, known: &Known) -> bool {
+        let Some(at) = all_guests(known).iter().position(|g| g.id == id) else { return false };
+        (self.focus, self.chosen, self.guests.at) = (Focus::Guests, Some(id), at);
+        true
+    }
+
     fn shift_focus(&mut self, known: &Known, forward: bool) {
         use Focus::{Guests, Storages, Wrong};
         let dense = self.parts(known).dense && !self.grown;
