@@ -118,6 +118,26 @@ fn the_vault_key_being_changed() {
 }
 
 #[test]
+fn settings_being_saved() {
+    fail_everywhere("save settings", 71);
+}
+
+#[test]
+fn settings_being_taken_back() {
+    fail_everywhere("revert settings", 71);
+}
+
+#[test]
+fn a_change_and_its_entry() {
+    fail_everywhere("a change with its entry", 41);
+}
+
+#[test]
+fn a_snapshot_being_taken() {
+    fail_everywhere("take a snapshot", 61);
+}
+
+#[test]
 fn no_kind_is_left_out() {
     let this = include_str!("faults.rs");
     for kind in &kinds::KINDS {
