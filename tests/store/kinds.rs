@@ -13,6 +13,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use proximity::domain::audit::{Deed, Ending, Phase, Wanted};
 use proximity::domain::cmd::Cmd;
@@ -100,9 +101,24 @@ pub fn by_name(name: &str) -> &Kind {
     ALL.iter().chain(&OTHERS).find(|kind| kind.name == name).unwrap()
 }
 
+/// Writes this process acknowledged.
+static PROMISES: AtomicU8 = AtomicU8::new(0);
+
 /// Says that a write is on disk.
 fn promise() {
+    PROMISES.fetch_add(1, Ordering::Relaxed);
     say("done");
+}
+
+/// The exit status of a process that refused, and the number of its promises on top: where every write(2) fails nobody hears
+/// them. A panic has 101.
+pub const REFUSED: u8 = 150;
+
+/// Tells how many writes were acknowledged before the refusal, and ends the process.
+#[allow(dead_code, reason = "the tests leave it to store-role")]
+pub fn refuse(why: &str) -> ! {
+    say(&format!("refused: {why}"));
+    std::process::exit((REFUSED + PROMISES.load(Ordering::Relaxed)).into())
 }
 
 /// Not `println!`: when writing fails for ever, this does too, and it is no reason to panic.
