@@ -5,6 +5,8 @@
 mod memory;
 #[path = "../benches/goals/pty.rs"]
 mod pty;
+#[path = "api/server.rs"]
+mod server;
 
 use std::io::Write;
 use std::path::Path;
