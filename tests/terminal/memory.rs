@@ -59,6 +59,8 @@ const fn unlocked(name: &'static str, steps: &'static [Do], not_ours: usize) -> 
 const ESC: &str = "\x1b";
 const ENTER: &str = "\r";
 /// To the secret of the settings, and into it.
+/// So that the mark does not stand at the beginning of some memory, which is the first to be used again.
+const MUCH: Do = Paste("something else. ", 100);
 const EDIT: Do = Press("9jjje");
 const EDITING: Do = See("What you type is not shown");
 const EDITED: Do = SeeNoMore("What you type is not shown");
@@ -81,7 +83,7 @@ const SCENARIOS: [Scenario; 25] = [
         0,
     ),
     locked("typed while the size changes, and cancelled", &[Type(MARK), Resize(24, 80), Press(ESC)], 0),
-    locked("typed, cancelled, painted anew", &[Type(MARK), Press(ESC), Press("\x0c")], 0),
+    locked("typed behind much else, and cancelled", &[MUCH, Type(MARK), Press(ESC)], 0),
     locked("too long, refused", &[Paste(MARK, 200), Press(ENTER), See("at most")], 480),
     locked("pasted, and it opens", &[Paste(MARKED, 1), Press(ENTER), SeeNoMore("passphrase")], 2),
     locked("pasted, and cancelled", &[Paste(MARK, 1), Press(ESC)], 2),
@@ -89,7 +91,7 @@ const SCENARIOS: [Scenario; 25] = [
     unlocked("setting typed, and left", &[EDIT, EDITING, Type(MARK), Press(ESC), EDITED], 0),
     unlocked("setting typed, taken, and taken back", &[EDIT, EDITING, Type(MARK), Press(ENTER), EDITED, Press("u")], 0),
     unlocked("setting typed, taken, locked", &[EDIT, EDITING, Type(MARK), Press(ENTER), EDITED, Press("z"), See("passphrase")], 0),
-    unlocked("setting typed, locked by Esc and z", &[EDIT, EDITING, Type(MARK), Press(ESC), EDITED, Press("z"), See("passphrase")], 0),
+    unlocked("setting typed behind much else, and left", &[EDIT, EDITING, MUCH, Type(MARK), Press(ESC), EDITED], 0),
     unlocked(
         "setting typed and saved",
         &[EDIT, EDITING, Type(MARK), Press(ENTER), EDITED, Press("s"), See("not yet"), Press("y"), SeeNoMore("not yet")],
@@ -251,8 +253,8 @@ fn nothing_is_left_of_a_secret() {
             open(&mut term);
         }
         one.steps.iter().for_each(|step| play(&mut term, *step));
-        term.listen(Duration::from_secs(1));
-        copies(term.pid())
+        // Soon, before what was freed is used for something else; and when all is quiet.
+        [200, 800].map(|wait| (term.listen(Duration::from_millis(wait)), copies(term.pid())).1).into_iter().max().unwrap()
     };
     let best = |one: &Scenario| {
         let first = scenario(one);
