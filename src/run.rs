@@ -213,7 +213,8 @@ async fn looping(app: &mut App, screen: &mut Screen, hands: &Arc<Hands>, news: &
 fn on_event(app: &mut App, screen: &mut Screen, event: Event) -> std::io::Result<Vec<Effect>> {
     Ok(match event {
         Event::Key(key) => app.key(key),
-        Event::Paste(text) => app.paste(&text),
+        // It may be a secret.
+        Event::Paste(text) => app.paste(&zeroize::Zeroizing::new(text)),
         Event::Mouse(mouse) => app.mouse(mouse),
         Event::Resize(width, height) => {
             app.resize(width, height);

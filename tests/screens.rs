@@ -278,6 +278,19 @@ fn audit() {
     assert!(text(&draw(&mut app, 80, 24)).contains("No job belongs"));
     keys(&mut app, "<Esc>");
 
+    // What cannot be taken back says so; the way back from a saved setting is its history.
+    assert!(keys(&mut app, "u").is_empty() && app.context() == Context::Audit);
+    let page = proximity::domain::audit::Page { records: records(8, None).records.split_off(7), total: 8, ..Default::default() };
+    let asked = keys(&mut app, "R");
+    assert!(matches!(&asked[..], [Effect::Audit { .. }]));
+    answer(&mut app, "", None, page);
+    keys(&mut app, "<Enter>");
+    shot("audit-entry-settings", &mut app);
+    keys(&mut app, "<Esc>");
+    let asked = keys(&mut app, "u");
+    assert!(matches!(&asked[..], [Effect::History(key)] if key.to_string() == "network.subnet") && app.context() == Context::Settings);
+    keys(&mut app, "1A");
+
     // A filter is asked for as it is typed; an answer to what was typed before is not shown.
     let asked = keys(&mut app, "/bob");
     let words: Vec<&str> = asked.iter().map(|e| if let Effect::Audit { words, .. } = e { words.as_str() } else { "?" }).collect();

@@ -15,7 +15,7 @@ pub struct Term {
     pub born: Instant,
     /// Bytes it wrote so far, as far as they were taken in.
     pub bytes: usize,
-    _master: Box<dyn MasterPty + Send>,
+    master: Box<dyn MasterPty + Send>,
 }
 
 /// A command with the environment all programs get here.
@@ -50,7 +50,7 @@ impl Term {
         let born = Instant::now();
         let child = pair.slave.spawn_command(cmd).unwrap();
         drop(pair.slave);
-        Term { child, keys, said, screen: vt100::Parser::new(40, 120, 0), born, bytes: 0, _master: pair.master }
+        Term { child, keys, said, screen: vt100::Parser::new(40, 120, 0), born, bytes: 0, master: pair.master }
     }
 
     pub fn pid(&self) -> u32 {
@@ -59,6 +59,16 @@ impl Term {
 
     pub fn text(&self) -> String {
         self.screen.screen().contents()
+    }
+
+    pub fn resize(&mut self, rows: u16, cols: u16) {
+        self.master.resize(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
+        self.screen.screen_mut().set_size(rows, cols);
+    }
+
+    /// Whether the program still runs.
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     pub fn write(&mut self, keys: &[u8]) -> Instant {

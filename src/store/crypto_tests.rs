@@ -114,6 +114,25 @@ fn random_inputs_agree_with_a_second_cipher() {
     }
 }
 
+/// Links and seals of the audit log, at every length around the ends of blocks.
+#[test]
+fn random_inputs_agree_with_a_second_blake2b() {
+    use orion::hazardous::hash::blake2::blake2b::Blake2b;
+    use orion::hazardous::mac::blake2b as keyed;
+    for length in (0..=600).chain([4095, 4096, 65_536]) {
+        let bytes: Vec<u8> = random::<32>().unwrap().into_iter().cycle().take(length).collect();
+        let (last, key) = (random().unwrap(), Key::random().unwrap());
+        let mut hash = Blake2b::new(32).unwrap();
+        hash.update(&last).unwrap();
+        hash.update(&bytes).unwrap();
+        let next = link(&last, &bytes).unwrap();
+        assert_eq!(hash.finalize().unwrap().as_ref(), next, "{length}");
+        let mut mac = keyed::Blake2b::new(&keyed::SecretKey::try_from(key.bytes()).unwrap(), 32).unwrap();
+        mac.update(&next).unwrap();
+        assert_eq!(mac.finalize().unwrap().unprotected_as_ref(), tag(&key, &next).unwrap(), "{length}");
+    }
+}
+
 #[test]
 fn labels_and_contexts_do_not_run_into_each_other() {
     let key = Key::from_bytes([1; 32]);

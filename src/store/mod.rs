@@ -112,6 +112,7 @@ impl Store {
         match open_to_write(dir, &path) {
             Ok(conn) => {
                 place::sweep(dir);
+                place::sweep(&snapshot::folder(dir));
                 Ok(Self { conn, mode: StoreMode::ReadWrite, path: Some(path) })
             }
             Err(error @ (StoreError::Full | StoreError::ReadOnly | StoreError::Disk { .. })) => {

@@ -92,13 +92,15 @@ pub(super) fn lock_dir(dir: &Path) -> Result<DirLock, StoreError> {
     Ok(DirLock(handle))
 }
 
-/// Makes file names in the directory that holds `path` survive a power loss.
+/// Makes file names in the directory that holds `path` survive a power loss. Fails with `Disk` only: the name is there by then,
+/// and `Full` or `ReadOnly` would say that nothing was written.
 pub(super) fn sync_parent(path: &Path) -> Result<(), StoreError> {
     let Some(parent) = path.parent() else {
         return Ok(());
     };
     let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    File::open(parent).and_then(|handle| handle.sync_all()).map_err(|e| disk(&e))
+    let unsure = |e: io::Error| StoreError::Disk { why: format!("whether {} would survive a power loss: {e}", path.display()) };
+    File::open(parent).and_then(|handle| handle.sync_all()).map_err(unsure)
 }
 
 /// Removes a left-over file; one that is not there is fine.

@@ -220,7 +220,8 @@ fn kept(newest_first: &[i64], now_ms: i64) -> BTreeSet<i64> {
     keep
 }
 
-fn folder(dir: &Path) -> PathBuf {
+/// Where the snapshots of the store in `dir` are.
+pub(super) fn folder(dir: &Path) -> PathBuf {
     dir.join("snapshots")
 }
 

@@ -274,6 +274,7 @@ static TABLE: &[Binding] = &[
     row(&[c('y')], Action::Copy, &[Overview, Logs, Backups, Record], "copy", "copy what is selected to the clipboard of your terminal"),
     row(&[c('J')], Action::Jobs, PANES, "jobs", "list the jobs: what runs, how it goes, how it ended"),
     row(&[c('J')], Action::Jobs, &[Audit], "its job", "open the job of this entry"),
+    row(&[c('u')], Action::Undo, &[Audit], "undo", "what the settings of this entry held before; Enter there brings it back"),
     row(&[c('A')], Action::Audit, PANES, "", "read the audit: who did what, and what came of it"),
     row(&[c('R')], Action::Refresh, &[Audit], "", "read it again from the end"),
     row(&[c('R')], Action::Refresh, PANES, "", "ask the host everything again, now"),

@@ -39,8 +39,12 @@ impl Screen {
     }
 
     /// Forgets what is on the screen, so that the next frame is painted whole.
+    ///
+    /// Not by `Terminal::clear`: it asks the terminal where its cursor is and fails after two seconds without an answer,
+    /// which a slow line or a simple terminal does not give. Nothing is ever asked of the terminal.
     pub fn repaint(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        let size = self.terminal.size()?;
+        self.terminal.resize(size.into())
     }
 
     /// Puts text on the clipboard of the operator's terminal. Nothing is ever read from it.

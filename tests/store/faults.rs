@@ -3,7 +3,7 @@
 //! The program must refuse in words, or go on; a panic, a signal or a half write is wrong. What it acknowledged is there.
 
 use super::image::{Image, scratch};
-use super::kinds::{self, Bad, Cut};
+use super::kinds::{self, Bad, Cut, REFUSED};
 use super::strace::{self, Call, Does};
 use super::{full, part};
 
@@ -38,6 +38,7 @@ fn fail_everywhere(name: &str, step: usize) {
     let (_outer, dir) = scratch();
     let rounds = part(1, 3);
     let record = strace::record(kind, &before, rounds, &dir);
+    let all_promises = record.calls.iter().filter(|call| call.does == Does::Say("done\n".into())).count();
     // Its own standard output is not the store's business.
     let calls = record.calls.iter().filter(|call| !matches!(call.does, Does::Say(_)));
     let all: Vec<String> = calls.flat_map(ways).collect();
@@ -46,20 +47,24 @@ fn fail_everywhere(name: &str, step: usize) {
     for way in &tried {
         before.image.lay(&dir);
         let ran = strace::run(kind, &before, rounds, &dir, &format!("inject={way}"));
-        let went_on = ran.code == Some(0);
-        let said_no = ran.code == Some(3);
-        if !went_on && !said_no {
-            bad.push((way, Bad::Unreadable(format!("exit {:?}, signal {:?}: {}", ran.code, ran.signal, ran.stderr))));
-            continue;
-        }
+        let said_no = ran.code != Some(0);
+        // A write that fails for ever takes the promises on the standard output with it; the exit status has them.
+        let promises = match ran.code.map(usize::try_from) {
+            Some(Ok(0)) => all_promises,
+            Some(Ok(status)) if status >= REFUSED.into() => status - usize::from(REFUSED),
+            _ => {
+                bad.push((way, Bad::Unreadable(format!("exit {:?}, signal {:?}: {}", ran.code, ran.signal, ran.stderr))));
+                continue;
+            }
+        };
         refused += usize::from(said_no);
         let left = Image::of(&dir);
-        if let Err(why) = (kind.after)(&Cut { dir: &dir, words: &ran.words, promises: ran.promises }) {
+        if let Err(why) = (kind.after)(&Cut { dir: &dir, words: &ran.words, promises }) {
             bad.push((way, why));
         }
         // Refused, and yet it is there: where the disk fails after the point of no return, but no other reason will do.
         left.lay(&dir);
-        if said_no && (kind.after)(&Cut { dir: &dir, words: &ran.words, promises: ran.promises + 1 }).is_ok() {
+        if said_no && (kind.after)(&Cut { dir: &dir, words: &ran.words, promises: promises + 1 }).is_ok() {
             undecided += 1;
             let why = ran.refused.unwrap_or_default();
             if ["is full", "can only be read", "in use"].iter().any(|promise| why.contains(promise)) {
@@ -115,6 +120,26 @@ fn a_passphrase_being_changed() {
 #[test]
 fn the_vault_key_being_changed() {
     fail_everywhere("change the vault key", 41);
+}
+
+#[test]
+fn settings_being_saved() {
+    fail_everywhere("save settings", 71);
+}
+
+#[test]
+fn settings_being_taken_back() {
+    fail_everywhere("revert settings", 71);
+}
+
+#[test]
+fn a_change_and_its_entry() {
+    fail_everywhere("a change with its entry", 41);
+}
+
+#[test]
+fn a_snapshot_being_taken() {
+    fail_everywhere("take a snapshot", 61);
 }
 
 #[test]

@@ -82,6 +82,26 @@ fn the_vault_key_being_changed() {
 }
 
 #[test]
+fn settings_being_saved() {
+    quick("save settings", 19);
+}
+
+#[test]
+fn settings_being_taken_back() {
+    quick("revert settings", 19);
+}
+
+#[test]
+fn a_change_and_its_entry() {
+    quick("a change with its entry", 11);
+}
+
+#[test]
+fn a_snapshot_being_taken() {
+    quick("take a snapshot", 13);
+}
+
+#[test]
 fn no_kind_is_left_out() {
     let this = include_str!("kill_points.rs");
     for kind in &KINDS {

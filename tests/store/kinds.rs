@@ -8,23 +8,30 @@
 //! | I3 | nothing is half there: what was written together carries the same number |
 //! | I4 | the vault opens, and so does every sealed value; every tag fits its row; the anchor is not ahead |
 //! | I5 | no file of an unfinished write survives the next start |
+//! | I6 | the audit log is a chain up to its head, every seal fits, and what is entered with a change came with it |
 
 use std::io::Write;
 use std::path::Path;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
 
-use proximity::domain::audit::Phase;
+use proximity::domain::audit::{Deed, Ending, Phase, Wanted};
 use proximity::domain::cmd::Cmd;
 use proximity::domain::job::{JobId, Life, State};
 use proximity::domain::plan::{Act, Approved, Check, Plan, Purpose, Risk, Step, Watch};
 use proximity::domain::stamp::Stamp;
 use proximity::host::local::LocalHost;
 use proximity::ops::audit::{Recorder, deed_of};
-use proximity::store::{Cost, NewOperator, Store, StoreError, StoreMode, Vault, VaultError, Way, host_key_path};
+use proximity::store::{
+    Cost, NewOperator, Store, StoreError, StoreMode, Vault, VaultError, Way, Why, audit, host_key_path, snapshots, take_snapshot,
+};
 use rusqlite::{Connection, Transaction};
 
 use super::image::{Image, scratch};
 use super::support::{OPERATOR, PASSPHRASE, ROOMY, id, make_vault, secret, try_vault};
+
+#[path = "kinds_settings.rs"]
+mod settings;
 
 /// A kind of write.
 pub struct Kind {
@@ -66,7 +73,7 @@ pub enum Bad {
     Lost(String),
 }
 
-pub const KINDS: [Kind; 8] = [
+pub const KINDS: [Kind; 12] = [
     Kind { name: "seal a secret", before: a_vault, write: seal, after: sealed },
     Kind { name: "two rows and a secret", before: a_vault, write: pair, after: paired },
     Kind { name: "more than fits in memory", before: a_fuller_vault, write: spill, after: spilled },
@@ -75,6 +82,10 @@ pub const KINDS: [Kind; 8] = [
     Kind { name: "create a vault", before: a_store, write: create_vault, after: vault_created },
     Kind { name: "change a passphrase", before: a_vault, write: passphrase, after: passphrase_changed },
     Kind { name: "change the vault key", before: many_records, write: rotate, after: rotated },
+    Kind { name: "save settings", before: settings::saved_once, write: settings::save_both, after: settings::both_saved },
+    Kind { name: "revert settings", before: settings::saved_twice, write: settings::revert_both, after: settings::both_reverted },
+    Kind { name: "a change with its entry", before: a_vault_with_a_log, write: entered, after: entered_with_it },
+    Kind { name: "take a snapshot", before: a_vault, write: snapshot, after: snapshots_taken },
 ];
 
 /// What no release does: the same as `two rows and a secret` on a connection with `synchronous = NORMAL`. The
@@ -90,9 +101,24 @@ pub fn by_name(name: &str) -> &Kind {
     ALL.iter().chain(&OTHERS).find(|kind| kind.name == name).unwrap()
 }
 
+/// Writes this process acknowledged.
+static PROMISES: AtomicU8 = AtomicU8::new(0);
+
 /// Says that a write is on disk.
 fn promise() {
+    PROMISES.fetch_add(1, Ordering::Relaxed);
     say("done");
+}
+
+/// The exit status of a process that refused, and the number of its promises on top: where every write(2) fails nobody hears
+/// them. A panic has 101.
+pub const REFUSED: u8 = 150;
+
+/// Tells how many writes were acknowledged before the refusal, and ends the process.
+#[allow(dead_code, reason = "the tests leave it to store-role")]
+pub fn refuse(why: &str) -> ! {
+    say(&format!("refused: {why}"));
+    std::process::exit((REFUSED + PROMISES.load(Ordering::Relaxed)).into())
 }
 
 /// Not `println!`: when writing fails for ever, this does too, and it is no reason to panic.
@@ -137,6 +163,17 @@ fn a_fuller_vault() -> Before {
     before.image.lay(&dir);
     let (store, vault) = unlocked(&dir, &before.words).unwrap();
     vault.change(&store, |tx| spill_number(&vault, tx, 0)).unwrap();
+    drop(store);
+    Before { image: Image::of(&dir), ..before }
+}
+
+/// The vault has the first key of the log, so that every seal is looked at.
+fn a_vault_with_a_log() -> Before {
+    let (_outer, dir) = scratch();
+    let before = a_vault();
+    before.image.lay(&dir);
+    let (store, vault) = unlocked(&dir, &before.words).unwrap();
+    audit::keep(&vault, &store).unwrap();
     drop(store);
     Before { image: Image::of(&dir), ..before }
 }
@@ -307,6 +344,35 @@ fn rotate(dir: &Path, words: &str, rounds: usize) -> Result<(), String> {
     Ok(())
 }
 
+/// What [`entered`] calls its entries.
+const ENTERED: &str = "test.pair";
+
+fn entered(dir: &Path, words: &str, rounds: usize) -> Result<(), String> {
+    let (store, vault) = unlocked(dir, words)?;
+    let recorder = Recorder::new("test", &LocalHost::new()).with_journal(None);
+    for number in 1..=rounds {
+        let deed = Deed::new(OPERATOR, ENTERED, number.to_string(), "a pair");
+        let both = |tx: &Transaction<'_>| {
+            recorder.event_in(tx, Stamp(1_795_000_000_000 + number as i64), deed, Ending::Ok)?;
+            pair_number(&vault, tx, number)
+        };
+        vault.change(&store, both).map_err(text)?;
+        promise();
+    }
+    Ok(())
+}
+
+/// An hour apart, so that each is kept.
+fn snapshot(dir: &Path, words: &str, rounds: usize) -> Result<(), String> {
+    let (store, vault) = unlocked(dir, words)?;
+    for number in 1..=rounds {
+        vault.change(&store, |tx| pair_number(&vault, tx, number)).map_err(text)?;
+        take_snapshot(&store, &vault, number as i64 * 3_600_000, Why::Asked).map_err(text)?;
+        promise();
+    }
+    Ok(())
+}
+
 fn upgrade(dir: &Path, _: &str, _: usize) -> Result<(), String> {
     let store = Store::open(dir).map_err(text)?;
     if store.mode() != &StoreMode::ReadWrite {
@@ -340,13 +406,10 @@ pub fn whole(cut: &Cut<'_>) -> Result<(Store, Vault), Bad> {
         VaultError::OlderThanAnchor { .. } => Bad::Lost(error.to_string()),
         other => unreadable(other),
     })?;
-    let found = vault.verify_all(&store).map_err(unreadable)?;
-    if !found.failed.is_empty() || !found.bad_slots.is_empty() {
-        return Err(unreadable(found));
-    }
-    let bad = store.read(|conn| Ok(vault.check_rows(conn, "operator"))).map_err(unreadable)?.map_err(unreadable)?;
-    if !bad.is_empty() {
-        return Err(unreadable(bad));
+    vault.verify_all(&store).and_then(|found| found.into_result()).map_err(unreadable)?;
+    let log = store.audit_verify(Some(&vault), &[]).map_err(unreadable)?;
+    if !log.is_whole() {
+        return Err(unreadable(log));
     }
     no_leftovers(cut.dir)?;
     Ok((store, vault))
@@ -490,6 +553,37 @@ fn rotated(cut: &Cut<'_>) -> Result<(), Bad> {
         return Err(Bad::Torn(format!("epochs {epochs:?}")));
     }
     not_lost(epochs[0] as usize - 1, cut.promises)
+}
+
+fn entered_with_it(cut: &Cut<'_>) -> Result<(), Bad> {
+    let (store, vault) = paired_in(cut)?;
+    let left = number_of(&vault, &store, "pair", "left", 1)?;
+    let wanted = Wanted { action: Some(ENTERED.into()), ..Wanted::default() };
+    let page = store.audit_page(&wanted, None, 1000).map_err(unreadable)?;
+    let entries: Vec<&str> = page.records.iter().rev().map(|record| record.entry.deed.object.as_str()).collect();
+    let due: Vec<String> = (1..=left).map(|number| number.to_string()).collect();
+    if entries != due { Err(Bad::Torn(format!("{left} changes, entries {entries:?}"))) } else { Ok(()) }
+}
+
+/// The store is what it was, and each file that is called a snapshot opens and holds what the store held then.
+fn snapshots_taken(cut: &Cut<'_>) -> Result<(), Bad> {
+    let (store, vault) = whole(cut)?;
+    let number = number_of(&vault, &store, "pair", "left", 1)?;
+    let mut all = snapshots(cut.dir).map_err(unreadable)?;
+    all.reverse();
+    let (_outer, dir) = scratch();
+    for (at, one) in all.iter().enumerate() {
+        Image([("proximity.db".into(), std::fs::read(&one.path).map_err(unreadable)?)].into()).lay(&dir);
+        let (copy, vault) = whole(&Cut { dir: &dir, ..*cut })?;
+        let held = number_of(&vault, &copy, "pair", "left", 1)?;
+        if held != at + 1 || one.taken_ms != held as i64 * 3_600_000 {
+            return Err(Bad::Torn(format!("snapshot {} of {} holds {held}", at + 1, one.taken_ms)));
+        }
+    }
+    if number != all.len() && number != all.len() + 1 {
+        return Err(Bad::Torn(format!("{} snapshots of a store with {number}", all.len())));
+    }
+    not_lost(all.len(), cut.promises)
 }
 
 /// What was in the old layout is there, and so is a copy of it.

@@ -124,6 +124,26 @@ fn the_vault_key_being_changed() {
 }
 
 #[test]
+fn settings_being_saved() {
+    none_is_bad("save settings", 10, 7);
+}
+
+#[test]
+fn settings_being_taken_back() {
+    none_is_bad("revert settings", 10, 7);
+}
+
+#[test]
+fn a_change_and_its_entry() {
+    none_is_bad("a change with its entry", 20, 5);
+}
+
+#[test]
+fn a_snapshot_being_taken() {
+    none_is_bad("take a snapshot", 6, 7);
+}
+
+#[test]
 fn no_kind_is_left_out() {
     let this = include_str!("power_loss.rs");
     for kind in &kinds::KINDS {

@@ -44,12 +44,11 @@ fn a_line() -> String {
     std::io::stdin().lock().lines().next().unwrap().unwrap()
 }
 
-/// One of the kinds of writes, to be cut off. Refusing is an answer, and no panic: exit status 3.
+/// One of the kinds of writes, to be cut off. Refusing is an answer, and no panic.
 fn write(kind: &str, rounds: usize, dir: &Path) {
     let words = a_line();
     if let Err(why) = (kinds::by_name(kind).write)(dir, &words, rounds) {
-        kinds::say(&format!("refused: {why}"));
-        std::process::exit(3);
+        kinds::refuse(&why);
     }
 }
 

@@ -3,6 +3,7 @@
 use super::jobs;
 use super::text::{self, Line, Text, field};
 use crate::domain::audit::{Ending, Page, Phase, Record, Standing};
+use crate::domain::settings::Key;
 use crate::tui::action::{Action, Context};
 use crate::tui::canvas::Canvas;
 use crate::tui::effect::Effect;
@@ -87,6 +88,20 @@ impl Audit {
         })
     }
 
+    /// The way back from a save of settings: their history, which keeps what was there. Nothing is changed by it alone.
+    fn undo(&self) -> Vec<Then> {
+        let keys = self.record().map(saved_settings).unwrap_or_default();
+        let Some(first) = keys.first().cloned() else {
+            return vec![Then::Say("only saved settings can be taken back from here".into())];
+        };
+        let mut then = vec![Then::Close, Then::Setting(first.clone()), Then::Do(Effect::History(first))];
+        if keys.len() > 1 {
+            let names: Vec<String> = keys.iter().map(Key::to_string).collect();
+            then.push(Then::Say(format!("saved together, each with its own history: {}", names.join(" "))));
+        }
+        then
+    }
+
     fn tail(&self) -> (String, Tone) {
         if let Some(why) = &self.wrong {
             return (format!("? {why}"), Tone::Unknown);
@@ -115,6 +130,7 @@ impl Pane for Audit {
             Action::Open if self.input.take().is_some() => Some(Vec::new()),
             Action::Open => Some(self.record().map(|r| Then::Open(Box::new(details(r, known)))).into_iter().collect()),
             Action::Jobs => Some(self.job(known)),
+            Action::Undo => Some(self.undo()),
             Action::Refresh => Some(vec![Then::Do(self.ask())]),
             Action::Search => {
                 self.input = Some(Input::with(self.words.clone()));
@@ -136,6 +152,7 @@ impl Pane for Audit {
         match action {
             Action::Open => self.input.is_some() || self.record().is_some(),
             Action::Jobs => self.record().is_some_and(|r| r.entry.deed.job.is_some()),
+            Action::Undo => self.record().is_some_and(|r| !saved_settings(r).is_empty()),
             _ => true,
         }
     }
@@ -235,6 +252,15 @@ impl Pane for Audit {
     }
 }
 
+/// The settings that were saved, where a record is of a save that was done: nothing else changed them.
+fn saved_settings(record: &Record) -> Vec<Key> {
+    let deed = &record.entry.deed;
+    if deed.action != "settings.save" || record.standing() != Standing::Ended(Ending::Ok) {
+        return Vec::new();
+    }
+    deed.object.split(' ').filter_map(|key| key.parse().ok()).collect()
+}
+
 /// Everything that is written down of one record.
 fn details(record: &Record, known: &Known) -> Text {
     let (e, d, w) = (&record.entry, &record.entry.deed, &record.entry.who);
@@ -258,7 +284,8 @@ fn details(record: &Record, known: &Known) -> Text {
     add("key", w.key.clone());
     add("by", Some(format!("a {} of Proximity", e.mode)));
     add("job", d.job.map(|id| format!("{id}; J in the list opens it")));
-    add("undo", d.undo.clone());
+    let settings = (!saved_settings(record).is_empty()).then(|| "u in the list opens what was there before".to_owned());
+    add("undo", d.undo.clone().or(settings));
     add(
         "commands",
         d.argv.map(|sum| sum.iter().take(8).map(|b| format!("{b:02x}")).collect::<String>() + "… (BLAKE2b-256 of their words)"),
