@@ -1,17 +1,19 @@
-//! Settings as kinds of writes: a number in the open and a secret that are saved together, and both taken back together.
+//! Settings as kinds of writes: a credential, of which a number in the open and a secret are told apart, and taken back whole.
 //! Each save is three transactions: what is about to be done, the change, what came of it.
 
 use std::path::Path;
 use std::sync::Arc;
 
+use proximity::domain::access::Who;
 use proximity::domain::audit::{Phase, Wanted};
-use proximity::domain::settings::{Change, Key, SecretChange, Staged};
+use proximity::domain::credential::{Candidate, Trust};
+use proximity::domain::settings::Key;
 use proximity::domain::stamp::Stamp;
 use proximity::domain::world::World;
 use proximity::host::local::LocalHost;
 use proximity::ops::audit::Recorder;
-use proximity::ops::settings::save;
-use proximity::store::{Store, Vault, audit};
+use proximity::ops::settings::Saver;
+use proximity::store::{SaveError, Store, Vault, audit};
 
 use super::super::image::{Image, scratch};
 use super::super::support::OPERATOR;
@@ -29,18 +31,20 @@ fn key(name: &str) -> Key {
     name.parse().unwrap()
 }
 
-/// Saves both, upon the versions that hold now.
-fn put(store: &Store, vault: &Vault, open: Change, sealed: Change) -> Result<(), String> {
-    let held = store.settings(Some(vault)).map_err(text)?;
-    let staged = |name: &str, change| Staged { key: key(name), change, seen: held.version(&key(name)) };
-    let recorder = Recorder::new("test", &LocalHost::new()).with_journal(None);
-    let form = vec![staged(OPEN, open), staged(SECRET, sealed)];
-    save(&recorder, store, vault, &form, &World::default(), OPERATOR, Stamp(1_795_000_000_000)).map_err(text).map(drop)
+/// Saves in the one way there is, later than whatever was saved before.
+fn saving(store: &Store, vault: &Vault, work: impl FnOnce(&Saver<'_>) -> Result<usize, SaveError>) -> Result<(), String> {
+    let version = store.settings(Some(vault)).map_err(text)?.version(&key(OPEN));
+    let audit = Recorder::new("test", &LocalHost::new()).with_journal(None);
+    let (world, who) = (World::default(), Who::owner(OPERATOR));
+    let now = Stamp(1_795_000_000_000 + i64::from(version));
+    work(&Saver { audit: &audit, store, vault, world: &world, who: &who, now }).map_err(text).map(drop)
 }
 
+/// Keeps a credential whose port and secret tell the same number.
 fn put_number(store: &Store, vault: &Vault, number: usize) -> Result<(), String> {
-    let open = key(OPEN).definition().parse(&(FIRST + number as u64).to_string()).unwrap();
-    put(store, vault, Change::Set(open), Change::Secret(SecretChange::Set(Arc::new(numbered(number, 300)))))
+    let address = format!("pve1:{}", FIRST + number as u64).parse().unwrap();
+    let (account, secret) = ("root@pam!tests".parse().unwrap(), Arc::new(numbered(number, 300)));
+    saving(store, vault, |saver| saver.keep(&Candidate { address, account, secret, trust: Trust::System }, ""))
 }
 
 fn with_numbers(last: usize) -> Before {
@@ -75,8 +79,7 @@ pub fn save_both(dir: &Path, words: &str, rounds: usize) -> Result<(), String> {
 pub fn revert_both(dir: &Path, words: &str, rounds: usize) -> Result<(), String> {
     let (store, vault) = unlocked(dir, words)?;
     for _ in 0..rounds {
-        let before = |name: &str| store.setting_history(Some(&vault), Some(&key(name)), 2).map_err(text)?[1].back();
-        put(&store, &vault, before(OPEN)?, before(SECRET)?)?;
+        saving(&store, &vault, |saver| saver.back(""))?;
         promise();
     }
     Ok(())

@@ -58,12 +58,17 @@ const fn unlocked(name: &'static str, steps: &'static [Do], not_ours: usize) -> 
 
 const ESC: &str = "\x1b";
 const ENTER: &str = "\r";
-/// To the secret of the settings, and into it.
 /// So that the mark does not stand at the beginning of some memory, which is the first to be used again.
 const MUCH: Do = Paste("something else. ", 100);
+/// From the settings to the credential that a secret is changed by, and into its secret.
 const EDIT: Do = Press("9jjje");
-const EDITING: Do = See("What you type is not shown");
-const EDITED: Do = SeeNoMore("What you type is not shown");
+const EDITING: Do = See("account");
+const FIELD: Do = Press("\t\t");
+const EDITED: Do = SeeNoMore("account");
+/// The same with an address where nobody listens.
+const NOWHERE: Do = Press("127.0.0.1:9\troot@pam\t");
+const FAILED: Do = See("What to do");
+const CLOSED: Do = SeeNoMore("What to do");
 
 const SCENARIOS: [Scenario; 25] = [
     locked("typed, and it opens", &[Type(MARKED), Press(ENTER), SeeNoMore("passphrase")], 0),
@@ -88,67 +93,44 @@ const SCENARIOS: [Scenario; 25] = [
     locked("pasted, and it opens", &[Paste(MARKED, 1), Press(ENTER), SeeNoMore("passphrase")], 2),
     locked("pasted, and cancelled", &[Paste(MARK, 1), Press(ESC)], 2),
     locked("in one piece, and cancelled", &[Burst(MARK), Press(ESC)], 1),
-    unlocked("setting typed, and left", &[EDIT, EDITING, Type(MARK), Press(ESC), EDITED], 0),
-    unlocked("setting typed, taken, and taken back", &[EDIT, EDITING, Type(MARK), Press(ENTER), EDITED, Press("u")], 0),
-    unlocked("setting typed, taken, locked", &[EDIT, EDITING, Type(MARK), Press(ENTER), EDITED, Press("z"), See("passphrase")], 0),
-    unlocked("setting typed behind much else, and left", &[EDIT, EDITING, MUCH, Type(MARK), Press(ESC), EDITED], 0),
+    unlocked("secret of the settings typed, and left", &[EDIT, EDITING, FIELD, Type(MARK), Press(ESC), EDITED], 0),
+    unlocked("secret typed, nothing to try it at, left", &[EDIT, EDITING, FIELD, Type(MARK), Press(ENTER), Press(ESC), EDITED], 0),
+    unlocked("secret typed behind much else, and left", &[EDIT, EDITING, FIELD, MUCH, Type(MARK), Press(ESC), EDITED], 0),
+    unlocked("secret typed, and taken away", &[EDIT, EDITING, FIELD, Type(MARK), Press("\x15"), Press(ESC), EDITED], 0),
+    unlocked("secret typed, and taken away letter by letter", &[EDIT, EDITING, FIELD, Type(MARK), Press(BACK), Press(ESC), EDITED], 0),
+    unlocked("secret pasted, and left", &[EDIT, EDITING, FIELD, Paste(MARK, 1), Press(ESC), EDITED], 2),
     unlocked(
-        "setting typed and saved",
-        &[EDIT, EDITING, Type(MARK), Press(ENTER), EDITED, Press("s"), See("not yet"), Press("y"), SeeNoMore("not yet")],
+        "secret tried in vain, and left",
+        &[EDIT, EDITING, NOWHERE, Type(MARK), Press(ENTER), FAILED, Press(ESC), CLOSED, Press(ESC), EDITED],
         0,
     ),
     unlocked(
-        "setting typed, saved, locked",
+        "secret tried in vain, another over it, and left",
         &[
             EDIT,
             EDITING,
+            NOWHERE,
             Type(MARK),
             Press(ENTER),
-            EDITED,
-            Press("s"),
-            See("not yet"),
-            Press("y"),
-            SeeNoMore("not yet"),
-            Press("z"),
-            See("passphrase"),
-        ],
-        0,
-    ),
-    unlocked(
-        "setting typed, not saved, locked",
-        &[
-            EDIT,
-            EDITING,
-            Type(MARK),
-            Press(ENTER),
-            EDITED,
-            Press("s"),
-            See("not yet"),
-            Press("n"),
-            SeeNoMore("not yet"),
-            Press("z"),
-            See("passphrase"),
-        ],
-        0,
-    ),
-    unlocked(
-        "setting typed over by another, and taken back",
-        &[
-            EDIT,
-            EDITING,
-            Type(MARK),
-            Press(ENTER),
-            EDITED,
-            Press("e"),
-            EDITING,
+            FAILED,
+            Press(ESC),
+            CLOSED,
+            FIELD,
             Type("another one of them"),
             Press(ENTER),
+            FAILED,
+            Press(ESC),
+            CLOSED,
+            Press(ESC),
             EDITED,
-            Press("uu"),
         ],
         0,
     ),
-    unlocked("setting pasted, and left", &[EDIT, EDITING, Paste(MARK, 1), Press(ESC), EDITED], 2),
+    unlocked(
+        "secret tried in vain, left, locked",
+        &[EDIT, EDITING, NOWHERE, Type(MARK), Press(ENTER), FAILED, Press(ESC), CLOSED, Press(ESC), EDITED, Press("z"), See("passphrase")],
+        0,
+    ),
     unlocked("credential typed, and closed", &[Press("P"), See("account"), Press("\t\t"), Type(MARK), Press(ESC), SeeNoMore("account")], 0),
     unlocked(
         "credential typed, field left, closed",

@@ -1,3 +1,4 @@
+//! Samples of every format, frames, names; and the way from a line to what it is about.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
