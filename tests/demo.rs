@@ -292,7 +292,8 @@ async fn a_job_that_waits_for_another_says_so_in_its_row() {
     let wish = BackupWish { guest: id(102), storage: Some(local()), mode: Some(Mode::Snapshot) };
     let plan = backup::plan(&world, &wish).unwrap();
     let (one, _a) = start(&h.0, pve::vzdump(id(101), &local(), "snapshot", "zstd"));
-    until("the first holds its lock", || async { file(&h.0, "/etc/pve/lxc/101.conf").await.is_ok_and(|t| t.contains("lock: backup")) }).await;
+    until("the first holds its lock", || async { file(&h.0, "/etc/pve/lxc/101.conf").await.is_ok_and(|t| t.contains("lock: backup")) })
+        .await;
     let mut rows = Rows::default();
     let (state, _) = carry_out(&h, &plan, Life::default(), &mut rows, CancellationToken::new()).await;
     assert_eq!((one.await.unwrap().status, state), (Some(0), State::Succeeded));

@@ -1,5 +1,6 @@
 //! This machine as a host: processes in their own group with a cleared environment, files read directly.
 
+pub mod file;
 mod journal;
 mod look;
 mod process;

@@ -1,0 +1,7 @@
+//! Files of this machine and of its guests, read where they lie: opened safely, never loaded, followed through rotation.
+
+mod lines;
+mod open;
+
+pub use lines::Lines;
+pub use open::{NotOpened, Opened, Tree};
