@@ -327,7 +327,7 @@ mod tests {
             b"a\0b\n\xff\xfe\n\0\n",
             &long,
             &long[..long.len() - 1],
-            &[b"\n".repeat(200_000).as_slice(), b"end"].concat(),
+            &[b"\n".repeat(70_000).as_slice(), b"end"].concat(),
         ] {
             for words in ["", "o", "!o", "x", "!x", "t$", "^$"] {
                 compare(text, words);

@@ -2,6 +2,9 @@
 
 mod lines;
 mod open;
+mod tail;
+mod watch;
 
 pub use lines::Lines;
 pub use open::{NotOpened, Opened, Tree};
+pub use tail::{Tail, Told};
