@@ -265,6 +265,7 @@ impl Logs {
                 _ if !s.on => (String::new(), Tone::Quiet),
                 LogState::Opening => (" opening …".to_owned(), Tone::Quiet),
                 LogState::Following => (String::new(), Tone::Quiet),
+                LogState::Noted(what) => (format!(" {what}"), Tone::Warn),
                 LogState::Broken { why, again } => (format!(" broken: {why}{}", if *again { ", tried again" } else { "" }), Tone::Bad),
             };
             // One long reason leaves room for the other names.

@@ -164,7 +164,7 @@ impl<'a> Lines<'a> {
     fn passing(&self, range: Range<u64>, filter: &Filter) -> io::Result<Vec<u64>> {
         let bytes = self.bytes(range.clone())?;
         let mut offsets = Vec::new();
-        filter.passing(&bytes, |run| each_line(&bytes[run.clone()], |n| offsets.push(range.start + (run.start + n) as u64)));
+        filter.passing(&bytes, |run| starts(&bytes[run.clone()], |n| offsets.push(range.start + (run.start + n) as u64)));
         Ok(offsets)
     }
 
@@ -233,8 +233,37 @@ impl<'a> Lines<'a> {
     }
 }
 
+/// Gives the last `count` lines that pass, whole and in order, without their ends.
+pub fn last_passing(file: &Opened, count: usize, filter: &Filter, mut tell: impl FnMut(&[u8])) -> io::Result<()> {
+    let lines = Lines::new(file, file.size()?);
+    let (mut found, mut at) = (std::collections::VecDeque::new(), lines.end);
+    while found.len() < count && at > 0 {
+        let (some, next) = lines.back(at, (count - found.len()).min(10_000), filter, Some)?;
+        some.iter().rev().for_each(|l| found.push_front((l.offset, l.length)));
+        at = next;
+    }
+    for (offset, length) in found {
+        tell(&lines.bytes(offset..offset + length)?);
+    }
+    Ok(())
+}
+
+/// Gives every line, whole and in order, without its end.
+pub fn each_line(file: &Opened, mut tell: impl FnMut(&[u8])) -> io::Result<()> {
+    let lines = Lines::new(file, file.size()?);
+    let mut at = 0;
+    while at < lines.end {
+        let high = lines.whole_lines(at, SLICE)?;
+        let bytes = lines.bytes(at..high)?;
+        let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+        text.split(|b| *b == b'\n').for_each(&mut tell);
+        at = high;
+    }
+    Ok(())
+}
+
 /// The beginnings of the lines of a text.
-fn each_line(text: &[u8], mut tell: impl FnMut(usize)) {
+fn starts(text: &[u8], mut tell: impl FnMut(usize)) {
     if text.is_empty() {
         return;
     }

@@ -2,9 +2,11 @@
 
 mod lines;
 mod open;
+mod stream;
 mod tail;
 mod watch;
 
-pub use lines::Lines;
+pub use lines::{Lines, each_line, last_passing};
 pub use open::{NotOpened, Opened, Tree};
-pub use tail::{Tail, Told};
+pub use stream::stream;
+pub use tail::{Begin, Place, Tail, Told};

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -34,6 +34,8 @@ pub struct Tree {
 struct GuestRoot {
     fd: OwnedFd,
     device: u64,
+    /// The guest's init (pidfd_open(2)): it can be read once that has ended.
+    init: Option<OwnedFd>,
 }
 
 /// Kinds of file systems (statfs(2)) that hold a guest's own data and answer without asking anybody: ext, xfs, btrfs, zfs,
@@ -60,13 +62,32 @@ impl Tree {
         }
         pids.sort_unstable();
         let root = pids.iter().find_map(|pid| init_root(*pid, guest)).ok_or_else(|| no("its init was not found"))?;
-        Tree::below(root).map_err(|e| no(&e.to_string()))
+        let (root, init) = root;
+        Tree::made(root, Some(init)).map_err(|e| no(&e.to_string()))
     }
 
     /// The tree below this directory; links in it do not lead out.
     pub fn below(root: OwnedFd) -> io::Result<Tree> {
+        Tree::made(root, None)
+    }
+
+    fn made(root: OwnedFd, init: Option<OwnedFd>) -> io::Result<Tree> {
         let device = rustix::fs::fstat(&root)?.st_dev;
-        Ok(Tree { guest: Some(Arc::new(GuestRoot { fd: root, device })) })
+        Ok(Tree { guest: Some(Arc::new(GuestRoot { fd: root, device, init })) })
+    }
+
+    /// What can be read once the guest has stopped.
+    pub(super) fn init(&self) -> Option<BorrowedFd<'_>> {
+        self.guest.as_ref().and_then(|root| root.init.as_ref()).map(AsFd::as_fd)
+    }
+
+    /// Whether the guest has stopped.
+    pub fn is_over(&self) -> bool {
+        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        self.init().is_some_and(|init| {
+            let mut fds = [rustix::event::PollFd::from_borrowed_fd(init, rustix::event::PollFlags::IN)];
+            rustix::event::poll(&mut fds, Some(&now)).is_ok_and(|n| n > 0)
+        })
     }
 
     /// Opens a regular file for reading. Never waits: a FIFO is told by what it is, not by hanging.
@@ -169,14 +190,16 @@ fn collect_pids(group: &Path, pids: &mut Vec<u32>, depth: usize) {
     }
 }
 
-/// The root of a process if it is this guest's init: the first of a process space right below ours, in the guest's control
+/// The root of a process, and what ends with it, if it is this guest's init: the first of a process space right below ours, in the guest's control
 /// group. Everything is asked through one open directory of /proc, so a later process of the same number cannot answer.
-fn init_root(pid: u32, guest: Vmid) -> Option<OwnedFd> {
+fn init_root(pid: u32, guest: Vmid) -> Option<(OwnedFd, OwnedFd)> {
     let proc = openat(CWD, format!("/proc/{pid}"), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let read = |name: &str| {
         let file = openat(&proc, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
         io::read_to_string(File::from(file)).ok()
     };
+    let number = rustix::process::Pid::from_raw(i32::try_from(pid).ok()?)?;
+    let init = rustix::process::pidfd_open(number, rustix::process::PidfdFlags::empty()).ok()?;
     let status = read("status")?;
     let spaces: Vec<&str> = status.lines().find_map(|l| l.strip_prefix("NSpid:"))?.split_whitespace().collect();
     let group = format!("/lxc/{guest}");
@@ -187,7 +210,8 @@ fn init_root(pid: u32, guest: Vmid) -> Option<OwnedFd> {
     if !(matches!(spaces[..], [_, "1"]) && in_guest) {
         return None;
     }
-    openat(&proc, "root", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()
+    let root = openat(&proc, "root", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    Some((root, init))
 }
 
 /// A file that is open for reading. It stays the same file whatever happens to its name.

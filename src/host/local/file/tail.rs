@@ -28,17 +28,36 @@ pub enum Told {
     Lines(Vec<Box<[u8]>>),
     /// Something happened to the file, in one sentence.
     Note(String),
+    /// Reading ended here for now.
+    Left(Place),
+}
+
+/// How far a file was read, and by what it is known again.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Place {
+    offset: u64,
+    /// The first bytes, and those before the offset.
+    head: Vec<u8>,
+    mark: Vec<u8>,
+}
+
+/// Where following begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begin {
+    /// With so many last lines; a last line that is not finished is told once it is.
+    Last(u32),
+    /// With the first line.
+    All,
+    /// Where it was left.
+    At(Place),
 }
 
 struct Following {
     number: u64,
     file: Opened,
-    offset: u64,
+    place: Place,
     /// The beginning of a line whose end was not written yet.
     rest: Vec<u8>,
-    /// The first bytes, and those before `offset`.
-    head: Vec<u8>,
-    mark: Vec<u8>,
     last: Instant,
 }
 
@@ -62,16 +81,16 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// Opens the file and begins with so many of its last lines; with all of it where no number is given. A last line
-    /// that is not finished is told once it is.
-    pub fn open(tree: Tree, path: &str, lines: Option<u32>) -> Result<Tail, NotOpened> {
+    /// Opens the file.
+    pub fn open(tree: Tree, path: &str, begin: &Begin) -> Result<Tail, NotOpened> {
         let name = path.rsplit('/').next().unwrap_or(path);
         // Watched before it is opened, so that nothing can come between.
         let watch = Watch::new(tree.directory_of(path).ok().as_ref(), name).ok();
         let file = tree.open(path)?;
-        let offset = match lines {
-            None => Ok(0),
-            Some(count) => file.size().and_then(|size| last_lines(&file, size, count)),
+        let offset = match begin {
+            Begin::All => Ok(0),
+            Begin::Last(count) => file.size().and_then(|size| last_lines(&file, size, *count)),
+            Begin::At(place) => place.is_in(&file).map(|is| if is { place.offset } else { 0 }),
         };
         let offset = offset.map_err(|e| NotOpened::Refused(super::open::io_error(path, &e)))?;
         let mut tail = Tail { tree, path: path.into(), watch, files: Vec::new(), next: 0, gone: false, looked: Instant::now() };
@@ -89,9 +108,8 @@ impl Tail {
                 watch.arrivals.insert(0, Arrival { name: Some(name.into()), file: Some(number) });
             }
         }
-        let mut it = Following { number, file, offset, rest: Vec::new(), head: Vec::new(), mark: Vec::new(), last: Instant::now() };
-        it.remember();
-        self.files.push(it);
+        let place = Place::of(&file, offset);
+        self.files.push(Following { number, file, place, rest: Vec::new(), last: Instant::now() });
         number
     }
 
@@ -263,14 +281,21 @@ impl Tail {
         true
     }
 
-    /// Sleeps until there may be something new, `wake` can be read, or a second is over.
+    /// How far the present file was read, but for a line that is not finished.
+    pub fn place(&self) -> Place {
+        self.files.last().map(|it| Place::of(&it.file, it.place.offset - it.rest.len() as u64)).unwrap_or_default()
+    }
+
+    /// Whether the guest whose file it is has stopped. Whoever keeps its files open keeps its volume from being let go.
+    pub fn is_over(&self) -> bool {
+        self.tree.is_over()
+    }
+
+    /// Sleeps until there may be something new, `wake` can be read, the guest stops, or a second is over.
     pub fn wait(&self, wake: BorrowedFd<'_>) {
         match &self.watch {
-            Some(watch) => watch.wait(wake, Duration::from_secs(1)),
-            None => {
-                let mut fds = [rustix::event::PollFd::from_borrowed_fd(wake, rustix::event::PollFlags::IN)];
-                let _ = rustix::event::poll(&mut fds, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 250_000_000 }));
-            }
+            Some(watch) => super::watch::sleep([Some(watch.queue()), Some(wake), self.tree.init()], Duration::from_secs(1)),
+            None => super::watch::sleep([Some(wake), self.tree.init()], Duration::from_millis(250)),
         }
     }
 }
@@ -287,28 +312,61 @@ fn last_lines(file: &Opened, size: u64, count: u32) -> io::Result<u64> {
     Ok(at)
 }
 
+impl Place {
+    /// With the marks of what stands before the offset.
+    fn of(file: &Opened, offset: u64) -> Place {
+        let read = |from: u64, length: u64| {
+            let mut buf = vec![0; usize::try_from(length).unwrap_or(0)];
+            let n = file.read_at(from, &mut buf).unwrap_or(0);
+            buf.truncate(n);
+            buf
+        };
+        let length = offset.min(MARK as u64);
+        Place { offset, head: read(0, length), mark: read(offset - length, length) }
+    }
+
+    /// Goes on behind what was read.
+    fn pass(&mut self, read: &[u8]) {
+        if self.head.len() < MARK && self.offset == self.head.len() as u64 {
+            self.head.extend_from_slice(&read[..read.len().min(MARK - self.head.len())]);
+        }
+        self.offset += read.len() as u64;
+        self.mark.extend_from_slice(&read[read.len().saturating_sub(MARK)..]);
+        self.mark.drain(..self.mark.len().saturating_sub(MARK));
+    }
+
+    /// Whether a file still holds what was read of it.
+    fn is_in(&self, file: &Opened) -> io::Result<bool> {
+        let same = |from: u64, mark: &[u8]| {
+            let mut buf = [0; MARK];
+            let buf = &mut buf[..mark.len()];
+            Ok::<bool, io::Error>(file.read_at(from, buf)? == mark.len() && buf == mark)
+        };
+        Ok(same(0, &self.head)? && same(self.offset - self.mark.len() as u64, &self.mark)?)
+    }
+}
+
 impl Following {
     /// Reads on to the end. `None` when nobody listens any more.
     fn read(&mut self, tell: &mut dyn FnMut(Told) -> bool) -> io::Result<Option<Read>> {
         let mut block = Vec::new();
         loop {
             let size = self.file.size()?;
-            if size < self.offset {
+            if size < self.place.offset {
                 return Ok(Some(Read::Cut(size)));
             }
-            block.resize(BLOCK.min(usize::try_from(size - self.offset).unwrap_or(BLOCK)), 0);
-            let read = self.file.read_at(self.offset, &mut block)?;
+            block.resize(BLOCK.min(usize::try_from(size - self.place.offset).unwrap_or(BLOCK)), 0);
+            let read = self.file.read_at(self.place.offset, &mut block)?;
             // Looked at after reading: if what comes before is still there, then what was read stood behind it.
-            if !self.is_what_it_was()? {
+            if !self.place.is_in(&self.file)? {
                 return Ok(Some(Read::Cut(self.file.size()?)));
             }
             if read == 0 {
                 return Ok(Some(Read::Went));
             }
-            self.offset += read as u64;
+            self.place.pass(&block[..read]);
             self.last = Instant::now();
             let lines = self.split(&block[..read]);
-            self.keep_mark(&block[..read]);
             if !lines.is_empty() && !tell(Told::Lines(lines)) {
                 return Ok(None);
             }
@@ -333,45 +391,15 @@ impl Following {
         lines
     }
 
-    fn keep_mark(&mut self, read: &[u8]) {
-        if self.head.len() < MARK && self.offset - read.len() as u64 == self.head.len() as u64 {
-            self.head.extend_from_slice(&read[..read.len().min(MARK - self.head.len())]);
-        }
-        self.mark.extend_from_slice(&read[read.len().saturating_sub(MARK)..]);
-        self.mark.drain(..self.mark.len().saturating_sub(MARK));
-    }
-
-    /// Takes the marks of what is not told but stands before the offset.
-    fn remember(&mut self) {
-        let read = |from: u64, length: u64| {
-            let mut buf = vec![0; usize::try_from(length).unwrap_or(0)];
-            let n = self.file.read_at(from, &mut buf).unwrap_or(0);
-            buf.truncate(n);
-            buf
-        };
-        let length = self.offset.min(MARK as u64);
-        (self.head, self.mark) = (read(0, length), read(self.offset - length, length));
-    }
-
-    fn is_what_it_was(&self) -> io::Result<bool> {
-        let same = |from: u64, mark: &[u8]| {
-            let mut buf = [0; MARK];
-            let buf = &mut buf[..mark.len()];
-            Ok::<bool, io::Error>(self.file.read_at(from, buf)? == mark.len() && buf == mark)
-        };
-        Ok(same(0, &self.head)? && same(self.offset - self.mark.len() as u64, &self.mark)?)
-    }
-
     /// Begins again after the file was cut to `size` bytes; gives what is to be said.
     fn cut(&mut self, size: u64) -> String {
-        let before = self.offset;
-        let mut head = vec![0; self.head.len()];
-        let kept = size < before && size >= head.len() as u64 && self.file.read_at(0, &mut head).is_ok_and(|n| n == head.len());
+        let before = self.place.offset;
+        let mut head = vec![0; self.place.head.len()];
+        let begins_so = self.file.read_at(0, &mut head).is_ok_and(|n| n > 0 && n == head.len()) && head == self.place.head;
         // What is left was read before, if it still begins as it did.
-        self.offset = if kept && !head.is_empty() && head == self.head { size } else { 0 };
+        self.place = Place::of(&self.file, if size < before && begins_so { size } else { 0 });
         let half = if self.rest.is_empty() { "" } else { ", and the end of one line" };
         self.rest.clear();
-        self.remember();
         format!("it was truncated after byte {before} was read; lines written between that and the truncation are lost{half}")
     }
 }
@@ -396,6 +424,7 @@ mod tests {
                 match told {
                     Told::Lines(l) => lines.extend(l.iter().map(|l| String::from_utf8_lossy(l).into_owned())),
                     Told::Note(n) => notes.push(n),
+                    Told::Left(_) => {}
                 }
                 true
             });
@@ -407,7 +436,7 @@ mod tests {
     }
 
     fn open(path: &std::path::Path) -> Tail {
-        Tail::open(Tree::machine(), path.to_str().unwrap(), None).unwrap()
+        Tail::open(Tree::machine(), path.to_str().unwrap(), &Begin::All).unwrap()
     }
 
     /// Writes a log and does to it what logrotate and people do; knows what it wrote.
@@ -561,7 +590,7 @@ mod tests {
             }
         }
         assert_eq!(exact, 80);
-        println!("{lost_files} files lost lines in 120 sequences with truncation or deletion, each said");
+        println!("{lost_files} files lost lines in 120 sequences with truncation or deletion");
     }
 
     #[test]
@@ -569,7 +598,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("app.log");
         std::fs::write(&path, "one\ntwo\nhalf").unwrap();
-        let mut tail = Tail::open(Tree::machine(), path.to_str().unwrap(), Some(2)).unwrap();
+        let mut tail = Tail::open(Tree::machine(), path.to_str().unwrap(), &Begin::Last(2)).unwrap();
         let mut look = |expected: &[&str]| {
             let mut told = Vec::new();
             tail.looked = Instant::now() - Duration::from_secs(2);
@@ -577,6 +606,7 @@ mod tests {
                 match t {
                     Told::Lines(l) => told.extend(l.iter().map(|l| String::from_utf8_lossy(l).into_owned())),
                     Told::Note(n) => told.push(n),
+                    Told::Left(_) => {}
                 }
                 true
             });
@@ -604,6 +634,31 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
         look(&["is not read", "is gone"]);
+    }
+
+    #[test]
+    fn a_file_that_was_left_is_read_on_where_it_was_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("app.log");
+        std::fs::write(&path, "one\ntwo\nhalf").unwrap();
+        let mut tail = open(&path);
+        let mut lines = Vec::new();
+        let mut take = |tail: &mut Tail| {
+            tail.read(&mut |t| {
+                if let Told::Lines(l) = t {
+                    lines.extend(l.iter().map(|l| String::from_utf8_lossy(l).into_owned()));
+                }
+                true
+            });
+        };
+        take(&mut tail);
+        let place = Begin::At(tail.place());
+        drop(tail);
+        appending(&path).write_all(b" and half\nend\n").unwrap();
+        take(&mut Tail::open(Tree::machine(), path.to_str().unwrap(), &place).unwrap());
+        std::fs::write(&path, "another file than that, as long as it was or longer\n").unwrap();
+        take(&mut Tail::open(Tree::machine(), path.to_str().unwrap(), &place).unwrap());
+        assert_eq!(lines, ["one", "two", "half and half", "end", "another file than that, as long as it was or longer"]);
     }
 
     #[test]

@@ -120,11 +120,16 @@ impl Watch {
         self.arrivals.retain(keep);
     }
 
-    /// Sleeps until there is something to hear, `wake` can be read, or the time is over.
-    pub fn wait(&self, wake: BorrowedFd<'_>, time: Duration) {
-        let mut fds = [PollFd::new(&self.queue, PollFlags::IN), PollFd::from_borrowed_fd(wake, PollFlags::IN)];
-        let time = Timespec::try_from(time).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
-        // A signal that interrupts it is a reason to look, no more.
-        let _ = poll(&mut fds, Some(&time));
+    /// What can be read when there is something to hear.
+    pub fn queue(&self) -> BorrowedFd<'_> {
+        self.queue.as_fd()
     }
+}
+
+/// Sleeps until one of these can be read or the time is over.
+pub(super) fn sleep<const N: usize>(on: [Option<BorrowedFd<'_>>; N], time: Duration) {
+    let mut fds: Vec<PollFd<'_>> = on.into_iter().flatten().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+    let time = Timespec::try_from(time).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
+    // A signal that interrupts it is a reason to look, no more.
+    let _ = poll(&mut fds, Some(&time));
 }
