@@ -96,17 +96,6 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// The line that begins at `start`, its text as far as a screen has use for it.
-    fn line(&self, start: u64) -> io::Result<PageLine> {
-        let (stop, _) = self.stop(start)?;
-        let mut text = self.bytes(start..stop.min(start + SHOWN))?;
-        // The CR of a CRLF ends the line with it.
-        if text.len() as u64 == stop - start && text.ends_with(b"\r") && stop < self.end {
-            text.pop();
-        }
-        Ok(PageLine { offset: start, length: stop - start, text: text.into() })
-    }
-
     /// At most `most` lines from a line's beginning on that pass, in order, and where the search ended. `skip` gives the
     /// first offset from the one given at which such a line may begin, or `None` where nobody knows: there it ends.
     pub fn forward(&self, start: u64, most: usize, filter: &Filter, skip: impl Fn(u64) -> Option<u64>) -> io::Result<(Vec<PageLine>, u64)> {
@@ -118,14 +107,14 @@ impl<'a> Lines<'a> {
                 continue;
             }
             let high = self.whole_lines(at, CHUNK)?;
-            let offsets = self.passing(at..high, filter)?;
+            let chunk = self.chunk(at..high, filter)?;
             at = high;
-            for offset in offsets {
+            for n in &chunk.lines {
                 if found.len() == most {
-                    at = offset;
+                    at = chunk.at + *n as u64;
                     break;
                 }
-                found.push(self.line(offset)?);
+                found.push(chunk.line(*n));
             }
         }
         Ok((found, at))
@@ -143,14 +132,13 @@ impl<'a> Lines<'a> {
                 continue;
             }
             let low = self.start_below(at, CHUNK)?;
-            let offsets = self.passing(low..at, filter)?;
-            at = low;
-            for offset in offsets.into_iter().rev() {
+            let chunk = self.chunk(low..at, filter)?;
+            for n in chunk.lines.iter().rev() {
                 if found.len() == most {
                     break;
                 }
-                at = offset;
-                found.push(self.line(offset)?);
+                at = chunk.at + *n as u64;
+                found.push(chunk.line(*n));
             }
             if found.len() < most {
                 at = low;
@@ -160,12 +148,12 @@ impl<'a> Lines<'a> {
         Ok((found, at))
     }
 
-    /// The beginnings of the lines of a range of whole lines that pass.
-    fn passing(&self, range: Range<u64>, filter: &Filter) -> io::Result<Vec<u64>> {
+    /// Reads a range of whole lines and finds those that pass.
+    fn chunk(&self, range: Range<u64>, filter: &Filter) -> io::Result<Chunk> {
         let bytes = self.bytes(range.clone())?;
-        let mut offsets = Vec::new();
-        filter.passing(&bytes, |run| starts(&bytes[run.clone()], |n| offsets.push(range.start + (run.start + n) as u64)));
-        Ok(offsets)
+        let mut lines = Vec::new();
+        filter.passing(&bytes, |run| starts(&bytes[run.clone()], |n| lines.push(run.start + n)));
+        Ok(Chunk { at: range.start, bytes, lines })
     }
 
     /// The first beginning of a line at or behind `at`.
@@ -226,10 +214,38 @@ impl<'a> Lines<'a> {
         Ok(low > 0)
     }
 
+    /// How many lines begin in a range that begins at the beginning of a line.
+    pub fn beginning_in(&self, range: Range<u64>) -> io::Result<u64> {
+        let mut lines = 0;
+        starts(&self.bytes(range)?, |_| lines += 1);
+        Ok(lines)
+    }
+
     /// Whether the last line, if it is not finished, passes.
     pub fn unfinished(&self, filter: &Filter) -> io::Result<bool> {
         let start = self.start(self.end)?;
         Ok(start < self.end && filter.passes(&self.bytes(start..self.end)?))
+    }
+}
+
+/// Whole lines, and where those begin in it that passed.
+struct Chunk {
+    at: u64,
+    bytes: Vec<u8>,
+    lines: Vec<usize>,
+}
+
+impl Chunk {
+    /// The line that begins here, its text as far as a screen has use for it.
+    fn line(&self, start: usize) -> PageLine {
+        let rest = &self.bytes[start..];
+        let (line, ended) = memchr::memchr(b'\n', rest).map_or((rest, false), |n| (&rest[..n], true));
+        let mut text = &line[..line.len().min(SHOWN as usize)];
+        // The CR of a CRLF ends the line with it.
+        if ended && text.len() == line.len() {
+            text = text.strip_suffix(b"\r").unwrap_or(text);
+        }
+        PageLine { offset: self.at + start as u64, length: line.len() as u64, text: text.into() }
     }
 }
 

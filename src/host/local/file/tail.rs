@@ -35,7 +35,7 @@ pub enum Told {
 /// How far a file was read, and by what it is known again.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Place {
-    offset: u64,
+    pub(super) offset: u64,
     /// The first bytes, and those before the offset.
     head: Vec<u8>,
     mark: Vec<u8>,
@@ -314,7 +314,7 @@ fn last_lines(file: &Opened, size: u64, count: u32) -> io::Result<u64> {
 
 impl Place {
     /// With the marks of what stands before the offset.
-    fn of(file: &Opened, offset: u64) -> Place {
+    pub(super) fn of(file: &Opened, offset: u64) -> Place {
         let read = |from: u64, length: u64| {
             let mut buf = vec![0; usize::try_from(length).unwrap_or(0)];
             let n = file.read_at(from, &mut buf).unwrap_or(0);
@@ -336,7 +336,7 @@ impl Place {
     }
 
     /// Whether a file still holds what was read of it.
-    fn is_in(&self, file: &Opened) -> io::Result<bool> {
+    pub(super) fn is_in(&self, file: &Opened) -> io::Result<bool> {
         let same = |from: u64, mark: &[u8]| {
             let mut buf = [0; MARK];
             let buf = &mut buf[..mark.len()];
