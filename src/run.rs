@@ -24,11 +24,13 @@ use crate::domain::credential::{Candidate, Code};
 use crate::domain::fact::{Fact, Gate, LogLine, LogSource, LogState};
 use crate::domain::filter::Filter;
 use crate::domain::job::JobId;
+use crate::domain::log_page::FileAsk;
 use crate::domain::plan::{Approved, Refusal};
 use crate::domain::secret::Secret;
 use crate::domain::settings::{Key, Save, Settings};
 use crate::domain::world::{From, News, Part, World};
 use crate::host::api::Limits;
+use crate::host::file::Reader;
 use crate::jobs::Jobs;
 use crate::ops::{credential, follow, planner, refresh, settings};
 use crate::problem::{Kind, Problem};
@@ -207,6 +209,8 @@ struct Hands {
     ctx: Ctx,
     facts: mpsc::Sender<Fact>,
     follows: Mutex<HashMap<LogSource, CancellationToken>>,
+    /// Files that are read for the screen.
+    files: Mutex<HashMap<LogSource, Reader>>,
     refresh: Notify,
     /// Somebody wrote to the store.
     written: Arc<Notify>,
@@ -231,6 +235,7 @@ impl Hands {
             ctx,
             facts,
             follows: Mutex::default(),
+            files: Mutex::default(),
             refresh: Notify::new(),
             written: Arc::default(),
             world: Mutex::default(),
@@ -439,6 +444,7 @@ impl Hands {
                     token.cancel();
                 }
             }
+            Effect::File { source, ask } => self.file(source, ask),
             Effect::Unlock { operator, passphrase } => drop(tokio::task::spawn_blocking(move || me.unlock(operator, &passphrase))),
             Effect::Lock => {
                 let open = locked(&self.open).take();
@@ -601,6 +607,27 @@ impl Hands {
                 source => follow::follow(me.ctx.host.as_ref(), source, follow::live(), me.facts.clone(), token).await,
             }
         });
+    }
+
+    /// A file that is read for the screen, on a thread of its own.
+    fn file(self: &Arc<Self>, source: LogSource, ask: FileAsk) {
+        let mut files = locked(&self.files);
+        match (ask, source.file()) {
+            (FileAsk::Open, Some((guest, path))) => {
+                let (me, told) = (Arc::clone(self), source.clone());
+                let tell = move |news| me.facts.blocking_send(Fact::File { source: told.clone(), news }).is_ok();
+                match Reader::start(self.ctx.host.tree(guest), path.to_owned(), tell) {
+                    Ok(reader) => drop(files.insert(source, reader)),
+                    Err(e) => tracing::warn!(%e, "no thread reads the file"),
+                }
+            }
+            (FileAsk::Close, _) => drop(files.remove(&source)),
+            (ask, _) => {
+                if let Some(reader) = files.get(&source) {
+                    reader.ask(ask);
+                }
+            }
+        }
     }
 
     /// A job's log grows in a file of ours: looked at four times a second until the job ended.

@@ -162,6 +162,13 @@ pub enum Fact {
         /// State.
         state: LogState,
     },
+    /// News of a file that is read.
+    File {
+        /// Which.
+        source: LogSource,
+        /// They.
+        news: super::log_page::FileNews,
+    },
     /// A wish became a plan, or was refused.
     Planned(Result<Box<Plan>, Refusal>),
     /// Records of the audit, or why there are none.

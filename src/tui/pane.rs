@@ -8,6 +8,7 @@ use super::effect::Effect;
 use super::frame;
 use crate::domain::audit::Page;
 use crate::domain::fact::{Gate, LogLine, LogSource, LogState, Wish};
+use crate::domain::log_page::FileNews;
 use crate::domain::settings::{Change, Key};
 use crate::domain::stamp::Stamp;
 use crate::domain::trial::Progress;
@@ -128,6 +129,11 @@ pub trait Pane {
 
     /// How following a log goes.
     fn log_state(&mut self, _source: &LogSource, _state: &LogState) {}
+
+    /// News of a file that is read.
+    fn file(&mut self, _source: &LogSource, _news: &FileNews, _known: &Known) -> Vec<Then> {
+        Vec::new()
+    }
 
     /// News of trying a credential.
     fn trial(&mut self, _nth: u32, _news: &Progress) -> Vec<Then> {
