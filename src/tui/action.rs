@@ -230,7 +230,7 @@ static TABLE: &[Binding] = &[
     row(&[c('a')], Action::AddSite, &[Settings], "new site", "one more Proxmox site, with hosts and a credential of its own"),
     row(&[k(KeyCode::Enter)], Action::Open, &[Plan, Confirm, Text], "", "go on, where nothing is interrupted or lost by it"),
     row(&[c('s'), c(' ')], Action::Sources, &[Logs], "sources", "choose the logs that are followed"),
-    row(&[c('o')], Action::OpenFile, &[Logs], "open a file", "read a file of this host or of a guest, of any size"),
+    row(&[c('o')], Action::OpenFile, &[Logs], "file", "read a file of this host or of a guest, of any size"),
     row(&[c(':')], Action::GoTo, &[File], "go to", "go to a line by its number, or to hundredths of the file such as 50%"),
     row(&[c('l')], Action::LogsOf, GUESTS, "its logs", "show the log lines that name the selected guest"),
     row(&[c('/')], Action::Search, GUESTS, "search", "search by id, name or address"),

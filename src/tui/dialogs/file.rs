@@ -85,9 +85,9 @@ impl Default for File {
 }
 
 impl File {
-    /// Rows for lines: without border, filter and status.
+    /// Rows for lines: without the screen's own, border, filter and status.
     fn rows(known: &Known) -> usize {
-        usize::from(known.size.1.saturating_sub(4)).max(1)
+        usize::from(known.size.1.saturating_sub(6)).max(1)
     }
 
     fn send(&self, ask: FileAsk) -> Vec<Then> {
