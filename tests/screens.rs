@@ -919,7 +919,7 @@ fn page(effects: &[Effect], number: Option<u64>) -> FileNews {
             "Nov 21 14:{:02}:{:02} app[7]: {} number {n}",
             n / 60 % 60,
             n % 60,
-            if n % 100 == 0 { "ERROR needle" } else { "request" }
+            if n.is_multiple_of(100) { "ERROR needle" } else { "request" }
         );
         PageLine { offset: n * 10, length: text.len() as u64, text: text.into_bytes().into() }
     };

@@ -77,7 +77,7 @@ impl Tally {
 
     /// How much of what lies before the end is counted, in hundredths.
     pub fn percent(&self) -> u8 {
-        if self.to == 0 { 100 } else { ((self.to - self.from).saturating_mul(100) / self.to) as u8 }
+        (self.to - self.from).saturating_mul(100).checked_div(self.to).map_or(100, |p| p as u8)
     }
 
     /// Lines counted in the blocks before the one that holds `offset`.

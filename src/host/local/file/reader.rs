@@ -138,8 +138,12 @@ impl<'t> Work<'t> {
                 Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => true,
                 Err(e) => return Err(e),
             };
-            if !self.say(more) || self.tree.is_over() {
+            if !self.say(more) {
                 return Ok(());
+            }
+            if self.tree.is_over() {
+                // Whoever keeps its files open keeps its volume from being let go.
+                return Err(io::Error::other("the guest has stopped"));
             }
             if !more {
                 let due = if self.is_behind() { TELL.saturating_sub(self.paged.elapsed()) } else { LOOK };
