@@ -28,9 +28,11 @@ use crate::domain::audit::{Deed, Ending, Wanted};
 use crate::domain::fact::{Fact, Gate, LogLine, LogSource, LogState};
 use crate::domain::filter::Filter;
 use crate::domain::job::JobId;
+use crate::domain::log_page::FileAsk;
 use crate::domain::plan::{Approved, Refusal};
 use crate::domain::session::Over;
 use crate::domain::world::{News, World};
+use crate::host::file::Reader;
 use crate::jobs::Jobs;
 use crate::ops::{follow, planner, refresh};
 use crate::problem::{Kind, Problem};
@@ -230,6 +232,8 @@ struct Hands {
     ctx: Ctx,
     facts: mpsc::Sender<Fact>,
     follows: Mutex<HashMap<LogSource, CancellationToken>>,
+    /// Files that are read for the screen.
+    files: Mutex<HashMap<LogSource, Reader>>,
     refresh: Notify,
     /// Somebody wrote to the store.
     written: Arc<Notify>,
@@ -257,6 +261,7 @@ impl Hands {
             ctx,
             facts,
             follows: Mutex::default(),
+            files: Mutex::default(),
             refresh: Notify::new(),
             written: Arc::default(),
             world: Mutex::default(),
@@ -448,6 +453,7 @@ impl Hands {
                     token.cancel();
                 }
             }
+            Effect::File { source, ask } => self.file(source, ask),
             Effect::Unlock { operator, passphrase } => drop(tokio::task::spawn_blocking(move || me.unlock(&operator, &passphrase))),
             Effect::Code(code) => drop(tokio::task::spawn_blocking(move || me.code(&code))),
             Effect::Prove(typed) => drop(tokio::task::spawn_blocking(move || me.prove(&typed))),
@@ -525,6 +531,27 @@ impl Hands {
                 source => follow::follow(me.ctx.host.as_ref(), source, follow::live(), me.facts.clone(), token).await,
             }
         });
+    }
+
+    /// A file that is read for the screen, on a thread of its own.
+    fn file(self: &Arc<Self>, source: LogSource, ask: FileAsk) {
+        let mut files = locked(&self.files);
+        match (ask, source.file()) {
+            (FileAsk::Open, Some((guest, path))) => {
+                let (me, told) = (Arc::clone(self), source.clone());
+                let tell = move |news| me.facts.blocking_send(Fact::File { source: told.clone(), news }).is_ok();
+                match Reader::start(self.ctx.host.tree(guest), path.to_owned(), tell) {
+                    Ok(reader) => drop(files.insert(source, reader)),
+                    Err(e) => tracing::warn!(%e, "no thread reads the file"),
+                }
+            }
+            (FileAsk::Close, _) => drop(files.remove(&source)),
+            (ask, _) => {
+                if let Some(reader) = files.get(&source) {
+                    reader.ask(ask);
+                }
+            }
+        }
     }
 
     /// A job's log grows in a file of ours: looked at four times a second until the job ended.

@@ -67,7 +67,9 @@ fn logs_are_sifted_by_time_level_and_number() {
 fn what_logs_cannot_do_is_said_and_has_a_status() {
     let home = tempfile::tempdir().unwrap();
     for (args, status, why) in [
-        (&["logs", "file:/nowhere"][..], 1, "No such file"),
+        (&["logs", "file:/nowhere"][..], 1, "/nowhere is not there"),
+        (&["logs", "/dev/null"], 1, "is a device, and only files are read"),
+        (&["logs", "/"], 1, "is a directory"),
         (&["logs", "nobody"], 5, "there is no source 'nobody'"),
         (&["logs", "-", "--since", "soon"], 2, "'soon' is no time"),
         (&["logs", "-", "--level", "loud"], 2, "give one of debug, info"),

@@ -10,6 +10,7 @@ mod world;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use proximity::domain::credential::{Factor, Trust};
 use proximity::domain::fact::{Fact, Gate, LogLine, LogSource, LogState, Login};
+use proximity::domain::log_page::{FileAsk, FileNews, Page, PageAsk, PageLine, Reading, Spot};
 use proximity::domain::plan::{Refusal, Risk};
 use proximity::domain::secret::Shown;
 use proximity::domain::settings::{Held, Key, Past, Row, Settings, Value};
@@ -986,4 +987,95 @@ fn two_thousand_random_keys_and_sizes() {
         }
         is_harmless(&draw(&mut app, 1 + random(if round % 7 == 0 { 300 } else { 90 }) as u16, 1 + random(60) as u16));
     }
+}
+
+/// The page that was asked for last, out of a file of 100,000 lines of which each hundredth is a hit.
+fn page(effects: &[Effect], number: Option<u64>) -> FileNews {
+    let ask =
+        effects.iter().rev().find_map(|e| if let Effect::File { ask: FileAsk::Page(ask), .. } = e { Some(*ask) } else { None }).unwrap();
+    let count = 100_000u64;
+    let at = match ask.spot {
+        Spot::Start => 0,
+        Spot::End => count,
+        Spot::Offset(o) => o / 10,
+        Spot::Line(n) => n,
+        Spot::Percent(p) => count * u64::from(p) / 100,
+        Spot::Hit { from, forward } => {
+            if forward {
+                from / 1000 * 100 + 100
+            } else {
+                (from.saturating_sub(1)) / 1000 * 100
+            }
+        }
+    };
+    let (low, high) = (at.saturating_sub(ask.before as u64), (at + ask.after as u64).min(count));
+    let line = |n: u64| {
+        let text = format!(
+            "Nov 21 14:{:02}:{:02} app[7]: {} number {n}",
+            n / 60 % 60,
+            n % 60,
+            if n.is_multiple_of(100) { "ERROR needle" } else { "request" }
+        );
+        PageLine { offset: n * 10, length: text.len() as u64, text: text.into_bytes().into() }
+    };
+    let lines: Vec<PageLine> = (low..high).filter(|n| ask.all || n % 100 == 0).map(line).collect();
+    let here = lines.iter().find(|l| l.offset >= at * 10).or(lines.last()).map(|l| l.offset);
+    FileNews::Page(Page { nth: ask.nth, lines, at: here, first: low == 0, last: high == count, number: number.map(|n| n + low) })
+}
+
+#[test]
+fn a_file_of_any_size_is_read_by_pages() {
+    let mut app = test_app();
+    keys(&mut app, "4o");
+    assert_eq!(app.context(), Context::File);
+    shot("file-ask", &mut app);
+    keys(&mut app, "<C-u>var<Enter>");
+    assert!(text(&draw(&mut app, 80, 24)).contains("a whole path"));
+    let effects = keys(&mut app, "<C-u>101:/var/log/app.log<Enter>");
+    let source = LogSource::InGuest("101".parse().unwrap(), "/var/log/app.log".into());
+    assert!(matches!(&effects[0], Effect::File { source: s, ask: FileAsk::Open } if *s == source));
+    let tell = |app: &mut App, news: FileNews| app.learn(Fact::File { source: source.clone(), news });
+    tell(&mut app, page(&effects, None));
+    tell(&mut app, FileNews::Reading(Reading { size: 1_000_000, lines: 43_210, counted: 43, hits: 0, looked: 100 }));
+    shot("file-following", &mut app);
+    let counted = Reading { size: 1_000_000, lines: 100_000, counted: 100, hits: 0, looked: 100 };
+    let effects = tell(&mut app, FileNews::Reading(counted.clone()));
+    tell(&mut app, page(&effects, Some(0)));
+    assert!(text(&draw(&mut app, 80, 24)).contains("line 100,000 of 100,000"));
+
+    // Up stops following; what comes is counted. A page that nobody asked for any more changes nothing.
+    let effects = keys(&mut app, "k");
+    assert!(matches!(&effects[..], [Effect::File { ask: FileAsk::Page(PageAsk { spot: Spot::Offset(999_980), .. }), .. }]));
+    tell(&mut app, page(&effects, Some(0)));
+    tell(&mut app, FileNews::Reading(Reading { size: 1_004_096, ..counted.clone() }));
+    let screen = text(&draw(&mut app, 80, 24));
+    assert!(screen.contains("paused") && screen.contains("4.0 KiB new below, G") && screen.contains("line 99,999 of"), "{screen}");
+    tell(&mut app, FileNews::Page(Page::default()));
+    assert_eq!(text(&draw(&mut app, 80, 24)), screen);
+
+    // The top, a place, a hit in the middle of the screen.
+    let effects = keys(&mut app, "g");
+    tell(&mut app, page(&effects, Some(0)));
+    assert!(text(&draw(&mut app, 80, 24)).contains("line 1 of"));
+    let effects = keys(&mut app, ":50%<Enter>");
+    tell(&mut app, page(&effects, Some(0)));
+    assert!(text(&draw(&mut app, 80, 24)).contains("line 50,001 of"));
+    let effects = keys(&mut app, "/needle<Enter>");
+    assert!(effects.iter().any(|e| matches!(e, Effect::File { ask: FileAsk::Filter(words), .. } if words == "needle")));
+    tell(&mut app, page(&effects, None));
+    tell(&mut app, FileNews::Reading(Reading { hits: 777, looked: 77, ..counted.clone() }));
+    shot("file-filtered", &mut app);
+    let effects = keys(&mut app, "a");
+    tell(&mut app, page(&effects, Some(0)));
+    let effects = keys(&mut app, "n");
+    tell(&mut app, page(&effects, Some(0)));
+    tell(&mut app, FileNews::Changed { what: "it was rotated; this is the old file, G goes to the new one".into(), anew: false });
+    shot("file-hit", &mut app);
+
+    let effects = keys(&mut app, "<Esc><Esc>");
+    assert!(matches!(effects.last(), Some(Effect::File { ask: FileAsk::Close, .. })) && app.context() == Context::Logs);
+    let effects = keys(&mut app, "o<C-u>/dev/null<Enter>");
+    let failed = FileNews::Failed("/dev/null: is a device, and only files are read".into());
+    app.learn(Fact::File { source: LogSource::File("/dev/null".into()), news: failed });
+    assert!(!effects.is_empty() && text(&draw(&mut app, 80, 24)).contains("is a device, and only files are read"));
 }

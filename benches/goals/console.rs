@@ -207,7 +207,7 @@ impl Bench {
             "memory of the demo at start, private / resident",
             said(ours),
             anchors.join(", "),
-            vec![check("<= 12 MiB private", ours.is_some_and(|o| o.0 <= 12.0)), ("per GiB of log: no file is opened yet".into(), None)],
+            vec![check("<= 12 MiB private", ours.is_some_and(|o| o.0 <= 12.0))],
         );
         if let Some(state) = &self.state {
             let ours = of(self.ours(&["--state", &state.display().to_string()]), "passphrase");

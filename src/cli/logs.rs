@@ -19,7 +19,7 @@ use crate::domain::filter::Filter;
 use crate::domain::log_level::Level;
 use crate::domain::log_sieve::{Sieve, Told, Wanted};
 use crate::domain::when::{self, Here};
-use crate::host::{HostError, Pace, Said};
+use crate::host::{HostError, NotOpened, Pace, Said, file};
 use crate::ops::follow;
 use crate::problem::{Kind, Problem};
 
@@ -29,7 +29,7 @@ const LINES: u32 = 100;
 /// `logs`.
 #[derive(Args)]
 pub(super) struct Logs {
-    /// Names of sources: dnsmasq, caddy, journal, job:N, file:PATH, or - for standard input
+    /// Names of sources: dnsmasq, caddy, journal, job:N, a file's path, 101:PATH in a guest, or - for standard input
     sources: Vec<String>,
     /// Go on with what comes
     #[arg(short, long)]
@@ -133,7 +133,12 @@ pub(super) async fn run(ctx: &Ctx, logs: &Logs) -> Done {
 fn source(name: &str) -> Result<LogSource, Problem> {
     LogSource::from_name(name).ok_or_else(|| {
         let why = format!("there is no source '{}'", clean(name));
-        Problem::new(Kind::NotFound, "logs", why, "see proximity logs --sources; a file is file:PATH")
+        Problem::new(
+            Kind::NotFound,
+            "logs",
+            why,
+            "see proximity logs --sources; a file is its whole path or file:PATH, one in a guest 101:PATH",
+        )
     })
 }
 
@@ -233,6 +238,10 @@ async fn once(ctx: &Ctx, sources: Vec<LogSource>, printers: Vec<Printer>, ask: A
         let mut last = Last::new(printer, count.map(|n| n as usize));
         let read = match source {
             LogSource::Job(id) => job(ctx, *id, &mut last),
+            LogSource::File(_) | LogSource::InGuest(..) => match file(ctx, source, &mut last) {
+                Some(read) => read,
+                None => whole(ctx, source, &ask, &mut last).await,
+            },
             _ => whole(ctx, source, &ask, &mut last).await,
         };
         last.end();
@@ -253,6 +262,25 @@ fn job(ctx: &Ctx, id: crate::domain::job::JobId, last: &mut Last) -> Result<(), 
     let text = text.map_err(|e| Problem::new(Kind::Failed, LogSource::Job(id).name(), e.to_string(), ""))?;
     text.split(|b| *b == b'\n').filter(|l| !l.is_empty()).for_each(|l| last.line(l));
     Ok(())
+}
+
+/// Reads a file where it lies; `None` where only a command can. A number of last lines is looked for from the end, which
+/// is soon found however long the file is, unless times or levels are asked for: they need the lines before.
+fn file(ctx: &Ctx, source: &LogSource, last: &mut Last) -> Option<Result<(), Problem>> {
+    let (guest, path) = source.file()?;
+    let opened = ctx.host.tree(guest).and_then(|tree| tree.open(path));
+    let failed = |why: String| Problem::new(Kind::Failed, format!("log {}", source.name()), why, "");
+    let opened = match opened {
+        Ok(opened) => opened,
+        Err(NotOpened::Refused(e)) => return Some(Err(failed(e.to_string()))),
+        Err(NotOpened::NotFromHere(_)) => return None,
+    };
+    let from_the_end = last.keep.filter(|_| last.printer.sieve.wanted().asks_only_words());
+    let read = match from_the_end {
+        Some(keep) => file::last_passing(&opened, keep, &last.printer.sieve.wanted().filter.clone(), |line| last.printer.print(line)),
+        None => file::each_line(&opened, |line| last.line(line)),
+    };
+    Some(read.map_err(|e| failed(e.to_string())))
 }
 
 /// All that a source tells, however much it is: nothing is kept but what is wanted.
@@ -321,6 +349,7 @@ async fn following(ctx: &Ctx, sources: Vec<LogSource>, mut printers: Vec<Printer
                     lines.iter().for_each(|l| printer.line(&l.text));
                 }
             }
+            Some(Fact::LogState { source, state: LogState::Noted(what) }) => eprintln!("{}: {what}", source.name()),
             Some(Fact::LogState { source, state: LogState::Broken { why, .. } }) => eprintln!("{}: {why}; trying again", source.name()),
             Some(_) => {}
             None => break,

@@ -86,8 +86,8 @@ permissions! {
     Look            "look at this":                                     All All Own All;
     /// The standing logs: they tell of all guests.
     ReadLogs        "read the logs of the host":                        All All No  All;
-    /// Any file of the host as a log.
-    ReadFile        "read files of the host":                           All No  No  No;
+    /// Any file of the host, or of a guest, as a log.
+    ReadFile        "read files of the host and of guests":                           All No  No  No;
     /// Jobs and their logs.
     ReadJobs        "look at this job":                                 All All Own All;
     /// Asking a job to end.
@@ -228,6 +228,8 @@ pub fn of_log(source: &LogSource, job: Option<Vmid>) -> (Permission, Object) {
         LogSource::Dnsmasq | LogSource::Caddy | LogSource::Journal => (Permission::ReadLogs, Object::Host),
         LogSource::Job(_) => (Permission::ReadJobs, job.map_or(Object::Host, Object::Guest)),
         LogSource::File(_) => (Permission::ReadFile, Object::Host),
+        // Whatever root reads in there: as much as a shell.
+        LogSource::InGuest(id, _) => (Permission::ReadFile, Object::Guest(*id)),
     }
 }
 

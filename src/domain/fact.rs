@@ -1,6 +1,7 @@
 //! Facts: one piece of news about the outside each. The only thing that changes the World or a pane.
 
 use super::backup::Archive;
+use super::guest::Vmid;
 use super::job::{Job, JobId};
 use super::log_level::Level;
 use super::plan::{Plan, Refusal};
@@ -22,6 +23,8 @@ pub enum LogSource {
     Job(JobId),
     /// A file of the host.
     File(String),
+    /// A file of a guest.
+    InGuest(Vmid, String),
 }
 
 impl LogSource {
@@ -33,6 +36,7 @@ impl LogSource {
             LogSource::Journal => "journal".into(),
             LogSource::Job(id) => format!("job:{id}"),
             LogSource::File(path) => format!("file:{path}"),
+            LogSource::InGuest(id, path) => format!("{id}:{path}"),
         }
     }
 
@@ -42,11 +46,22 @@ impl LogSource {
             "dnsmasq" => Some(LogSource::Dnsmasq),
             "caddy" => Some(LogSource::Caddy),
             "journal" => Some(LogSource::Journal),
+            path if path.starts_with('/') => Some(LogSource::File(path.into())),
             _ => match name.split_once(':')? {
                 ("job", id) => id.parse().ok().map(LogSource::Job),
                 ("file", path) if !path.is_empty() => Some(LogSource::File(path.into())),
+                (id, path) if path.starts_with('/') => Some(LogSource::InGuest(id.parse().ok()?, path.into())),
                 _ => None,
             },
+        }
+    }
+
+    /// The guest, if it is one's, and the path of a log that is a file.
+    pub fn file(&self) -> Option<(Option<Vmid>, &str)> {
+        match self {
+            LogSource::File(path) => Some((None, path)),
+            LogSource::InGuest(id, path) => Some((Some(*id), path)),
+            _ => None,
         }
     }
 
@@ -78,6 +93,8 @@ pub enum LogState {
     Opening,
     /// Lines come when there are any.
     Following,
+    /// It goes on, and this happened to it; one sentence.
+    Noted(String),
     /// It ended or could not be opened; why. It is tried again unless `again` is false.
     Broken {
         /// Why.
@@ -167,6 +184,13 @@ pub enum Fact {
         source: LogSource,
         /// State.
         state: LogState,
+    },
+    /// News of a file that is read.
+    File {
+        /// Which.
+        source: LogSource,
+        /// They.
+        news: super::log_page::FileNews,
     },
     /// A wish became a plan, or was refused.
     Planned(Result<Box<Plan>, Refusal>),

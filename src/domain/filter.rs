@@ -1,5 +1,7 @@
 //! A simple filter over log lines: what must be in, what must not.
 
+use std::ops::Range;
+
 use regex::bytes::{Regex, RegexBuilder};
 
 /// Lines in and lines out. Empty lets everything pass.
@@ -7,6 +9,9 @@ use regex::bytes::{Regex, RegexBuilder};
 pub struct Filter {
     keep: Vec<Regex>,
     drop: Vec<Regex>,
+    /// Finds in a text of many lines those that decide: with a match for the first word to keep, or else for any to drop.
+    /// `None` where no expression can do that, or where nothing is asked.
+    fast: Option<Regex>,
     text: String,
 }
 
@@ -23,13 +28,23 @@ impl Filter {
                 None => filter.keep.push(compile(word)?),
             }
         }
-        Ok(filter)
+        Ok(filter.prepared())
     }
 
     /// From separate lists, as the command line gives them; each is one expression, blanks and all.
     pub fn from_lists(keep: &[String], drop: &[String]) -> Result<Filter, String> {
         let all = |list: &[String]| list.iter().map(|e| compile(e)).collect::<Result<Vec<_>, _>>();
-        Ok(Filter { keep: all(keep)?, drop: all(drop)?, text: keep.join(" ") })
+        Ok(Filter { keep: all(keep)?, drop: all(drop)?, fast: None, text: keep.join(" ") }.prepared())
+    }
+
+    fn prepared(mut self) -> Filter {
+        // The longest word is taken for the rarest.
+        let expressions: Vec<&str> = match self.keep.iter().max_by_key(|r| r.as_str().len()) {
+            Some(longest) => vec![longest.as_str()],
+            None => self.drop.iter().map(Regex::as_str).collect(),
+        };
+        self.fast = over_lines(&expressions);
+        self
     }
 
     /// Whether everything passes.
@@ -42,9 +57,49 @@ impl Filter {
         &self.text
     }
 
-    /// Whether this line passes.
+    /// Whether this line passes. The CR of a CRLF is no part of it.
     pub fn passes(&self, line: &[u8]) -> bool {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
         self.keep.iter().all(|r| r.is_match(line)) && !self.drop.iter().any(|r| r.is_match(line))
+    }
+
+    /// Gives to `visit` ranges of `text` that hold whole lines, with their ends, all of which pass and between which none
+    /// does; in order. `text` begins at the beginning of a line and ends with the end of one, or of all. Where lines are
+    /// seldom, or seldom left out, it costs little more than one search for the words.
+    pub fn passing(&self, text: &[u8], mut visit: impl FnMut(Range<usize>)) {
+        if text.is_empty() {
+            return;
+        }
+        if self.is_empty() {
+            return visit(0..text.len());
+        }
+        // Where the run of lines that pass began, for a filter that only drops.
+        let mut run = 0;
+        let mut at = 0;
+        while at < text.len() {
+            let candidate = match &self.fast {
+                Some(fast) => fast.find_at(text, at).map(|m| m.start()),
+                None => Some(at),
+            };
+            // An empty match behind the last line end is of no line.
+            let Some(hit) = candidate.filter(|hit| *hit < text.len() || !text.ends_with(b"\n")) else { break };
+            let start = memchr::memrchr(b'\n', &text[at..hit]).map_or(at, |n| at + n + 1);
+            let end = memchr::memchr(b'\n', &text[hit..]).map_or(text.len(), |n| hit + n);
+            let next = (end + 1).min(text.len());
+            let passes = self.passes(&text[start..end]);
+            if !self.keep.is_empty() && passes {
+                visit(start..next);
+            } else if self.keep.is_empty() && !passes {
+                if run < start {
+                    visit(run..start);
+                }
+                run = next;
+            }
+            at = next;
+        }
+        if self.keep.is_empty() && run < text.len() {
+            visit(run..text.len());
+        }
     }
 
     /// Byte ranges of the first kept expression in `text`, for marking on the screen.
@@ -53,16 +108,29 @@ impl Filter {
     }
 }
 
+fn builder(expression: &str) -> RegexBuilder {
+    let mut builder = RegexBuilder::new(expression);
+    // `crlf` keeps `.` off a CR here as it must in a text of many lines.
+    builder.unicode(true).crlf(true).size_limit(1 << 20);
+    builder
+}
+
+/// One expression that finds every line in which any of these would match, and perhaps some more, in a text of many lines.
+/// `^` and `$` hold at each line there. What asks for the beginning or end of all, or sets flags, would miss lines: `None`.
+fn over_lines(expressions: &[&str]) -> Option<Regex> {
+    if expressions.is_empty() || expressions.iter().any(|e| ["\\A", "\\z", "(?"].iter().any(|w| e.contains(w))) {
+        return None;
+    }
+    let one = |e: &str| if e.chars().any(char::is_uppercase) { format!("(?:{e})") } else { format!("(?i:{e})") };
+    let joined = expressions.iter().map(|e| one(e)).collect::<Vec<_>>().join("|");
+    builder(&joined).multi_line(true).build().ok()
+}
+
 fn compile(expression: &str) -> Result<Regex, String> {
-    RegexBuilder::new(expression)
-        .case_insensitive(!expression.chars().any(char::is_uppercase))
-        .unicode(true)
-        .size_limit(1 << 20)
-        .build()
-        .map_err(|e| {
-            let last = e.to_string().lines().last().unwrap_or("").trim_start_matches("error: ").to_owned();
-            format!("'{}' is not a regular expression: {last}", super::clean::clean(expression))
-        })
+    builder(expression).case_insensitive(!expression.chars().any(char::is_uppercase)).build().map_err(|e| {
+        let last = e.to_string().lines().last().unwrap_or("").trim_start_matches("error: ").to_owned();
+        format!("'{}' is not a regular expression: {last}", super::clean::clean(expression))
+    })
 }
 
 #[cfg(test)]
@@ -78,6 +146,56 @@ mod tests {
         let f = Filter::parse("Error").unwrap();
         assert!(f.passes(b"Error") && !f.passes(b"error"));
     }
+
+    /// What `passing` finds, line by line, against asking for each line.
+    fn compare(filter: &Filter, text: &[u8]) {
+        let mut found = Vec::new();
+        filter.passing(text, |range| {
+            let run = &text[range];
+            found.extend(run.strip_suffix(b"\n").unwrap_or(run).split(|b| *b == b'\n').map(<[u8]>::to_vec));
+        });
+        let whole = text.strip_suffix(b"\n").unwrap_or(text);
+        let asked = whole.split(|b| *b == b'\n').filter(|l| !text.is_empty() && filter.passes(l)).map(<[u8]>::to_vec);
+        assert_eq!(found, asked.collect::<Vec<_>>(), "{filter:?} on {:?}", String::from_utf8_lossy(text));
+    }
+
+    #[test]
+    fn a_text_of_many_lines_gives_the_same_lines() {
+        let text = b"GET /a 200\nGET /health 200\r\n\nPOST /a 500\r\nerror\n\xff\x00error \rx\nlast";
+        for words in [
+            "",
+            "get",
+            "error$",
+            "^error",
+            "200$ !health",
+            "!200",
+            "!health !error",
+            "^$",
+            "!^$",
+            r"\s500",
+            r"\Aerror",
+            r"or\z",
+            "(?i)ERROR",
+            "r.x",
+            "[^x]$",
+        ] {
+            compare(&Filter::parse(words).unwrap(), text);
+            compare(&Filter::parse(words).unwrap(), b"\n\n");
+            compare(&Filter::parse(words).unwrap(), b"");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_gives_the_same_lines(text in "[abG\r\n]{0,60}", parts in proptest::collection::vec(0usize..PARTS.len(), 1..9)) {
+            let words: String = parts.iter().map(|n| PARTS[*n]).collect();
+            if let Ok(filter) = Filter::parse(&words) {
+                compare(&filter, text.as_bytes());
+            }
+        }
+    }
+
+    const PARTS: [&str; 12] = ["a", "b", "G", "^", "$", ".", r"\s", r"\b", "[^a]", "*", " ", " !"];
 
     #[test]
     fn hostile_bytes_and_expressions() {

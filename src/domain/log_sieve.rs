@@ -21,9 +21,14 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// Whether a line is wanted for its words alone, whatever comes before it.
+    pub fn asks_only_words(&self) -> bool {
+        self.since.is_none() && self.until.is_none() && self.level.is_none()
+    }
+
     /// Whether every line is wanted.
     pub fn is_all(&self) -> bool {
-        self.since.is_none() && self.until.is_none() && self.level.is_none() && self.filter.is_empty()
+        self.asks_only_words() && self.filter.is_empty()
     }
 }
 
@@ -49,6 +54,11 @@ impl Sieve {
     /// A sieve for one source.
     pub fn new(wanted: Wanted, here: Here) -> Self {
         Sieve { wanted, here, last: Told::default(), timeless: 0 }
+    }
+
+    /// What is wanted.
+    pub fn wanted(&self) -> &Wanted {
+        &self.wanted
     }
 
     /// Whether this line is wanted.

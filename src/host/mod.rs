@@ -10,12 +10,15 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::domain::cmd::Cmd;
+use crate::domain::guest::Vmid;
 use crate::domain::job::Process;
 use crate::domain::stamp::Stamp;
 
 pub mod api;
 pub mod demo;
 pub mod local;
+
+pub use local::file::{self, NotOpened, Tree};
 
 /// What went wrong with a host, as opposed to with a command on it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -221,6 +224,12 @@ pub trait Host: Send + Sync {
 
     /// Looks at many things at once, in order: one round trip however far the host is.
     fn look<'a>(&'a self, at: Vec<Look>) -> Asked<'a, Vec<Result<Found, HostError>>>;
+
+    /// The tree in which files of this host, or of a running guest on it, are opened and read where they lie. Where that
+    /// cannot be done, as far away or in a simulation, commands read them.
+    fn tree(&self, _guest: Option<Vmid>) -> Result<Tree, NotOpened> {
+        Err(NotOpened::NotFromHere(format!("files of {} are not on this machine", self.name())))
+    }
 
     /// Runs a command with the operator's own terminal and gives its exit status; 128+n for a signal.
     /// Only for a person at a terminal or a script that wants the command's own streams.

@@ -8,8 +8,10 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::appliance;
 use crate::domain::cmd::Cmd;
 use crate::domain::fact::{Ask, Fact, LogLine, LogSource, LogState};
+use crate::domain::guest::Vmid;
 use crate::domain::pve;
-use crate::host::{Host, HostError, Pace, Said, last_lines};
+use crate::host::file::{Begin, Told, stream};
+use crate::host::{Host, HostError, NotOpened, Pace, Said, last_lines};
 
 /// Lines shown from before the beginning.
 const BACKLOG: u32 = 500;
@@ -25,6 +27,7 @@ pub fn command(source: &LogSource, ask: &Ask) -> Option<Cmd> {
         LogSource::Caddy => Some(pve::tail_in_guest(id, appliance::CADDY_LOG, lines, follow)),
         LogSource::Journal => Some(pve::journal(ask)),
         LogSource::File(path) => Some(pve::tail(path, lines, follow)),
+        LogSource::InGuest(id, path) => Some(pve::tail_in_guest(*id, path, lines, follow)),
         LogSource::Job(_) => None,
     }
 }
@@ -36,6 +39,11 @@ pub fn live() -> Ask {
 
 /// Follows until `stop` is cancelled or nobody listens.
 pub async fn follow(host: &dyn Host, source: LogSource, ask: Ask, facts: mpsc::Sender<Fact>, stop: CancellationToken) {
+    if let Some((guest, path)) = source.file()
+        && !follow_file(host, &source, (guest, path), &ask, &facts, &stop).await
+    {
+        return;
+    }
     let Some(cmd) = command(&source, &ask) else { return };
     let mut pauses = AGAIN.iter().copied();
     let mut pause = AGAIN[0];
@@ -61,6 +69,78 @@ pub async fn follow(host: &dyn Host, source: LogSource, ask: Ask, facts: mpsc::S
             () = stop.cancelled() => return,
         }
     }
+}
+
+/// Follows a file where it lies. `true` where only a command can: then nothing was told but why.
+async fn follow_file(
+    host: &dyn Host,
+    source: &LogSource,
+    (guest, path): (Option<Vmid>, &str),
+    ask: &Ask,
+    facts: &mpsc::Sender<Fact>,
+    stop: &CancellationToken,
+) -> bool {
+    let state = |state| Fact::LogState { source: source.clone(), state };
+    let (mut begin, mut said) = (ask.lines.map_or(Begin::All, Begin::Last), String::new());
+    while !stop.is_cancelled() && !facts.is_closed() {
+        let (told, mut hear) = mpsc::channel(16);
+        let tree = host.tree(guest);
+        let reading = async {
+            match tree {
+                Ok(tree) => stream(tree, path.to_owned(), begin.clone(), told, stop.child_token()).await,
+                Err(e) => Err(e),
+            }
+        };
+        let telling = async {
+            let (mut heard, mut left) = (false, None);
+            while let Some(told) = hear.recv().await {
+                let fact = match told {
+                    Told::Lines(text) if text.is_empty() => state(LogState::Following),
+                    Told::Lines(text) => {
+                        let lines = text.into_iter().map(|text| LogLine { text }).collect();
+                        Fact::Log { source: source.clone(), lines, dropped: 0 }
+                    }
+                    Told::Note(what) => state(LogState::Noted(what)),
+                    Told::Left(place) => {
+                        left = Some(place);
+                        continue;
+                    }
+                };
+                heard = true;
+                if facts.send(fact).await.is_err() {
+                    break;
+                }
+            }
+            (heard, left)
+        };
+        let (result, (heard, left)) = tokio::join!(reading, telling);
+        let why = match &result {
+            Ok(()) => "the guest has stopped".to_owned(),
+            Err(NotOpened::Refused(e)) => e.to_string(),
+            Err(NotOpened::NotFromHere(why)) if !heard && said.is_empty() => {
+                let _ = facts.send(state(LogState::Noted(format!("{why}; a command reads it")))).await;
+                return true;
+            }
+            Err(NotOpened::NotFromHere(why)) => why.clone(),
+        };
+        match left {
+            Some(place) => begin = Begin::At(place),
+            // What comes to be where nothing was is all new.
+            None if matches!(result, Err(NotOpened::Refused(HostError::Missing { .. }))) && !matches!(begin, Begin::At(_)) => {
+                begin = Begin::All
+            }
+            None => {}
+        }
+        if why != said && !stop.is_cancelled() {
+            let _ = facts.send(state(LogState::Broken { why: why.clone(), again: true })).await;
+            said = why;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(AGAIN[0])) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+    false
 }
 
 /// One run of the command. Gives why it ended and whether it had said anything.

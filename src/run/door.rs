@@ -7,6 +7,7 @@ use crate::cli::{self, Need};
 use crate::domain::access::{Object, Permission, Refused, Role, Who, of_log, of_plan, of_wish};
 use crate::domain::audit::Deed;
 use crate::domain::fact::{Fact, Gate, Login};
+use crate::domain::log_page::{FileAsk, FileNews};
 use crate::domain::plan::{Approved, Refusal, Risk};
 use crate::domain::secret::{Secret, Shown};
 use crate::domain::session::{Moment, Over, PROOF_MS, Session};
@@ -63,6 +64,9 @@ pub(super) fn need(effect: &Effect) -> Option<Need> {
         Effect::Refresh => permission((Permission::Look, Object::Host)),
         // The guest of a job is looked at when its log is opened.
         Effect::Follow { source, on: true } => permission(of_log(source, None)),
+        // What is open was allowed.
+        Effect::File { source, ask: FileAsk::Open } => permission(of_log(source, None)),
+        Effect::File { .. } => None,
         Effect::Plan(wish) => permission(of_wish(wish)),
         Effect::Start(order) => permission(of_plan(order.plan())),
         Effect::Cancel(id) => Some(Need::Job(Permission::CancelJob, *id)),
@@ -92,6 +96,7 @@ pub(super) fn refused(effect: Effect, refused: Refused) -> Fact {
         Effect::Plan(_) => Fact::Planned(Err(Refusal::new(WHAT, why, hint))),
         Effect::Save(_) | Effect::CredentialBack(_) => Fact::Saved(Err(Refusal::new(WHAT, why, hint))),
         Effect::Keep { nth, .. } => Fact::Trial { nth, news: Progress::NotKept(why) },
+        Effect::File { source, .. } => Fact::File { source, news: FileNews::Failed(why) },
         Effect::Audit { words, below } => Fact::Audit { words, below, page: Err(why) },
         Effect::Try { nth, .. } => {
             let taken = Taken { step: Step::Address, mark: Mark::Bad, found: vec![why], hint };

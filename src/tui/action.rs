@@ -21,6 +21,8 @@ pub enum Action {
     Menu,
     LogsOf,
     Sources,
+    OpenFile,
+    GoTo,
     Around,
     Wrap,
     Left,
@@ -78,6 +80,8 @@ pub enum Context {
     Text,
     /// A list to choose from: actions, sources, the palette.
     Choice,
+    /// A log file.
+    File,
     /// The list of jobs.
     Jobs,
     /// One job.
@@ -101,7 +105,7 @@ pub enum Context {
 impl Context {
     /// All of them.
     pub const ALL: &[Context] =
-        &[Overview, Logs, Backups, Settings, Text, Choice, Jobs, Job, Audit, Record, Plan, Form, Confirm, Proof, Unlock];
+        &[Overview, Logs, Backups, Settings, Text, Choice, File, Jobs, Job, Audit, Record, Plan, Form, Confirm, Proof, Unlock];
 
     /// Its name in the list of keys.
     pub fn word(self) -> &'static str {
@@ -112,6 +116,7 @@ impl Context {
             Settings => "settings",
             Text => "reading",
             Choice => "choosing",
+            File => "a file",
             Jobs => "jobs",
             Job => "one job",
             Audit => "audit",
@@ -125,7 +130,7 @@ impl Context {
     }
 }
 
-use Context::{Audit, Backups, Choice, Confirm, Form, Job, Jobs, Logs, Overview, Plan, Proof, Record, Settings, Text, Unlock};
+use Context::{Audit, Backups, Choice, Confirm, File, Form, Job, Jobs, Logs, Overview, Plan, Proof, Record, Settings, Text, Unlock};
 
 /// A key with or without Ctrl.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -206,10 +211,10 @@ const fn row(keys: &'static [Key], action: Action, contexts: &'static [Context],
 }
 
 const PANES: &[Context] = &[Overview, Logs, Backups, Settings];
-const SEARCHED: &[Context] = &[Overview, Logs, Backups];
+const SEARCHED: &[Context] = &[Overview, Logs, File, Backups];
 const GUESTS: &[Context] = &[Overview, Backups];
-const MOVING: &[Context] = &[Overview, Logs, Backups, Settings, Text, Choice, Jobs, Job, Audit, Record, Plan];
-const WITHOUT_UNLOCK: &[Context] = &[Overview, Logs, Backups, Settings, Choice, Jobs, Job, Audit, Record, Plan, Form, Confirm];
+const MOVING: &[Context] = &[Overview, Logs, Backups, Settings, Text, Choice, File, Jobs, Job, Audit, Record, Plan];
+const WITHOUT_UNLOCK: &[Context] = &[Overview, Logs, Backups, Settings, Choice, File, Jobs, Job, Audit, Record, Plan, Form, Confirm];
 
 /// Rows stand in the order of the footer: what is special to a place comes first.
 static TABLE: &[Binding] = &[
@@ -221,7 +226,7 @@ static TABLE: &[Binding] = &[
     row(
         &[k(KeyCode::Enter)],
         Action::Open,
-        &[Overview, Logs, Backups, Choice, Jobs, Audit, Record, Form, Proof, Unlock],
+        &[Overview, Logs, File, Backups, Choice, Jobs, Audit, Record, Form, Proof, Unlock],
         "open",
         "open what is selected, or go on",
     ),
@@ -235,21 +240,23 @@ static TABLE: &[Binding] = &[
     row(&[c('a')], Action::AddSite, &[Settings], "new site", "one more Proxmox site, with hosts and a credential of its own"),
     row(&[k(KeyCode::Enter)], Action::Open, &[Plan, Confirm, Text], "", "go on, where nothing is interrupted or lost by it"),
     row(&[c('s'), c(' ')], Action::Sources, &[Logs], "sources", "choose the logs that are followed"),
+    row(&[c('o')], Action::OpenFile, &[Logs], "file", "read a file of this host or of a guest, of any size"),
+    row(&[c(':')], Action::GoTo, &[File], "go to", "go to a line by its number, or to hundredths of the file such as 50%"),
     row(&[c('l')], Action::LogsOf, GUESTS, "its logs", "show the log lines that name the selected guest"),
     row(&[c('/')], Action::Search, GUESTS, "search", "search by id, name or address"),
     row(
         &[c('/')],
         Action::Search,
-        &[Logs, Audit],
+        &[Logs, File, Audit],
         "filter",
         "keep lines in which all words match; !word drops lines; words are regular expressions",
     ),
     row(&[c('n')], Action::NextHit, SEARCHED, "", "next hit"),
     row(&[c('N')], Action::PrevHit, SEARCHED, "", "previous hit"),
-    row(&[c('a')], Action::Around, &[Logs], "all/matching", "show all lines with hits marked, or only the lines that match"),
+    row(&[c('a')], Action::Around, &[Logs, File], "all/matching", "show all lines with hits marked, or only the lines that match"),
     row(&[c('w')], Action::Wrap, &[Logs], "wrap", "wrap long lines, or not"),
-    row(&[k(KeyCode::Left)], Action::Left, &[Logs], "", "scroll to the left"),
-    row(&[k(KeyCode::Right)], Action::Right, &[Logs], "", "scroll to the right"),
+    row(&[k(KeyCode::Left)], Action::Left, &[Logs, File], "", "scroll to the left"),
+    row(&[k(KeyCode::Right)], Action::Right, &[Logs, File], "", "scroll to the right"),
     row(&[k(KeyCode::Tab)], Action::Details, &[Plan], "details", "show or hide checks, time limits and the host"),
     row(&[c('c')], Action::Cancel, &[Jobs, Job], "cancel", "ask the job to end, after a question"),
     row(&[c(' ')], Action::Toggle, &[Choice, Form], "mark", "switch on or off"),
@@ -286,7 +293,7 @@ static TABLE: &[Binding] = &[
     row(&[c('6')], Action::ShowBackups, PANES, "", "pane 6, Backups"),
     row(&[c('9')], Action::ShowSettings, PANES, "", "pane 9, Settings"),
     row(&[k(KeyCode::Esc)], Action::Back, Context::ALL, "back", "back: close, say no, end a search"),
-    row(&[c('q')], Action::Back, &[Text, Choice, Jobs, Job, Audit, Record], "", "close"),
+    row(&[c('q')], Action::Back, &[Text, Choice, File, Jobs, Job, Audit, Record], "", "close"),
     row(&[c('z')], Action::Lock, PANES, "", "lock the screen"),
     row(&[c('T')], Action::SecondFactor, PANES, "", "set up a second factor for your own login"),
     row(&[c('q')], Action::Quit, PANES, "quit", "leave; says which jobs go on without you"),

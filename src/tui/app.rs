@@ -212,6 +212,12 @@ impl App {
             }
             Fact::Login(news) => return self.login(&news),
             Fact::Log { source, lines, dropped } => self.log(&source, lines, dropped),
+            Fact::File { source, news } => {
+                let known = &self.known;
+                let then = self.stack.iter_mut().flat_map(|d| d.file(&source, &news, known)).collect();
+                self.dirty |= self.lock.is_none() && !self.stack.is_empty();
+                return self.run(then);
+            }
             Fact::LogState { source, state } => {
                 self.look();
                 self.logs.log_state(&source, &state);
@@ -659,6 +665,7 @@ mod tests {
             Context::Settings => &[&[Action::ShowSettings]],
             Context::Text => &[&[Action::Help]],
             Context::Choice => &[&[Action::Palette], &[Action::Menu], &[Action::ShowLogs, Action::Sources]],
+            Context::File => &[&[Action::ShowLogs, Action::OpenFile]],
             Context::Jobs => &[&[Action::Jobs]],
             Context::Job => &[&[Action::Jobs, Action::Open]],
             Context::Audit => &[&[Action::Audit]],

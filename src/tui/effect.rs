@@ -3,6 +3,7 @@
 use crate::domain::credential::{Candidate, Code};
 use crate::domain::fact::{LogSource, Wish};
 use crate::domain::job::JobId;
+use crate::domain::log_page::FileAsk;
 use crate::domain::plan::Approved;
 use crate::domain::secret::Secret;
 use crate::domain::settings::{Key, Save};
@@ -17,6 +18,13 @@ pub enum Effect {
         source: LogSource,
         /// Begin or end.
         on: bool,
+    },
+    /// Open a file to be read, or ask something of it; the answers are [`crate::domain::fact::Fact::File`].
+    File {
+        /// Which.
+        source: LogSource,
+        /// What.
+        ask: FileAsk,
     },
     /// Try to open the vault.
     Unlock {

@@ -9,6 +9,7 @@ use super::frame;
 use crate::domain::audit::Page;
 use crate::domain::fact::{Gate, LogLine, LogSource, LogState, Login, Wish};
 use crate::domain::guest::Vmid;
+use crate::domain::log_page::FileNews;
 use crate::domain::settings::{Change, Key};
 use crate::domain::stamp::Stamp;
 use crate::domain::trial::Progress;
@@ -135,6 +136,11 @@ pub trait Pane {
     /// A login, a proof or a second factor goes on; `None` where it is not for this pane.
     fn login(&mut self, _news: &Login) -> Option<Vec<Then>> {
         None
+    }
+
+    /// News of a file that is read.
+    fn file(&mut self, _source: &LogSource, _news: &FileNews, _known: &Known) -> Vec<Then> {
+        Vec::new()
     }
 
     /// News of trying a credential.

@@ -5,6 +5,7 @@
 mod audit;
 mod console;
 mod harness;
+mod logs;
 mod story;
 
 use harness::{Lab, Said, lab_script, skip, wait_for};

@@ -1,5 +1,6 @@
 //! This machine as a host: processes in their own group with a cleared environment, files read directly.
 
+pub mod file;
 mod journal;
 mod look;
 mod process;
@@ -12,7 +13,8 @@ use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Asked, Cmd, Found, Host, HostError, Look, Output, Pace, Said};
+use super::{Asked, Cmd, Found, Host, HostError, Look, NotOpened, Output, Pace, Said, Tree};
+use crate::domain::guest::Vmid;
 use crate::domain::job::Process;
 use crate::domain::stamp::Stamp;
 
@@ -48,6 +50,10 @@ impl Host for LocalHost {
 
     fn look<'a>(&'a self, at: Vec<Look>) -> Asked<'a, Vec<Result<Found, HostError>>> {
         Box::pin(look::look(at, Arc::clone(&self.hung)))
+    }
+
+    fn tree(&self, guest: Option<Vmid>) -> Result<Tree, NotOpened> {
+        guest.map_or_else(|| Ok(Tree::machine()), Tree::of_guest)
     }
 
     fn attach<'a>(&'a self, cmd: Cmd) -> Asked<'a, Result<i32, HostError>> {

@@ -298,7 +298,7 @@ impl Pane for Detail {
         let state = match &self.state {
             LogState::Opening => "opening the log …".to_owned(),
             LogState::Following if self.log.is_empty() => "no line yet".to_owned(),
-            LogState::Following => words::many(self.log.len(), "line"),
+            LogState::Following | LogState::Noted(_) => words::many(self.log.len(), "line"),
             LogState::Broken { why, again } => format!("log: {why}{}", if *again { ", tried again" } else { "" }),
         };
         let below = len.saturating_sub(top + rows);

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod credential;
+pub mod file;
 pub mod help;
 pub mod jobs;
 pub mod menu;

@@ -18,6 +18,7 @@ use crate::domain::log_format::{self, Short};
 use crate::domain::log_level::Level;
 use crate::tui::action::{Action, Context};
 use crate::tui::canvas::{Canvas, bounded};
+use crate::tui::dialogs::file::File;
 use crate::tui::dialogs::menu::Sources;
 use crate::tui::dialogs::record::Opened;
 use crate::tui::effect::Effect;
@@ -274,6 +275,7 @@ impl Logs {
                 _ if !s.on => (String::new(), Tone::Quiet),
                 LogState::Opening => (" opening …".to_owned(), Tone::Quiet),
                 LogState::Following => (String::new(), Tone::Quiet),
+                LogState::Noted(what) => (format!(" {what}"), Tone::Warn),
                 LogState::Broken { why, again } => (format!(" broken: {why}{}", if *again { ", tried again" } else { "" }), Tone::Bad),
             };
             // One long reason leaves room for the other names.
@@ -334,12 +336,7 @@ impl Logs {
 
     /// Draws one line and gives the rows it took.
     fn draw_line(&self, on: &mut Canvas<'_>, y: u16, number: u64, short: &Short, rows: usize) -> usize {
-        let tone = match short.level {
-            Level::Debug => Tone::Quiet,
-            Level::Info | Level::Notice => Tone::Plain,
-            Level::Warn => Tone::Warn,
-            Level::Error | Level::Critical => Tone::Bad,
-        };
+        let tone = tone_of(short.level);
         let room = Self::room(on.width());
         let x = on.width().saturating_sub(room);
         if x > 10 {
@@ -349,7 +346,7 @@ impl Logs {
         if self.wrap {
             let lines = Self::wrapped(&short.text, room, rows);
             for (n, line) in lines.iter().enumerate() {
-                self.marked(on, x, y + n as u16, line, tone);
+                marked(self.buffer.filter(), on, x, y + n as u16, line, tone);
             }
             return lines.len().max(1);
         }
@@ -357,24 +354,34 @@ impl Logs {
         let (from, _) = words::fits(&text, self.column);
         // Cut to about what is seen, so that marking costs nothing for what is not.
         let (_, tail) = text.split_at(from);
-        self.marked(on, x, y, tail, tone);
+        marked(self.buffer.filter(), on, x, y, tail, tone);
         1
     }
+}
 
-    /// Writes a text with what the filter found in it marked.
-    fn marked(&self, on: &mut Canvas<'_>, x: u16, y: u16, text: &str, tone: Tone) {
-        let mut at = x;
-        let mut from = 0;
-        for hit in self.buffer.filter().hits(text).filter(|h| !h.is_empty()).take(20) {
-            if at >= on.width() {
-                return;
-            }
-            at += on.put(at, y, on.width() - at, text.get(from..hit.start).unwrap_or(""), tone);
-            at += on.put(at, y, on.width().saturating_sub(at), text.get(hit.clone()).unwrap_or(""), Tone::Mark);
-            from = hit.end;
-        }
-        on.put(at, y, on.width().saturating_sub(at), text.get(from..).unwrap_or(""), tone);
+/// How a line of this level looks.
+pub(in crate::tui) fn tone_of(level: Level) -> Tone {
+    match level {
+        Level::Debug => Tone::Quiet,
+        Level::Info | Level::Notice => Tone::Plain,
+        Level::Warn => Tone::Warn,
+        Level::Error | Level::Critical => Tone::Bad,
     }
+}
+
+/// Writes a text with what the filter found in it marked.
+pub(in crate::tui) fn marked(filter: &Filter, on: &mut Canvas<'_>, x: u16, y: u16, text: &str, tone: Tone) {
+    let mut at = x;
+    let mut from = 0;
+    for hit in filter.hits(text).filter(|h| !h.is_empty()).take(20) {
+        if at >= on.width() {
+            return;
+        }
+        at += on.put(at, y, on.width() - at, text.get(from..hit.start).unwrap_or(""), tone);
+        at += on.put(at, y, on.width().saturating_sub(at), text.get(hit.clone()).unwrap_or(""), Tone::Mark);
+        from = hit.end;
+    }
+    on.put(at, y, on.width().saturating_sub(at), text.get(from..).unwrap_or(""), tone);
 }
 
 impl Pane for Logs {
@@ -387,6 +394,7 @@ impl Pane for Logs {
             Action::Sources => {
                 return Some(vec![Then::Open(Box::new(Sources::new(self.sources.iter().map(|s| (s.source.clone(), s.on)).collect())))]);
             }
+            Action::OpenFile => return Some(vec![Then::Open(Box::new(File::default()))]),
             Action::Search => {
                 self.before = self.buffer.filter().text().to_owned();
                 self.input = Some(Input::with(self.before.clone()));

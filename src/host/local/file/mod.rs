@@ -1,0 +1,14 @@
+//! Files of this machine and of its guests, read where they lie: opened safely, never loaded, followed through rotation.
+
+mod lines;
+mod open;
+mod reader;
+mod stream;
+mod tail;
+mod watch;
+
+pub use lines::{Lines, each_line, last_passing};
+pub use open::{NotOpened, Opened, Tree};
+pub use reader::Reader;
+pub use stream::stream;
+pub use tail::{Begin, Place, Tail, Told};
