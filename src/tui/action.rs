@@ -278,7 +278,7 @@ static TABLE: &[Binding] = &[
     row(&[k(KeyCode::PageUp)], Action::PageUp, MOVING, "", "a page up"),
     row(&[ctrl('d')], Action::HalfDown, MOVING, "", "half a page down"),
     row(&[ctrl('u')], Action::HalfUp, MOVING, "", "half a page up"),
-    row(&[c('y')], Action::Copy, &[Overview, Logs, Backups, Record], "copy", "copy what is selected to the clipboard of your terminal"),
+    row(&[c('y')], Action::Copy, &[Overview, Logs, File, Backups, Record], "copy", "copy what is selected to the clipboard of your terminal"),
     row(&[c('J')], Action::Jobs, PANES, "jobs", "list the jobs: what runs, how it goes, how it ended"),
     row(&[c('J')], Action::Jobs, &[Audit], "its job", "open the job of this entry"),
     row(&[c('u')], Action::Undo, &[Audit], "undo", "what the settings of this entry held before; Enter there brings it back"),
