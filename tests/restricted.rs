@@ -627,3 +627,74 @@ fn a_worker_asks_for_the_second_yes_again() {
     vault.remove_operator(&store, "otto").unwrap();
     refused(&by_otto, "otto is no operator");
 }
+
+#[test]
+fn a_second_operator_says_yes_in_the_console_or_nothing_is_done() {
+    let Some(world) = World::new().map(World::with_guest) else { return };
+    let store = Store::open(&world.dir()).unwrap();
+    world.set_second_person("interrupts");
+    let papers = second_factor(&world, &store, "sven");
+    let jobs = || store.jobs(100).unwrap().0;
+    let unlocks = |name: &str| {
+        let all = store.audit_page(&Wanted::default(), None, 500).unwrap().records.into_iter();
+        all.filter(|r| r.entry.deed.action == "vault.unlock" && r.entry.deed.operator == name).count()
+    };
+    let mut line = Line::open(&world, "otto");
+    let typed = |text: &str| format!("\x1b[200~{text}\x1b[201~\r").into_bytes();
+    line.wait("passphrase");
+    line.press(&typed(PASSPHRASE));
+    line.wait("1 guest");
+    let ask = |line: &mut Line| {
+        line.press(b"x");
+        line.wait("shut down");
+        line.press(b"2");
+        line.wait("this interrupts something");
+        line.press(b"y");
+        line.wait("who else says yes?");
+    };
+    // No for an answer, before a passphrase is looked at and while it is.
+    ask(&mut line);
+    line.press(b"\x1b");
+    line.wait("nothing was done");
+    let before = unlocks("ada");
+    ask(&mut line);
+    line.press(b"ada\r");
+    line.press(&typed(PASSPHRASE));
+    line.wait("this takes a moment");
+    line.press(b"\x1b");
+    line.wait("nothing was done");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while unlocks("ada") == before {
+        assert!(Instant::now() < deadline, "the try was not written down");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    ask(&mut line);
+    assert_eq!(jobs().len(), 0, "a yes to what was withdrawn is a yes to nothing");
+    // Himself, somebody who may not, a wrong passphrase, a wrong code.
+    line.press(b"otto\r");
+    line.press(&typed(PASSPHRASE));
+    line.wait("otto allowed it himself");
+    line.press(b"vera\r");
+    line.press(&typed(PASSPHRASE));
+    line.wait("vera (viewer) may not");
+    line.press(b"sven\r");
+    line.press(&typed("wrong"));
+    line.wait("the passphrase is wrong");
+    line.press(&typed(PASSPHRASE));
+    line.wait("one from his paper");
+    line.press(&typed("000000"));
+    line.wait("the code is wrong");
+    assert_eq!(jobs().len(), 0, "nothing was done so far");
+    line.press(&typed(&papers[0]));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while jobs().is_empty() {
+        assert!(Instant::now() < deadline, "not started:\n{}", line.text());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!((jobs()[0].order.by.as_str(), jobs()[0].order.second()), ("otto", Some("sven")));
+    assert_eq!(unlocks("sven"), 3, "two that were refused and one that was not");
+    line.wait_gone("who else says yes?");
+    assert!(line.text().contains("otto  "), "the session stays his:\n{}", line.text());
+    line.press(b"\x03");
+    line.child.wait().unwrap();
+}

@@ -176,7 +176,7 @@ impl Pane for Seconded {
         let room = on.width().saturating_sub(2);
         text::draw_lines(&mut on.rows(0, rows), &self.lines(room), self.top);
         on.rule(rows);
-        let wanted = format!("{} wants this. Somebody else who may do it says yes:", self.order.by);
+        let wanted = format!("{} wants this; who else says yes?", self.order.by);
         on.put(1, rows + 1, room, &wanted, Tone::Warn);
         let (x, left) = (1 + NAMES, room.saturating_sub(NAMES));
         let [name, passphrase, code] = [rows + 2, rows + 3, rows + 4];
