@@ -535,9 +535,12 @@ fn a_second_operator_says_yes_on_the_command_line_or_nothing_is_done() {
     let said = |args: &[&str]| String::from_utf8(world.run("otto", &[], args).stdout).unwrap();
     assert!(said(&["job", "show", &id]).contains("allowed by otto, seconded by sven"));
     assert!(said(&["job", "log", &id]).contains("(allowed by otto, seconded by sven)"));
-    let intent =
-        store.audit_page(&Wanted::default(), None, 500).unwrap().records.into_iter().find(|r| r.entry.deed.job == Some(jobs()[0].id));
-    assert_eq!(intent.unwrap().entry.deed.after.as_deref(), Some("seconded by sven"));
+    let page = store.audit_page(&Wanted::default(), None, 500).unwrap();
+    let record = page.records.into_iter().find(|r| r.entry.deed.job == Some(jobs()[0].id)).unwrap();
+    assert_eq!(record.entry.phase, Phase::Intent);
+    for entry in [&record.entry, &record.outcome.unwrap()] {
+        assert_eq!((entry.deed.operator.as_str(), entry.deed.title.as_str()), ("otto", "stop 101 web, seconded by sven"));
+    }
 
     // A code where he has a second factor; the owner of the store, and restricted mode.
     let papers = second_factor(&world, &store, "ada");
@@ -570,7 +573,7 @@ fn a_second_operator_says_yes_on_the_command_line_or_nothing_is_done() {
     }
     let sql = "UPDATE attempt SET count = 20 WHERE operator = 'vera' AND count = 2";
     assert_eq!(raw.execute(sql, []).unwrap(), 1, "both were counted");
-    refused("otto", &by("vera"), PASSPHRASE, 4, "300 s");
+    refused("otto", &by("vera"), PASSPHRASE, 4, "too many tries");
     let page = store.audit_page(&Wanted::default(), None, 500).unwrap();
     let tries = page.records.iter().filter(|r| r.entry.deed.operator == "vera" && r.entry.deed.decision == Decision::Refused).count();
     assert_eq!(tries, 3);

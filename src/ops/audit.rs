@@ -267,12 +267,10 @@ pub fn deed_of(order: &Approved) -> Deed {
         Act::Wait { .. } => None,
     });
     let argv = audit::argv_hash(commands);
-    let deed = Deed::new(&order.by, format!("job.{purpose}"), format!("guest {}", plan.guest), &plan.title);
-    let deed = Deed { role: order.role.clone(), ..deed.commands(argv) };
-    match order.second() {
-        Some(second) => deed.said(format!("seconded by {second}")),
-        None => deed,
-    }
+    // In the title, which intent and outcome have both, and every list shows.
+    let title = order.second().map_or_else(|| plan.title.clone(), |second| format!("{}, seconded by {second}", plan.title));
+    let deed = Deed::new(&order.by, format!("job.{purpose}"), format!("guest {}", plan.guest), title);
+    Deed { role: order.role.clone(), ..deed.commands(argv) }
 }
 
 #[cfg(test)]
