@@ -229,7 +229,8 @@ fn on_event(app: &mut App, screen: &mut Screen, event: Event) -> std::io::Result
     })
 }
 
-/// What carries effects out. Who may have what carried out, and how long the door stays open, is in `door.rs`.
+/// What carries effects out. Who may have what carried out, and how long the door stays open, is in `door.rs`;
+/// what an order waits for before it is, in `order.rs`.
 struct Hands {
     ctx: Ctx,
     facts: mpsc::Sender<Fact>,

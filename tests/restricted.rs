@@ -297,7 +297,7 @@ fn there_is_no_way_out_by_arguments_and_environment() {
     assert!(tried >= 120, "{tried}");
 }
 
-/// A terminal with the console of `account` in it.
+/// A terminal with the program of `account` in it.
 struct Line {
     screen: Arc<Mutex<vt100::Parser>>,
     keys: Arc<Mutex<Box<dyn Write + Send>>>,
@@ -307,8 +307,12 @@ struct Line {
 
 impl Line {
     fn open(world: &World, account: &str) -> Line {
+        Line::run(world, account, &["--restricted"])
+    }
+
+    fn run(world: &World, account: &str, args: &[&str]) -> Line {
         let pty = native_pty_system().openpty(PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 }).unwrap();
-        let words = world.argv(account, &[("SHELL", "/bin/sh"), ("EDITOR", "vi")], &["--restricted"]);
+        let words = world.argv(account, &[("SHELL", "/bin/sh"), ("EDITOR", "vi")], args);
         let mut command = CommandBuilder::new(&words[0]);
         command.args(&words[1..]);
         let child = pty.slave.spawn_command(command).unwrap();
@@ -577,6 +581,32 @@ fn a_second_operator_says_yes_on_the_command_line_or_nothing_is_done() {
     let page = store.audit_page(&Wanted::default(), None, 500).unwrap();
     let tries = page.records.iter().filter(|r| r.entry.deed.operator == "vera" && r.entry.deed.decision == Decision::Refused).count();
     assert_eq!(tries, 3);
+}
+
+#[test]
+fn a_second_operator_is_asked_for_at_the_terminal() {
+    let Some(world) = World::new().map(World::with_guest) else { return };
+    let store = Store::open(&world.dir()).unwrap();
+    world.set_second_person("interrupts");
+    for (more, answers) in [
+        (&[][..], &[("type yes:", "yes"), ("another operator who says yes:", "sven")][..]),
+        (&["--yes", "--second", "sven"], &[("1 stop 101", "")]),
+    ] {
+        let args: Vec<&str> = ["guest", "stop", "101", "--no-wait"].into_iter().chain(more.iter().copied()).collect();
+        let mut line = Line::run(&world, "otto", &args);
+        for (what, answer) in answers {
+            line.wait(what);
+            if !answer.is_empty() {
+                line.press(format!("{answer}\r").as_bytes());
+            }
+        }
+        line.wait("passphrase of sven, who says yes beside otto:");
+        line.press(format!("{PASSPHRASE}\r").as_bytes());
+        assert!(line.child.wait().unwrap().success(), "{}", line.text());
+        assert!(!line.text().contains("orbit"), "it was shown:\n{}", line.text());
+    }
+    let jobs = store.jobs(100).unwrap().0;
+    assert_eq!(jobs.iter().map(|j| j.order.second()).collect::<Vec<_>>(), [Some("sven"), Some("sven")]);
 }
 
 #[test]
