@@ -179,6 +179,7 @@ fn there_is_no_way_out_by_arguments_and_environment() {
     for args in [
         &["guest", "start", "101"][..],
         &["guest", "stop", "101", "--yes"],
+        &["guest", "unlock", "101", "--yes"],
         &["guest", "reboot", "101", "--yes", "--name", "web"],
         &["backup", "run", "101", "--yes"],
         &["backup", "restore", "local:backup/x.tar.zst", "--yes"],
