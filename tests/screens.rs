@@ -11,7 +11,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use proximity::domain::credential::{Factor, Trust};
 use proximity::domain::fact::{Fact, Gate, LogLine, LogSource, LogState, Login};
 use proximity::domain::log_page::{FileAsk, FileNews, Page, PageAsk, PageLine, Reading, Spot};
-use proximity::domain::plan::{Refusal, Risk};
+use proximity::domain::plan::{Approved, Refusal, Risk};
 use proximity::domain::secret::Shown;
 use proximity::domain::settings::{Held, Key, Past, Row, Settings, Value};
 use proximity::domain::stamp::Stamp;
@@ -752,6 +752,57 @@ fn what_destroys_asks_again_and_a_wrong_answer_starts_nothing() {
     keys(&mut app, "better<Enter>");
     app.learn(Fact::Login(Login::Proven));
     assert_eq!(app.context(), Context::Overview);
+}
+
+#[test]
+fn leaving_a_proof_forgets_what_waited() {
+    let mut app = test_app();
+    app.learn(Fact::Login(Login::ProofWanted { code: false }));
+    keys(&mut app, "secret<Enter>");
+    assert!(matches!(&keys(&mut app, "<Esc>")[..], [Effect::Withdraw]), "also while it is looked at");
+}
+
+#[test]
+fn a_second_person_sees_the_plan_and_says_yes_with_his_own_login() {
+    let mut app = test_app();
+    let order = || Box::new(Approved::new(plan(Risk::Interrupts), "ada", None).unwrap());
+    let wanted = |why: &str| Fact::Login(Login::SecondWanted { order: order(), why: why.into() });
+    app.learn(wanted(""));
+    shot("seconded", &mut app);
+    assert!(keys(&mut app, "<Enter>").is_empty(), "nobody is named");
+    assert!(keys(&mut app, "otto<Enter>").is_empty(), "the passphrase comes after the name");
+    keys(&mut app, "his secret");
+    shot("seconded-passphrase", &mut app);
+    assert!(!text(&draw(&mut app, 80, 24)).contains("secret"));
+    let effects = keys(&mut app, "<Enter>");
+    let [Effect::SecondPerson { operator, passphrase }] = &effects[..] else { panic!("not tried") };
+    assert_eq!((operator.as_str(), passphrase.expose()), ("otto", &b"his secret"[..]));
+    assert!(keys(&mut app, "x<Enter>").is_empty(), "one try at a time");
+    app.learn(Fact::Login(Login::Wrong("the passphrase is wrong".into())));
+    assert!(text(&draw(&mut app, 80, 24)).contains("the passphrase is wrong"));
+    // What was typed for one is not given for another.
+    keys(&mut app, "for otto<Tab><BS><BS><BS><BS>vera<Enter>");
+    assert!(keys(&mut app, "<Enter>").is_empty());
+    assert!(matches!(&keys(&mut app, "hers<Enter>")[..], [Effect::SecondPerson { operator, .. }] if operator == "vera"));
+    app.learn(wanted("vera (viewer) may not start or stop this guest"));
+    shot("seconded-refused", &mut app);
+    keys(&mut app, "otto<Enter>his secret<Enter>");
+    app.learn(Fact::Login(Login::CodeWanted));
+    keys(&mut app, "<Tab>123 456");
+    shot("seconded-code", &mut app);
+    let effects = keys(&mut app, "<Enter>");
+    assert!(matches!(&effects[..], [Effect::SecondCode(code)] if code.expose() == b"123 456"), "only he goes on");
+    app.learn(Fact::Login(Login::Proven));
+    assert_eq!(app.context(), Context::Overview);
+
+    // Leaving it is a no, also while a passphrase is looked at.
+    for typed in ["", "otto", "otto<Enter>his secret<Enter>"] {
+        app.learn(wanted(""));
+        keys(&mut app, typed);
+        assert!(matches!(&keys(&mut app, "<Esc>")[..], [Effect::Withdraw]), "{typed}");
+        assert_eq!(app.context(), Context::Overview);
+    }
+    assert!(text(&draw(&mut app, 80, 24)).contains("nothing was done"));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::backup::Archive;
 use super::guest::Vmid;
 use super::job::{Job, JobId};
 use super::log_level::Level;
-use super::plan::{Plan, Refusal};
+use super::plan::{Approved, Plan, Refusal};
 use super::secret::Shown;
 use super::settings::{Key, Past};
 use super::stamp::Stamp;
@@ -141,7 +141,14 @@ pub enum Login {
         /// A code is asked for, not the passphrase.
         code: bool,
     },
-    /// The proof was right.
+    /// What is to be done needs the yes of a second operator.
+    SecondWanted {
+        /// What, and who allowed it.
+        order: Box<Approved>,
+        /// Why the yes of who came last does not count; empty at first.
+        why: String,
+    },
+    /// The proof was right, of whoever was asked.
     Proven,
     /// A new second factor: the rows of its picture, then the same as text.
     Second(Shown, Shown),

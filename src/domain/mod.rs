@@ -30,6 +30,7 @@ pub mod privilege;
 pub mod pve;
 pub mod record;
 pub mod restore;
+pub mod second;
 pub mod secret;
 pub mod session;
 pub mod settings;

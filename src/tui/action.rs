@@ -276,6 +276,8 @@ static TABLE: &[Binding] = &[
     row(&[c('G'), k(KeyCode::End)], Action::Bottom, MOVING, "", "to the end; in logs go on following"),
     row(&[k(KeyCode::PageDown)], Action::PageDown, MOVING, "", "a page down"),
     row(&[k(KeyCode::PageUp)], Action::PageUp, MOVING, "", "a page up"),
+    row(&[k(KeyCode::PageDown)], Action::PageDown, &[Form], "", "a page of the plan down, where one is shown"),
+    row(&[k(KeyCode::PageUp)], Action::PageUp, &[Form], "", "a page of the plan up, where one is shown"),
     row(&[ctrl('d')], Action::HalfDown, MOVING, "", "half a page down"),
     row(&[ctrl('u')], Action::HalfUp, MOVING, "", "half a page up"),
     row(

@@ -10,7 +10,7 @@ use ratatui::layout::{Position, Rect};
 
 use super::action::{self, Action, Context};
 use super::canvas::Canvas;
-use super::dialogs::{audit, credential, help, jobs, palette, plan, prove, question, second, settings, text, unlock::Unlock};
+use super::dialogs::{audit, credential, help, jobs, palette, plan, prove, question, second, seconded, settings, text, unlock::Unlock};
 use super::effect::Effect;
 use super::frame::{self, Rows, SMALLEST, Said};
 use super::pane::{Known, Pane, Then};
@@ -409,6 +409,10 @@ impl App {
                 self.note = None;
                 self.push(Box::new(prove::Prove::new(*code)));
             }
+            Login::SecondWanted { order, why } => {
+                self.note = None;
+                self.push(Box::new(seconded::Seconded::new((**order).clone(), why.clone())));
+            }
             Login::Second(picture, text) => {
                 self.note = None;
                 self.push(Box::new(second::SetUp::new(picture.clone(), text.clone())));
@@ -670,7 +674,7 @@ mod tests {
             Context::Job => &[&[Action::Jobs, Action::Open]],
             Context::Audit => &[&[Action::Audit]],
             Context::Record => &[&[Action::ShowLogs]],
-            Context::Form => &[&[Action::Restore]],
+            Context::Form => &[&[Action::Restore], &[]],
             Context::Proof => &[&[]],
             Context::Confirm => &[&[Action::Quit], &[Action::Jobs, Action::Cancel]],
         };
@@ -698,6 +702,10 @@ mod tests {
                         let lines = vec![LogLine { text: b"line about CT 101"[..].into() }];
                         drop(app.learn(Fact::Log { source: LogSource::Dnsmasq, lines, dropped: 0 }));
                         drop(app.act(Action::Open));
+                    }
+                    Context::Form if way.is_empty() => {
+                        let order = Box::new(Approved::new(plan(), "ada", None).unwrap());
+                        drop(app.learn(Fact::Login(Login::SecondWanted { order, why: String::new() })));
                     }
                     Context::Plan => drop(app.learn(Fact::Planned(Ok(Box::new(plan()))))),
                     Context::Proof => drop(app.learn(Fact::Login(Login::ProofWanted { code: false }))),

@@ -37,6 +37,17 @@ pub enum Effect {
     Code(Secret),
     /// A passphrase or code again, before something is destroyed.
     Prove(Secret),
+    /// Somebody else says yes to what waits for a second person.
+    SecondPerson {
+        /// His name.
+        operator: String,
+        /// His passphrase.
+        passphrase: Secret,
+    },
+    /// His code.
+    SecondCode(Secret),
+    /// What waits for a proof or a second person is not wanted any more.
+    Withdraw,
     /// Begin to set up a second factor.
     BeginSecond,
     /// Switch it on with a first code.

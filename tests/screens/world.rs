@@ -1,5 +1,6 @@
 //! The worlds the screens are drawn of.
 
+use proximity::domain::access;
 use proximity::domain::audit::{Deed, Ending, Entry, Page, Phase, Record, Who};
 use proximity::domain::backup::Archive;
 use proximity::domain::cmd::Cmd;
@@ -268,6 +269,8 @@ pub fn jobs() -> Vec<Job> {
     running.life.progress =
         Progress { bytes: Some(900 << 20), expect: Some(2148 << 20), rate: Some(118 << 20), phase: "writing the archive".into() };
     let mut failed = job(16, State::Failed, backup(103, "db"), 4000);
+    let otto = access::Who { owner: false, name: "otto".into(), ..access::Who::owner("") };
+    failed.order = failed.order.seconded(&otto).unwrap();
     failed.life.outcome = Some(Outcome {
         what: "vzdump ended with: CT is locked (backup)".into(),
         hint: "see what holds the lock; if nothing does, pct unlock 103".into(),

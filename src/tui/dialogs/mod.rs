@@ -13,6 +13,7 @@ pub mod question;
 pub mod record;
 pub mod restore;
 pub mod second;
+pub mod seconded;
 pub mod settings;
 pub mod text;
 pub mod unlock;
