@@ -218,6 +218,7 @@ fn there_is_no_way_out_by_arguments_and_environment() {
         &["guest", "start", "101"][..],
         &["guest", "stop", "101", "--yes"],
         &["guest", "stop", "101", "--yes", "--second", "ada", "--second-fd", "0"],
+        &["guest", "unlock", "101", "--yes"],
         &["guest", "reboot", "101", "--yes", "--name", "web"],
         &["backup", "run", "101", "--yes"],
         &["backup", "restore", "local:backup/x.tar.zst", "--yes"],

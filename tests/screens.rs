@@ -173,6 +173,31 @@ fn details_of_a_guest_and_a_finding() {
     shot("finding-details", &mut app);
 }
 
+/// From a 502 to what moved the address behind it, and to the guest: four keys.
+#[test]
+fn a_502_leads_to_the_lease_that_moved_and_to_the_guest() {
+    let mut app = test_app();
+    keys(&mut app, "4");
+    let line = |text: &str| LogLine { text: text.as_bytes().into() };
+    let leases = vec![
+        line("Nov 21 14:29:58 dnsmasq-dhcp[88]: DHCPACK(eth1) 10.20.0.104 bc:24:11:00:00:68 nextcloud"),
+        line("Nov 21 14:30:01 dnsmasq-dhcp[88]: DHCPACK(eth1) 10.20.0.131 bc:24:11:00:00:dd web"),
+        line("Nov 21 14:30:02 dnsmasq[88]: query[A] x.prox.local from 10.20.0.131"),
+    ];
+    app.learn(Fact::Log { source: LogSource::Dnsmasq, lines: leases, dropped: 0 });
+    let failed = r#"{"level":"error","ts":1795271519.25,"logger":"http.log.error","msg":"dial tcp 10.20.0.131:80: i/o timeout","request":{"method":"GET","host":"old.example.org","uri":"/"},"status":502}"#;
+    app.learn(Fact::Log { source: LogSource::Caddy, lines: vec![line(failed)], dropped: 0 });
+    keys(&mut app, "<Enter>1");
+    let screen = text(&draw(&mut app, 80, 24));
+    assert!(screen.contains("DHCPACK(eth1) 10.20.0.131") && !screen.contains("DHCPACK(eth1) 10.20.0.104"), "{screen}");
+    keys(&mut app, "<Enter>");
+    shot("log-record-lease", &mut app);
+    keys(&mut app, "1");
+    let screen = text(&draw(&mut app, 80, 24));
+    let chosen = screen.lines().find(|l| l.contains("▸")).unwrap_or_default();
+    assert!(screen.contains("1 Overview") && chosen.contains("dhcp"), "{screen}");
+}
+
 #[test]
 fn logs() {
     let mut app = test_app();

@@ -116,7 +116,7 @@ enum Command {
     Init(init::Init),
     /// What is wrong, then what is running
     Status,
-    /// Guests: list, show, power, exec, enter
+    /// Guests: list, show, power, unlock, exec, enter
     #[command(subcommand)]
     Guest(guest::Guest),
     /// Backups: list, run, restore beside

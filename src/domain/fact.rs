@@ -245,6 +245,8 @@ pub enum Wish {
     Restore(super::restore::RestoreWish),
     /// Start, stop, shut down, reboot.
     Power(super::power::PowerWish),
+    /// Take a lock away that nothing holds.
+    Unlock(super::unlock::UnlockWish),
 }
 
 /// News about a single archive that a restore needs: the configuration inside it.

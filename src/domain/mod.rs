@@ -38,5 +38,6 @@ pub mod stamp;
 pub mod storage;
 pub mod task;
 pub mod trial;
+pub mod unlock;
 pub mod when;
 pub mod world;

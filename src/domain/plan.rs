@@ -20,6 +20,8 @@ pub enum Purpose {
     RestoreBeside,
     /// Start, stop, shut down or reboot a guest.
     Power,
+    /// Take a lock away that nothing holds.
+    Unlock,
 }
 
 /// How much asking a plan needs before it may run.
@@ -136,6 +138,14 @@ pub enum Check {
         /// The guest.
         vmid: Vmid,
     },
+    /// The guest still has this lock, or none any more, and nothing works on it: no task of the node, no process at the lock
+    /// files of its configuration and of vzdump.
+    Idle {
+        /// The guest.
+        vmid: Vmid,
+        /// The lock as it was seen.
+        lock: String,
+    },
     /// The archive that the command named stands on the storage with a size above zero,
     /// no partial file of it is left, and the task ended OK or with warnings.
     Archived {
@@ -159,6 +169,7 @@ impl Check {
             Check::Running { vmid } => format!("{vmid} runs"),
             Check::Stopped { vmid } => format!("{vmid} is stopped"),
             Check::Unlocked { vmid } => format!("{vmid} exists, without a lock"),
+            Check::Idle { vmid, lock } => format!("nothing works on {vmid}, and its lock is still '{lock}'"),
             Check::Archived { storage, .. } => format!("task ended well, archive stands whole on {storage}"),
             Check::Restarted { vmid } => format!("{vmid} runs with a new init"),
         }

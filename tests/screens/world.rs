@@ -39,7 +39,10 @@ fn guest(id: u32, conf: &str, power: Power) -> Guest {
 
 fn guests() -> Vec<Guest> {
     let net = |ip: &str| {
-        format!("net0: name=eth0,bridge=proximity-lan,ip={ip},hwaddr=bc:24:11:00:00:01\nmemory: 1024\nostype: debian\nunprivileged: 1\n")
+        let card = ip.split('/').next().and_then(|ip| ip.rsplit('.').next()).and_then(|last| last.parse().ok()).unwrap_or(0xddu8);
+        format!(
+            "net0: name=eth0,bridge=proximity-lan,ip={ip},hwaddr=bc:24:11:00:00:{card:02x}\nmemory: 1024\nostype: debian\nunprivileged: 1\n"
+        )
     };
     let mut unread = Guest::bare(110.try_into().unwrap(), Kind::Lxc);
     unread.node = Some("pve1".into());

@@ -6,6 +6,7 @@ use crate::domain::backup::{self, BackupWish};
 use crate::domain::fact::{LogSource, Wish};
 use crate::domain::guest::Guest;
 use crate::domain::power::{self, PowerWish, Turn};
+use crate::domain::unlock::{self, UnlockWish};
 use crate::tui::action::{Action, Context};
 use crate::tui::canvas::Canvas;
 use crate::tui::effect::Effect;
@@ -37,6 +38,7 @@ impl Menu {
         let mut entries: Vec<_> =
             TURNS.iter().map(|(word, turn)| (*word, What::Wish(Wish::Power(PowerWish { guest: id, turn: *turn })))).collect();
         entries.push(("back up", What::Wish(Wish::Backup(BackupWish { guest: id, storage: None, mode: None }))));
+        entries.push(("take its lock away, where nothing holds it", What::Wish(Wish::Unlock(UnlockWish { guest: id }))));
         entries.push(("restore its newest archive beside it", What::Restore));
         entries.push(("show its log lines", What::Logs));
         Menu { guest, entries, list: List::default() }
@@ -46,6 +48,7 @@ impl Menu {
     fn against(&self, what: &What, known: &Known) -> Option<String> {
         match what {
             What::Wish(Wish::Power(wish)) => power::plan(&known.world, wish).err().map(|r| r.why),
+            What::Wish(Wish::Unlock(wish)) => unlock::plan(&known.world, wish).err().map(|r| r.why),
             What::Wish(Wish::Backup(wish)) => backup::plan(&known.world, wish).err().map(|r| r.why),
             What::Wish(Wish::Restore(_)) | What::Logs => None,
             What::Restore => match known.world.archives.get() {
