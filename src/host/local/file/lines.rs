@@ -199,7 +199,7 @@ impl<'a> Lines<'a> {
             // A line that is not finished may still come to pass, or not to.
             let finished = if high == self.end { memchr::memrchr(b'\n', &bytes).map_or(0, |n| n + 1) } else { bytes.len() };
             if finished > 0 {
-                filter.passing(&bytes[..finished], |run| tally.add_run(known.end + run.start as u64, &bytes[run]));
+                tally_passing(tally, filter, known.end, &bytes[..finished]);
                 tally.reached_up(known.end + finished as u64);
                 return Ok(true);
             }
@@ -209,7 +209,7 @@ impl<'a> Lines<'a> {
         }
         let low = self.start_below(known.start, SLICE)?;
         let bytes = self.bytes(low..known.start)?;
-        filter.passing(&bytes, |run| tally.add_run(low + run.start as u64, &bytes[run]));
+        tally_passing(tally, filter, low, &bytes);
         tally.reached_down(low);
         Ok(low > 0)
     }
@@ -225,6 +225,17 @@ impl<'a> Lines<'a> {
     pub fn unfinished(&self, filter: &Filter) -> io::Result<bool> {
         let start = self.start(self.end)?;
         Ok(start < self.end && filter.passes(&self.bytes(start..self.end)?))
+    }
+}
+
+/// Counts the lines of a text at `offset` that pass. Where a filter only drops, counting all lines and taking those back
+/// that are dropped is cheaper than counting each stretch between them: line ends are counted by the block.
+fn tally_passing(tally: &mut Tally, filter: &Filter, offset: u64, text: &[u8]) {
+    if filter.only_drops() {
+        tally.add_run(offset, text);
+        filter.found(text, |line| tally.take(offset + line.start as u64));
+    } else {
+        filter.found(text, |line| tally.add(offset + line.start as u64, 1));
     }
 }
 
