@@ -96,7 +96,7 @@ fn keys(app: &mut App, typed: &str) -> Vec<Effect> {
 
 fn log(app: &mut App, source: LogSource, lines: &[&str]) {
     let lines = lines.iter().map(|l| LogLine { text: l.as_bytes().into() }).collect();
-    app.learn(Fact::Log { source, lines, dropped: 0 });
+    app.learn(Fact::Log { source, at: Stamp::from_secs(NOW), lines, dropped: 0 });
 }
 
 fn with_logs(app: &mut App) {
@@ -241,7 +241,7 @@ fn a_filter_on_many_lines_is_finished_by_work() {
     let mut app = test_app();
     keys(&mut app, "4");
     let lines: Vec<LogLine> = (0..60_000).map(|n| LogLine { text: format!("line {n}").into_bytes().into() }).collect();
-    app.learn(Fact::Log { source: LogSource::Dnsmasq, lines, dropped: 5 });
+    app.learn(Fact::Log { source: LogSource::Dnsmasq, at: Stamp::from_secs(NOW), lines, dropped: 5 });
     keys(&mut app, "/00$");
     assert!(text(&draw(&mut app, 80, 24)).contains("looking"));
     while app.work() {}
@@ -910,7 +910,12 @@ fn hostile_log_lines_stay_in_their_cells() {
     for line in hostile() {
         log(&mut app, LogSource::Caddy, &[&line]);
     }
-    app.learn(Fact::Log { source: LogSource::Caddy, lines: vec![LogLine { text: (0..=255).collect::<Vec<u8>>().into() }], dropped: 0 });
+    app.learn(Fact::Log {
+        source: LogSource::Caddy,
+        at: Stamp::from_secs(NOW),
+        lines: vec![LogLine { text: (0..=255).collect::<Vec<u8>>().into() }],
+        dropped: 0,
+    });
     for go in ["", "w", "<Up><Up>", "w<Right><Right>", "<Enter>", "<Esc>/x"] {
         keys(&mut app, go);
         for (w, h) in SIZES {

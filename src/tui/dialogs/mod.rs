@@ -14,5 +14,6 @@ pub mod record;
 pub mod restore;
 pub mod second;
 pub mod settings;
+pub mod sources;
 pub mod text;
 pub mod unlock;
