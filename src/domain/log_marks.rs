@@ -5,7 +5,8 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::clean::clean_bytes;
+use super::clean::clean;
+use super::log_format;
 use super::stamp::Stamp;
 
 /// Bookmarks kept at most; the oldest goes.
@@ -22,7 +23,7 @@ pub struct Mark {
     pub time: Option<i64>,
     /// Fingerprint of its bytes: FNV-1a, 64 bits. It finds a line again and proves nothing.
     pub line: u64,
-    /// The beginning of the line, cleaned.
+    /// The beginning of the line in short, cleaned.
     pub head: String,
     /// What the operator noted; may be empty.
     pub note: String,
@@ -31,7 +32,7 @@ pub struct Mark {
 impl Mark {
     /// Of a line.
     pub fn new(source: String, time: Option<Stamp>, line: &[u8], note: String) -> Mark {
-        let head = clean_bytes(&line[..line.len().min(HEAD * 4)]).chars().take(HEAD).collect();
+        let head = clean(&log_format::short(line, 0).text).chars().take(HEAD).collect();
         Mark { source, time: time.map(|t| t.0), line: fingerprint(line), head, note }
     }
 }

@@ -1,6 +1,10 @@
 //! Guests' files read from the host: only files, only the guest's own, and let go of when the guest stops.
 
-use crate::harness::Lab;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+
+use crate::harness::{Lab, wait_for};
 
 #[test]
 fn a_guests_files_are_read_from_the_host_and_nothing_else_is() {
@@ -32,4 +36,79 @@ fn a_guests_files_are_read_from_the_host_and_nothing_else_is() {
     lab.node(&["sh", "-c", "mv /root/pct-away $(dirname $(command -v pvesm))/pct"]);
     let said = logs("/proc/uptime");
     assert!(said.rc == 0 && !said.out.is_empty(), "what the kernel makes up is read inside the guest: {said:?}");
+}
+
+/// What a command printed so far.
+fn listened(child: &mut std::process::Child) -> Arc<Mutex<Vec<String>>> {
+    let heard: Arc<Mutex<Vec<String>>> = Arc::default();
+    let (from, to) = (BufReader::new(child.stdout.take().unwrap()), Arc::clone(&heard));
+    std::thread::spawn(move || {
+        for line in from.lines().map_while(Result::ok) {
+            to.lock().unwrap().push(line);
+        }
+    });
+    heard
+}
+
+#[test]
+fn the_appliances_log_is_followed_through_rotation_and_a_stop() {
+    let Some(lab) = Lab::up("la") else { return };
+    let appliance = |script: &str| {
+        let said = lab.exec("9999", &["sh", "-c", script]);
+        assert_eq!(said.rc, 0, "{script}: {said:?}");
+    };
+    // The log is ours alone for this: what the appliance's own dnsmasq writes would be in between.
+    let log = "/var/log/dnsmasq.log";
+    appliance(&format!("rm -f {log}; echo 'Nov 21 10:00:00 test: begin' > {log}"));
+    // `pct exec` is taken away, so that only the file itself can be read.
+    lab.node(&["sh", "-c", "mv $(command -v pct) /root/pct-away"]);
+    let mut child = lab
+        .command("pve1", &["proximity", "--read-only", "logs", "-f", "dnsmasq", "--match", "test:"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let heard = listened(&mut child);
+    let mut notes = BufReader::new(child.stderr.take().unwrap());
+    let said: Arc<Mutex<String>> = Arc::default();
+    let into = Arc::clone(&said);
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        while notes.read_line(&mut line).is_ok_and(|n| n > 0) {
+            into.lock().unwrap().push_str(&std::mem::take(&mut line));
+        }
+    });
+    let has = |line: &str| heard.lock().unwrap().iter().any(|l| l.ends_with(line));
+    wait_for("the first line", 20, || has("test: begin"));
+    // Each kind of rotation while a writer writes; a copy that is truncated is truncated in a pause, as its lines would be lost.
+    let write = |from: u32, to: u32| {
+        format!("i={from}; while [ $i -lt {to} ]; do echo \"Nov 21 10:00:01 test: line $i\" >> {log}; i=$((i+1)); done")
+    };
+    appliance(&format!("{}; mv {log} {log}.1; {}", write(0, 200), write(200, 400)));
+    wait_for("lines behind a rename", 10, || has("line 399"));
+    appliance(&format!("cp {log} {log}.2; : > {log}; {}", write(400, 600)));
+    wait_for("lines behind a truncation", 10, || has("line 599"));
+    appliance(&format!("{}; mv {log} {log}.3; {}; mv {log} {log}.4; {}", write(600, 700), write(700, 800), write(800, 900)));
+    wait_for("lines behind two renames", 10, || has("line 899"));
+    lab.node(&["/root/pct-away", "stop", "9999"]);
+    wait_for("that the guest has stopped", 20, || said.lock().unwrap().contains("the guest has stopped"));
+    lab.node(&["/root/pct-away", "start", "9999"]);
+    wait_for("the appliance", 20, || lab.exec("9999", &["true"]).rc == 0);
+    appliance(&write(900, 1000));
+    wait_for("lines behind a new start", 20, || has("line 999"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let lines = heard.lock().unwrap().clone();
+    let numbers: Vec<u32> = lines.iter().filter_map(|l| l.rsplit_once("line ")?.1.parse().ok()).collect();
+    assert_eq!(numbers, (0..1000).collect::<Vec<_>>(), "nothing lost, doubled or out of order");
+    let said = said.lock().unwrap().clone();
+    for what in ["was rotated", "truncated", "the guest has stopped"] {
+        assert!(said.contains(what), "{what} is not said: {said}");
+    }
+    // Where the host cannot open the file, a command in the guest reads it.
+    lab.node(&["sh", "-c", "mv /root/pct-away $(dirname $(command -v pvesm))/pct"]);
+    appliance(&format!("rm -f {log}; mount -t proc proc /mnt && rm -f {log} && ln -s /mnt/uptime {log}"));
+    let refused = lab.exec("pve1", &["proximity", "--read-only", "logs", "dnsmasq"]);
+    assert!(refused.rc == 1 && refused.err.contains("symbolic link"), "{refused:?}");
 }

@@ -8,7 +8,7 @@ use crate::domain::filter::Filter;
 use crate::domain::log_format::{self, Short};
 use crate::domain::log_level::Level;
 use crate::domain::log_sieve::Wanted;
-use crate::domain::stamp::span;
+use crate::domain::stamp::{Stamp, span};
 use crate::tui::canvas::{Canvas, bounded};
 use crate::tui::list::marker;
 use crate::tui::pane::Known;
@@ -123,7 +123,13 @@ impl Logs {
     /// What is wanted besides words.
     fn bounds(&self, known: &Known) -> String {
         let Wanted { since, until, level, .. } = self.buffer.wanted();
-        let clock = |word: &str, at: &crate::domain::stamp::Stamp| format!("{word} {}", at.second(known.offset_s));
+        let today = known.now.civil(known.offset_s);
+        let clock = |word: &str, at: &Stamp| {
+            let (whole, day) = (at.second(known.offset_s), at.civil(known.offset_s));
+            // The date goes without saying where it is today's.
+            let short = whole.split_once(' ').filter(|_| (day.0, day.1, day.2) == (today.0, today.1, today.2));
+            format!("{word} {}", short.map_or(whole.as_str(), |(_, clock)| clock))
+        };
         let mut parts: Vec<String> = Vec::new();
         parts.extend(level.map(|l| format!(">= {}", l.word())));
         parts.extend(since.as_ref().map(|t| clock("since", t)));

@@ -135,6 +135,10 @@ impl Logs {
     /// Gathers lines that are shown for a file; `true` while some are left.
     pub(super) fn gather(&mut self) -> bool {
         let Some(export) = &mut self.export else { return false };
+        // The filter looks at old lines from the newest back: only then it is known which come first.
+        if self.buffer.is_looking() {
+            return true;
+        }
         let mut at = self.buffer.position(export.next);
         for _ in 0..SLICE {
             match self.buffer.line(at).filter(|(number, _)| *number < export.end) {
@@ -145,8 +149,6 @@ impl Logs {
                     export.next = number + 1;
                     at += 1;
                 }
-                // What the filter has not looked at yet is looked at first.
-                None if self.buffer.is_looking() => return true,
                 None => {
                     export.next = export.end;
                     return false;
