@@ -87,21 +87,18 @@ impl Merge {
         let mut off: Vec<Kept> = Vec::new();
         let old_end = first + list.len() as u64;
         for mut line in lines {
-            while off.last().is_some_and(|next| !line.goes_on && next.time <= line.time) {
-                list.extend(off.pop());
-            }
             let in_order = line.time >= self.latest;
+            if !line.goes_on {
+                let back = if in_order { off.len() } else { before(&off, line.time) };
+                list.extend(off.drain(off.len() - back..).rev());
+            }
             if !in_order || (line.goes_on && list.back().is_some_and(|l| l.source != line.source)) {
                 // What is late itself stands at no place of its own.
                 let stays = |l: &Kept| l.source == line.source || (!line.goes_on && !l.late && l.time <= line.time);
-                let mut passed = 0;
-                while passed < WINDOW && list.back().is_some_and(|l| !stays(l)) {
-                    off.extend(list.pop_back());
-                    passed += 1;
-                }
-                let found = list.back().is_none_or(&stays) && !(list.is_empty() && line.goes_on);
-                if !found {
-                    list.extend(off.drain(..).rev());
+                let place = list.iter().rev().take(WINDOW + 1).position(stays);
+                match place.or_else(|| (list.len() <= WINDOW && !line.goes_on).then_some(list.len())) {
+                    Some(passed) => off.extend(list.drain(list.len() - passed..).rev()),
+                    None => list.extend(off.drain(..).rev()),
                 }
                 let before = list.iter().rev().take(FAR).find(|l| !l.late);
                 line.late = before.map_or(!list.is_empty() && line.time < self.latest, |l| l.time > line.time);
@@ -117,6 +114,20 @@ impl Merge {
         }
         list.extend(off.into_iter().rev());
         shift
+    }
+}
+
+/// How many lines at the end of those that were taken off come before this time: late ones among them go with the next
+/// that is not.
+fn before(off: &[Kept], time: Option<Stamp>) -> usize {
+    let mut back = 0;
+    loop {
+        // A long run of late lines is not looked through for each line that comes.
+        let run = off[..off.len() - back].iter().rev().take(FAR).position(|l| !l.late);
+        match run.and_then(|n| off.get(off.len() - back - n - 1).map(|l| (n, l))) {
+            Some((n, next)) if next.time <= time => back += n + 1,
+            _ => return back,
+        }
     }
 }
 
@@ -155,6 +166,8 @@ mod tests {
             // A trace stays with its line although another line of its time came between.
             (&["5a", "5b", "+a +a"], "5a +a +a 5b"),
             (&["5a +a", "4b", "5c"], "4b 5a +a 5c"),
+            // Late lines between two others are passed over as often as must be.
+            (&["9a", "1b 2b", "6a 7a", "3b", "5c 9c"], "1b 2b 3b 5c 9a 6a! 7a! 9c"),
             // A source's own order is never changed.
             (&["9a 2a 3a", "4b"], "4b 9a 2a! 3a!"),
             (&["+a", "1b", "2a", "+c", "+c"], "+a 1b 2a +c! +c!"),
