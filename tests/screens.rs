@@ -246,6 +246,19 @@ fn lines_of_several_logs_stand_by_their_times() {
     assert!(screen.contains("lag 0.4 s"), "{screen}");
     keys(&mut app, "s");
     shot("log-sources-tally", &mut app);
+    // A minute later one of them has grown by a lot, and the other has told nothing for hours.
+    keys(&mut app, "<Esc>");
+    let lines = vec![LogLine { text: vec![b'x'; 6 << 20].into() }];
+    app.learn(Fact::Log { source: LogSource::Dnsmasq, at: Stamp::from_secs(NOW + 60), lines, dropped: 0 });
+    app.learn(Fact::Clock { now: Stamp::from_secs(NOW + 60), offset_s: 0 });
+    keys(&mut app, "s");
+    let screen = text(&draw(&mut app, 80, 24));
+    assert!(screen.contains("grows 360 MiB/h"), "{screen}");
+    keys(&mut app, "<Esc>");
+    app.learn(Fact::Clock { now: Stamp::from_secs(NOW + 8_000), offset_s: 0 });
+    keys(&mut app, "s");
+    let screen = text(&draw(&mut app, 80, 24));
+    assert!(screen.contains("silent for 2 h"), "{screen}");
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
+use crate::console::Line;
 use crate::harness::{Lab, wait_for};
 
 #[test]
@@ -111,4 +113,76 @@ fn the_appliances_log_is_followed_through_rotation_and_a_stop() {
     appliance(&format!("rm -f {log}; ln -s /etc/passwd {log}"));
     let refused = lab.exec("pve1", &["proximity", "--read-only", "logs", "dnsmasq"]);
     assert!(refused.rc == 1 && refused.err.contains("symbolic link"), "{refused:?}");
+}
+
+/// `1,204` behind which this word stands in the status row.
+fn told(screen: &str, word: &str) -> Option<u64> {
+    let row = screen.lines().rev().find(|l| l.contains(" lines"))?;
+    let part = row.split('·').find(|p| p.contains(word))?;
+    part.trim().split(' ').next()?.replace(',', "").parse().ok()
+}
+
+#[test]
+fn a_guest_writes_fifty_thousand_lines_a_second_and_each_is_accounted_for() {
+    const SECONDS: u64 = 10;
+    const LINES: u64 = SECONDS * 50_000;
+    let Some(lab) = Lab::up("lv") else { return };
+    let log = "/var/log/dnsmasq.log";
+    let said = lab.exec("9999", &["sh", "-c", &format!("rm -f {log} /var/log/caddy/access.log; : > {log}")]);
+    assert_eq!(said.rc, 0, "{said:?}");
+    let mut line = Line::open(&lab, "LANG=C.UTF-8 PROXIMITY_REFRESH_S=3600 proximity --read-only");
+    line.wait(20, "no store");
+    line.press("\x1b4");
+    line.wait(20, "No line yet");
+    // Pages of 5,000 lines, each as soon as its tenth of a second has come: awk writes a page in a few milliseconds.
+    let flood = format!(
+        "awk 'BEGIN {{ for (p = 0; p < {}; p++) {{ for (n = 0; n < 5000; n++) printf \"Nov 21 10:00:00 flood: line %d of %s\\n\", \
+         p * 5000 + n, (n % 7 ? \"gitea\" : \"nextcloud\"); fflush(); system(\"sleep 0.08\") }} }}' >> {log}",
+        LINES / 5000
+    );
+    let begun = Instant::now();
+    let writer = std::thread::spawn({
+        let mut command = lab.command("9999", &["sh", "-c", &flood]);
+        move || (command.status(), begun.elapsed())
+    });
+    line.wait(20, "flood: line");
+    // Letters of a filter, typed while the lines come: from the key until it stands in the row of the filter.
+    let mut times = Vec::new();
+    while !writer.is_finished() {
+        line.press("/");
+        for (nth, letter) in "nextcloud".chars().enumerate() {
+            let pressed = Instant::now();
+            line.press(&letter.to_string());
+            let wanted = format!("/ {}", &"nextcloud"[..=nth]);
+            while !line.text().contains(&wanted) {
+                assert!(pressed.elapsed() < Duration::from_secs(10), "{wanted} is not shown:\n{}", line.text());
+                std::thread::sleep(Duration::from_micros(500));
+            }
+            times.push(pressed.elapsed());
+        }
+        line.press("\x1b");
+        std::thread::sleep(Duration::from_millis(150));
+    }
+    let (status, took) = writer.join().unwrap();
+    assert!(status.unwrap().success());
+    line.press("/nextcloud\r");
+    wait_for("all lines", 60, || told(&line.text(), "lines") == Some(LINES) && !line.text().contains("looking"));
+    let screen = line.text();
+    let dropped = told(&screen, "dropped").unwrap_or(0);
+    let fallen = told(&screen, "too old").unwrap_or(0);
+    assert_eq!((dropped, fallen), (0, LINES - 100_000), "a file is its own buffer, and what is kept is bounded: {screen}");
+    // What is kept are the last lines, so what must pass the filter is known to the line.
+    let passing = (LINES - 100_000..LINES).filter(|n| n % 5000 % 7 == 0).count() as u64;
+    assert_eq!(told(&screen, "match"), Some(passing), "{screen}");
+    times.sort();
+    let at = |hundredths: usize| times[(times.len() - 1) * hundredths / 100].as_secs_f64() * 1000.0;
+    println!(
+        "{LINES} lines in {:.1} s, {} a second; {} keys typed meanwhile: p50 {:.1} ms, p99 {:.1} ms to the screen, over SSH",
+        took.as_secs_f64(),
+        LINES * 1000 / took.as_millis() as u64,
+        times.len(),
+        at(50),
+        at(99)
+    );
+    assert!(took < Duration::from_secs(SECONDS * 3), "the guest did not write that fast: {took:?}");
 }

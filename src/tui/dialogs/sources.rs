@@ -3,7 +3,7 @@
 use super::text;
 use crate::domain::fact::LogSource;
 use crate::domain::log_marks::Mark;
-use crate::domain::stamp::Stamp;
+use crate::domain::stamp::{self, Stamp};
 use crate::tui::action::{Action, Context};
 use crate::tui::canvas::Canvas;
 use crate::tui::effect::Effect;
@@ -58,13 +58,15 @@ impl Pane for Sources {
         Window { title: "logs to follow".into(), width: text::wide(known, 92), height: self.entries.len() as u16 + 4 }
     }
 
-    fn draw(&self, on: &mut Canvas<'_>, _known: &Known) {
+    fn draw(&self, on: &mut Canvas<'_>, known: &Known) {
         for (y, (source, follow, tally)) in self.entries.iter().enumerate() {
             let y16 = y as u16;
             marker(on, y16, y == self.list.at);
             let mut end = on.width().saturating_sub(1);
             if *follow && tally.lines > 0 && end >= 60 {
-                end = on.put_right(end, y16, end / 2, &came(tally), Tone::Quiet).saturating_sub(1);
+                let (said, grave) = came(tally, known.now);
+                let tone = if grave { Tone::Warn } else { Tone::Quiet };
+                end = on.put_right(end, y16, end / 2, &said, tone).saturating_sub(1);
             }
             let name = format!("[{}] {} {}", box_of(*follow), y + 1, source_words(source));
             on.put(2, y16, end.saturating_sub(2), &name, Tone::Plain);
@@ -73,18 +75,28 @@ impl Pane for Sources {
     }
 }
 
-/// What came of a source.
-fn came(tally: &Tally) -> String {
+/// A log that grows by so many bytes an hour fills a disk in days.
+const FAST: u64 = 256 << 20;
+/// A log whose newest line is so many seconds old is silent.
+const SILENT: i64 = 3600;
+
+/// What came of a source, and whether something about it is to be looked at.
+fn came(tally: &Tally, now: Stamp) -> (String, bool) {
     let mut out = format!("{} lines", words::count(tally.lines));
     for (n, word) in [(tally.dropped, "dropped"), (tally.late, "late")] {
         if n > 0 {
             out.push_str(&format!(" · {} {word}", words::count(n)));
         }
     }
-    if let Some(ms) = tally.lag_ms {
-        out.push_str(&format!(" · lag {}", lag(ms)));
+    let fast = tally.growth(now).filter(|bytes| *bytes >= FAST);
+    let silent = tally.newest.filter(|t| now.secs() - t.secs() >= SILENT);
+    match (fast, silent, tally.lag_ms) {
+        (Some(bytes), ..) => out.push_str(&format!(" · grows {}/h", stamp::bytes(bytes))),
+        (_, Some(newest), _) => out.push_str(&format!(" · silent for {}", stamp::age(now, newest))),
+        (.., Some(ms)) => out.push_str(&format!(" · lag {}", lag(ms))),
+        _ => {}
     }
-    out
+    (out, fast.is_some() || silent.is_some() || tally.dropped > 0)
 }
 
 fn source_words(source: &LogSource) -> String {

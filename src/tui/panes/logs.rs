@@ -93,20 +93,31 @@ pub struct Tally {
     pub late: u64,
     /// From the writing of its newest line to its reading, in milliseconds; of lines written since it is followed.
     pub lag_ms: Option<u64>,
-    /// When the first line was read.
+    /// When its newest line was written, where it tells.
+    pub newest: Option<Stamp>,
+    /// When the first lines were read, and bytes that were read after them.
     since: Option<Stamp>,
+    bytes: u64,
 }
 
 impl Tally {
     /// Takes note of lines that were read at `at`, the last of which was written at `time`.
-    fn note(&mut self, lines: u64, dropped: u64, at: Stamp, time: Option<Stamp>) {
+    fn note(&mut self, lines: u64, bytes: u64, at: Stamp, time: Option<Stamp>) {
         self.lines += lines;
-        self.dropped += dropped;
+        self.newest = time.or(self.newest);
+        // What was there at the beginning tells nothing about how fast it grows.
+        self.bytes += if self.since.is_some() { bytes } else { 0 };
         let since = *self.since.get_or_insert(at);
         // Lines from before tell nothing about how fast new ones come. Many logs tell whole seconds.
         if let Some(time) = time.filter(|t| t.0 >= since.0 - 1000) {
             self.lag_ms = u64::try_from(at.0 - time.0).ok();
         }
+    }
+
+    /// Bytes an hour by which it grows, once it was followed for a while.
+    pub fn growth(&self, now: Stamp) -> Option<u64> {
+        let ms = u64::try_from(now.0 - self.since?.0).ok().filter(|ms| *ms >= 10_000)?;
+        Some(self.bytes.saturating_mul(3_600_000) / ms)
     }
 }
 
@@ -362,11 +373,12 @@ impl Pane for Logs {
 
     fn log(&mut self, source: &LogSource, at: Stamp, lines: Vec<LogLine>, dropped: u64, known: &Known) {
         let Some(nth) = self.sources.iter().position(|s| s.source == *source) else { return };
-        let (total, s) = (self.buffer.total(), &mut self.sources[nth]);
+        let s = &mut self.sources[nth];
         let (here, count) = (Here { now: at, offset_s: known.offset_s }, lines.len() as u64);
-        let (mut last, mut found) = (None, Vec::new());
+        let (mut last, mut found, mut bytes) = (None, Vec::new(), 0);
         let (teller, marks, name) = (&mut s.teller, &self.marks, source.name());
         let kept = lines.into_iter().enumerate().map(|(i, line)| {
+            bytes += line.text.len() as u64 + 1;
             let kept = Kept::new(line.text, nth as u8, teller, here);
             last = kept.time;
             if marks.of(&name, kept.time, &kept.text).is_some() {
@@ -375,7 +387,8 @@ impl Pane for Logs {
             kept
         });
         let taken = self.buffer.take(kept, dropped);
-        s.tally.note(count, dropped, at, last);
+        s.tally.note(count, bytes, at, last);
+        s.tally.dropped += dropped;
         s.tally.late += taken.late;
         if let Some(first) = taken.shift.first() {
             let moved = |n: &mut u64| *n = taken.shift.of(*n);
@@ -388,7 +401,6 @@ impl Pane for Logs {
         while self.marked.first().is_some_and(|n| *n < self.buffer.fallen()) {
             self.marked.pop_first();
         }
-        debug_assert!(self.buffer.total() == total + count);
         self.buffer.look_back(AT_ONCE / 4);
     }
 
