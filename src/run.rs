@@ -7,6 +7,7 @@
 //! ```
 
 mod door;
+mod logs;
 mod order;
 mod settings;
 
@@ -199,6 +200,7 @@ async fn looping(app: &mut App, screen: &mut Screen, hands: &Arc<Hands>, news: &
             () = std::future::ready(()), if more => {}
         }
         more = app.work();
+        effects.extend(app.ready());
         for effect in effects {
             match effect {
                 Effect::Quit => return Ok(()),
@@ -457,6 +459,8 @@ impl Hands {
                 }
             }
             Effect::File { source, ask } => self.file(source, ask),
+            Effect::Marks(marks) => drop(tokio::task::spawn_blocking(move || me.marks(marks))),
+            Effect::Export { path, text, lines } => drop(tokio::task::spawn_blocking(move || me.export(&path, &text, lines))),
             Effect::Unlock { operator, passphrase } => drop(tokio::task::spawn_blocking(move || me.unlock(&operator, &passphrase))),
             Effect::Code(code) => drop(tokio::task::spawn_blocking(move || me.code(&code))),
             Effect::Prove(typed) => drop(tokio::task::spawn_blocking(move || me.prove(&typed))),
@@ -589,7 +593,7 @@ impl Hands {
                     offset = next;
                     if !lines.is_empty() {
                         let lines = lines.into_iter().map(|text| LogLine { text }).collect();
-                        self.tell(Fact::Log { source: source.clone(), lines, dropped: 0 }).await;
+                        self.tell(Fact::Log { source: source.clone(), at: self.ctx.host.clock().0, lines, dropped: 0 }).await;
                     }
                     (quiet && ended).then(|| LogState::Broken { why: "the job has ended".into(), again: false })
                 }

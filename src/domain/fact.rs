@@ -1,5 +1,6 @@
 //! Facts: one piece of news about the outside each. The only thing that changes the World or a pane.
 
+use super::appliance;
 use super::backup::Archive;
 use super::guest::Vmid;
 use super::job::{Job, JobId};
@@ -59,6 +60,8 @@ impl LogSource {
     /// The guest, if it is one's, and the path of a log that is a file.
     pub fn file(&self) -> Option<(Option<Vmid>, &str)> {
         match self {
+            LogSource::Dnsmasq => Some((Some(appliance::vmid()?), appliance::DNSMASQ_LOG)),
+            LogSource::Caddy => Some((Some(appliance::vmid()?), appliance::CADDY_LOG)),
             LogSource::File(path) => Some((None, path)),
             LogSource::InGuest(id, path) => Some((Some(*id), path)),
             _ => None,
@@ -180,6 +183,8 @@ pub enum Fact {
     Log {
         /// Which.
         source: LogSource,
+        /// When they were read, by the host's clock.
+        at: Stamp,
         /// The lines.
         lines: Vec<LogLine>,
         /// Lines dropped before these because nobody could keep up.
@@ -192,6 +197,8 @@ pub enum Fact {
         /// State.
         state: LogState,
     },
+    /// The operator's bookmarks of log lines, as they were kept.
+    Marks(Vec<super::log_marks::Mark>),
     /// News of a file that is read.
     File {
         /// Which.

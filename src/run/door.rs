@@ -67,6 +67,7 @@ pub(super) fn need(effect: &Effect) -> Option<Need> {
         // What is open was allowed.
         Effect::File { source, ask: FileAsk::Open } => permission(of_log(source, None)),
         Effect::File { .. } => None,
+        Effect::Marks(_) | Effect::Export { .. } => permission((Permission::ReadLogs, Object::Host)),
         Effect::Plan(wish) => permission(of_wish(wish)),
         Effect::Start(order) => permission(of_plan(order.plan())),
         Effect::Cancel(id) => Some(Need::Job(Permission::CancelJob, *id)),

@@ -116,6 +116,11 @@ impl App {
         more
     }
 
+    /// What slices of work came to.
+    pub fn ready(&mut self) -> Option<Effect> {
+        self.logs.ready()
+    }
+
     /// Takes a key.
     pub fn key(&mut self, key: KeyEvent) -> Vec<Effect> {
         if key.kind == KeyEventKind::Release {
@@ -211,7 +216,8 @@ impl App {
                 }
             }
             Fact::Login(news) => return self.login(&news),
-            Fact::Log { source, lines, dropped } => self.log(&source, lines, dropped),
+            Fact::Log { source, at, lines, dropped } => self.log(&source, at, lines, dropped),
+            Fact::Marks(marks) => self.logs.marks(marks),
             Fact::File { source, news } => {
                 let known = &self.known;
                 let then = self.stack.iter_mut().flat_map(|d| d.file(&source, &news, known)).collect();
@@ -424,13 +430,13 @@ impl App {
         Vec::new()
     }
 
-    fn log(&mut self, source: &LogSource, lines: Vec<crate::domain::fact::LogLine>, dropped: u64) {
+    fn log(&mut self, source: &LogSource, at: Stamp, lines: Vec<crate::domain::fact::LogLine>, dropped: u64) {
         let known = &self.known;
         if let Some(dialog) = self.stack.iter_mut().rev().find(|d| d.wants(source)) {
-            dialog.log(source, lines, dropped, known);
+            dialog.log(source, at, lines, dropped, known);
             self.dirty |= self.lock.is_none();
         } else if self.logs.wants(source) {
-            self.logs.log(source, lines, dropped, known);
+            self.logs.log(source, at, lines, dropped, known);
             self.dirty |= self.lock.is_none() && self.here == Action::ShowLogs;
         }
     }
@@ -562,6 +568,11 @@ impl App {
                     let mut then = self.logs.opened();
                     then.extend(source.map(|source| self.logs.with(source)).unwrap_or_default());
                     then.extend(self.logs.only(&words));
+                    queue.extend(then);
+                }
+                Then::Logs(ask) => {
+                    self.here = Action::ShowLogs;
+                    let then = self.logs.asked(ask, &self.known);
                     queue.extend(then);
                 }
                 Then::Guest(id) => {
@@ -700,7 +711,7 @@ mod tests {
                     }
                     Context::Record => {
                         let lines = vec![LogLine { text: b"line about CT 101"[..].into() }];
-                        drop(app.learn(Fact::Log { source: LogSource::Dnsmasq, lines, dropped: 0 }));
+                        drop(app.learn(Fact::Log { source: LogSource::Dnsmasq, at: Stamp(1), lines, dropped: 0 }));
                         drop(app.act(Action::Open));
                     }
                     Context::Form if way.is_empty() => {

@@ -248,7 +248,7 @@ impl Pane for Detail {
         *source == LogSource::Job(self.id)
     }
 
-    fn log(&mut self, _source: &LogSource, lines: Vec<LogLine>, dropped: u64, _known: &Known) {
+    fn log(&mut self, _source: &LogSource, _at: crate::domain::stamp::Stamp, lines: Vec<LogLine>, dropped: u64, _known: &Known) {
         self.log.push(lines, dropped);
     }
 

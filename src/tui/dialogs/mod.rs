@@ -15,5 +15,6 @@ pub mod restore;
 pub mod second;
 pub mod seconded;
 pub mod settings;
+pub mod sources;
 pub mod text;
 pub mod unlock;
