@@ -15,6 +15,9 @@ use super::guest::{Guest, Vmid};
 pub mod answer;
 pub mod desired;
 pub mod files;
+pub mod judge;
+pub mod lamp;
+pub mod lease;
 
 pub mod names;
 pub mod nat;
