@@ -55,7 +55,9 @@ pub async fn probe(host: &dyn Host, world: &World, vmid: Vmid) -> Probed {
     let system = d.map(|d| d.system).or_else(|| appliance.and_then(System::of)).unwrap_or(System::Alpine);
     let gateway = d.map_or(String::new(), |d| d.gateway.to_string());
     let name = |label: &str| d.map_or(label.to_owned(), |d| format!("{label}.{}", d.domain));
-    let ask = |name: String, kind: &str| room.inside(["busybox".into(), "nslookup".into(), format!("-type={kind}"), name, gateway.clone()]);
+    let ask = |name: String, kind: &str| {
+        room.inside(["busybox".into(), "nslookup".into(), "-timeout=2".into(), format!("-type={kind}"), name, gateway.clone()])
+    };
     let own = d.map_or(String::new(), |d| name(&d.name.to_string()));
     let admin_url = format!("http://{}/config/", files::ADMIN);
     let before = host.clock().0;

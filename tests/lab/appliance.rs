@@ -147,15 +147,15 @@ const BREAKAGES: &[(&str, &str, &str, &str)] = &[
     ("the tag lost", "pct set 9999 --delete tags", "container warn", "pct set 9999 --tags proximity"),
     (
         "disk full",
-        "IN sh -c 'fallocate -l $(($(df -kP / | tail -1 | tr -s \" \" | cut -d\" \" -f4) - 200000))KiB /filled'",
+        "P=$(findmnt -nt btrfs -o TARGET | head -1); i=0; while fallocate -l 128MiB $P/filled.$i 2>/dev/null; do i=$((i + 1)); done",
         "disk fail",
-        "IN rm /filled",
+        "rm $(findmnt -nt btrfs -o TARGET | head -1)/filled.*",
     ),
     (
-        "another DHCP server's word",
-        "IN sed -i 's/^no-poll/dhcp-option=54,10.20.0.77\\nno-poll/' /etc/dnsmasq.conf; IN rc-service -q dnsmasq restart",
+        "addresses refused to apps",
+        "IN sed -i 's/^no-poll/dhcp-ignore=tag:!nobody\\nno-poll/' /etc/dnsmasq.conf; IN rc-service -q dnsmasq restart",
         "dhcp fail, config warn",
-        "IN sed -i '/dhcp-option=54/d' /etc/dnsmasq.conf; IN rc-service -q dnsmasq restart",
+        "IN sed -i '/dhcp-ignore=tag:!nobody/d' /etc/dnsmasq.conf; IN rc-service -q dnsmasq restart",
     ),
 ];
 
@@ -177,7 +177,9 @@ fn every_breakage_turns_its_lamps_and_no_other() {
         let found = turned(&lab);
         if found != *expected {
             let not = probe(&lab, &["probe"]).0.out;
-            wrong.push(format!("{what}: '{found}' instead of '{expected}'\n{not}"));
+            let line = format!("{what}: '{found}' instead of '{expected}'\n{not}");
+            println!("{line}");
+            wrong.push(line);
         }
         lab.sh(&mended.replace("IN ", &format!("{INSIDE} ")));
         green(&lab, what);
