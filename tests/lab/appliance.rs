@@ -149,7 +149,7 @@ const BREAKAGES: &[(&str, &str, &str, &str)] = &[
         "disk full",
         "P=$(findmnt -nt btrfs -o TARGET | head -1); i=0; while fallocate -l 128MiB $P/filled.$i 2>/dev/null; do i=$((i + 1)); done",
         "disk fail",
-        "rm $(findmnt -nt btrfs -o TARGET | head -1)/filled.*",
+        "P=$(findmnt -nt btrfs -o TARGET | head -1); rm $P/filled.*; btrfs filesystem sync $P",
     ),
     (
         "addresses refused to apps",

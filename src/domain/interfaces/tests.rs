@@ -10,13 +10,11 @@ fn wish(mtu: Option<u16>) -> Wish {
     Wish::new(Interface::new("proximity-lan").unwrap(), mtu)
 }
 
+static SAMPLES: include_dir::Dir<'_> = include_dir::include_dir!("$CARGO_MANIFEST_DIR/tests/interfaces");
+
 fn samples() -> Vec<(String, Vec<u8>)> {
-    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interfaces");
-    let mut all: Vec<(String, Vec<u8>)> = std::fs::read_dir(dir)
-        .unwrap()
-        .map(|e| e.unwrap())
-        .map(|e| (e.file_name().to_string_lossy().into_owned(), std::fs::read(e.path()).unwrap()))
-        .collect();
+    let mut all: Vec<(String, Vec<u8>)> =
+        SAMPLES.files().map(|f| (f.path().to_string_lossy().into_owned(), f.contents().to_vec())).collect();
     all.sort();
     assert!(all.len() >= 30, "only {} files", all.len());
     all
@@ -101,7 +99,7 @@ fn our_stanza_comes_and_goes_and_every_other_byte_stays() {
 
 #[test]
 fn a_stanza_that_is_not_ours_is_never_touched() {
-    let by_hand = Interfaces::parse(std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interfaces/30-taken-by-hand")).unwrap());
+    let by_hand = Interfaces::parse(samples().into_iter().find(|(n, _)| n == "30-taken-by-hand").unwrap().1);
     let not_there = NotChanged::NotThere("proximity-lan".into());
     assert_eq!((by_hand.remove("proximity-lan"), by_hand.change(&wish(None))), (Err(not_there.clone()), Err(not_there)));
     // Two of ours: somebody copied it. Which one is meant is not guessed.
