@@ -12,8 +12,21 @@ macro_rules! pages {
 }
 
 /// Name and text of every page, in reading order.
-const PAGES: [(&str, &str); 12] =
-    pages!["start", "overview", "logs", "backups", "settings", "jobs", "vault", "operators", "audit", "api", "trouble", "exit-status"];
+const PAGES: [(&str, &str); 13] = pages![
+    "start",
+    "overview",
+    "appliance",
+    "logs",
+    "backups",
+    "settings",
+    "jobs",
+    "vault",
+    "operators",
+    "audit",
+    "api",
+    "trouble",
+    "exit-status"
+];
 
 /// A page of the manual by its name, or the list of pages.
 pub(super) fn page(topic: Option<&str>) -> Done {

@@ -2,6 +2,7 @@
 
 mod actor;
 mod api_test;
+mod appliance;
 mod audit;
 mod backup;
 mod doctor;
@@ -122,6 +123,9 @@ enum Command {
     /// Backups: list, run, restore beside
     #[command(subcommand)]
     Backup(backup::Backup),
+    /// The network appliance: status, probe, leases
+    #[command(subcommand)]
+    Appliance(appliance::Appliance),
     /// Print or follow logs
     Logs(logs::Logs),
     /// Jobs: list, show, log, wait, cancel
@@ -298,6 +302,7 @@ fn needs(command: &Command) -> Vec<Need> {
         Command::Status | Command::Doctor => vec![on_host(Permission::Look)],
         Command::Guest(guest) => vec![guest.need()],
         Command::Backup(backup) => vec![backup.need()],
+        Command::Appliance(appliance) => vec![appliance.need()],
         Command::Logs(logs) => logs.needs(),
         Command::Job(job) => vec![job.need()],
         Command::Operator(operator) => vec![operator.need()],
@@ -315,6 +320,7 @@ async fn command_of(ctx: Ctx, command: Command) -> Done {
         Command::Status => status::status(&ctx).await,
         Command::Guest(guest) => guest::run(&ctx, guest).await,
         Command::Backup(backup) => backup::run(&ctx, backup).await,
+        Command::Appliance(command) => appliance::run(&ctx, command).await,
         Command::Logs(logs) => logs::run(&ctx, &logs).await,
         Command::Job(job) => job::run(&ctx, job).await,
         Command::Operator(operator) => operator::run(&ctx, operator),

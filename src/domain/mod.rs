@@ -16,6 +16,7 @@ pub mod fact;
 pub mod filter;
 pub mod guest;
 pub mod health;
+pub mod interfaces;
 pub mod job;
 pub mod log_buffer;
 pub mod log_format;

@@ -7,6 +7,7 @@ pub mod check;
 pub mod credential;
 pub mod follow;
 pub mod planner;
+pub mod probe;
 pub mod refresh;
 pub mod settings;
 pub mod settings_file;

@@ -2,6 +2,7 @@
 //! program itself are modules beside this one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod appliance;
 mod audit;
 mod console;
 mod harness;

@@ -32,7 +32,8 @@ impl From<Result<String, Reply>> for Answer {
 }
 
 /// Programs of the node.
-const PROGRAMS: [&str; 11] = ["pct", "qm", "lxc-info", "vzdump", "pvesm", "pvesh", "pveversion", "journalctl", "tail", "cat", "true"];
+const PROGRAMS: [&str; 12] =
+    ["pct", "qm", "lxc-info", "nsenter", "vzdump", "pvesm", "pvesh", "pveversion", "journalctl", "tail", "cat", "true"];
 
 /// Whether the program is there.
 pub(super) fn known(cmd: &Cmd) -> bool {
@@ -50,6 +51,7 @@ pub(super) fn begin(node: &mut Node, cmd: &Cmd) -> Result<Answer, HostError> {
         "pct" => pct::begin(node, &cmd.args),
         "qm" => pct::qm(node, &cmd.args).into(),
         "lxc-info" => Answer::Now(pct::lxc_info(node, &cmd.args)),
+        "nsenter" => Answer::Now(super::appliance::nsenter(node, &cmd.args)),
         "vzdump" => vzdump::begin(node, &cmd.args).into(),
         "pvesm" => pvesm::begin(node, &cmd.args).into(),
         "pvesh" => pvesh::begin(node, &cmd.args).into(),

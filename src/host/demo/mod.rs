@@ -3,6 +3,7 @@
 //! It answers the commands and looks of a real node with the texts that were recorded on one. It never looks at
 //! the machine it runs on: no file is read, no process started or signalled; `tests/demo.rs` holds it to that.
 
+mod appliance;
 mod commands;
 mod io;
 mod logs;

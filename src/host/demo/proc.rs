@@ -33,6 +33,7 @@ pub(super) fn system(node: &Node, add: &mut impl FnMut(String, String)) {
     for (name, id) in bridges {
         add(format!("/sys/class/net/{name}/bridge/bridge_id"), format!("{id}\n"));
         add(format!("/sys/class/net/{name}/operstate"), "up\n".into());
+        add(format!("/sys/class/net/{name}/flags"), "0x1003\n".into());
     }
     for (name, state) in [("lo", "unknown"), ("enp3s0", "up")] {
         add(format!("/sys/class/net/{name}/operstate"), format!("{state}\n"));
@@ -115,6 +116,9 @@ pub(super) fn guests(node: &Node, add: &mut impl FnMut(String, String)) {
         let usage = (up * share + wave * share * 3.0) * 1e6;
         add(format!("{dir}/cpu.stat"), format!("usage_usec {:.0}\nuser_usec {:.0}\nsystem_usec {:.0}\n", usage, usage * 0.7, usage * 0.3));
         add(format!("/sys/class/net/veth{id}i0/operstate"), "up\n".into());
+        if *id == crate::domain::appliance::VMID {
+            add(format!("/sys/class/net/proximity-lan/brif/veth{id}i1/state"), "3\n".into());
+        }
     }
     add("/proc/net/unix".into(), unix);
 }

@@ -163,6 +163,7 @@ fn real(path: &str) -> String {
 }
 
 fn etc(node: &Node, add: &mut impl FnMut(String, String)) {
+    add(crate::domain::interfaces::PATH.into(), super::appliance::INTERFACES.into());
     add("/etc/hostname".into(), format!("{NAME}\n"));
     add("/etc/pve/storage.cfg".into(), storage::cfg());
     add("/etc/pve/.members".into(), format!("{{\n\"nodename\": \"{NAME}\",\n\"version\": 0\n}}\n"));

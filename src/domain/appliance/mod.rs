@@ -1,0 +1,50 @@
+//! The network appliance: which guest it is, how it should be, and what its lamps say.
+//!
+//! ```text
+//! system.rs   the two systems it may run: services, commands, places of files
+//! names.rs    names and hardware addresses that may stand in a generated file
+//! desired.rs  settings and guests → how it should be
+//! files.rs    how it should be → its files, byte for byte; nat.rs: the rules among them
+//! lease.rs    what dnsmasq lent, joined to the guests; how much of the range is left
+//! answer.rs   what a question to the appliance gave;  tar.rs: many files in one answer
+//! lamp.rs     a lamp and its evidence;  judge.rs: answers → lamps
+//! ```
+
+use super::guest::{Guest, Vmid};
+
+pub mod answer;
+pub mod desired;
+pub mod files;
+pub mod judge;
+pub mod lamp;
+pub mod lease;
+
+pub mod names;
+pub mod nat;
+pub mod system;
+pub mod tar;
+
+/// Where the appliance lives unless settings say otherwise.
+pub const VMID: u32 = 9999;
+
+/// The tag by which a container says that it is Proximity's.
+pub const TAG: &str = "proximity";
+
+/// The appliance's id.
+pub fn vmid() -> Option<Vmid> {
+    Vmid::try_from(VMID).ok()
+}
+
+/// Whether this guest is the appliance.
+pub fn is_appliance(guest: &Guest) -> bool {
+    u32::from(guest.id) == VMID
+}
+
+/// dnsmasq's log inside the appliance.
+pub const DNSMASQ_LOG: &str = "/var/log/dnsmasq.log";
+
+/// Caddy's access log inside the appliance, JSON lines.
+pub const CADDY_LOG: &str = "/var/log/caddy/access.log";
+
+/// What dnsmasq lent, inside the appliance; the same place on both systems (facts §12.3).
+pub const LEASES: &str = "/var/lib/misc/dnsmasq.leases";

@@ -1,0 +1,144 @@
+//! The two systems an appliance may run: how a service is asked about, where files lie. Data, and nothing that decides.
+
+use super::super::guest::Guest;
+
+/// A system an appliance runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum System {
+    /// Alpine with OpenRC.
+    Alpine,
+    /// Debian with systemd.
+    Debian,
+}
+
+/// A service of the appliance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// DHCP and DNS.
+    Dnsmasq,
+    /// The way in to apps.
+    Caddy,
+    /// Loads the rules at boot.
+    Rules,
+    /// Sets the kernel's values at boot.
+    Sysctl,
+}
+
+/// What a service's own exit status says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Run {
+    /// It runs.
+    Up,
+    /// It is on its way, up or down; the word.
+    Between(&'static str),
+    /// It does not run; the word.
+    Down(&'static str),
+    /// The status is none that is known.
+    Odd(i32),
+}
+
+impl System {
+    /// The system of a container by its configured `ostype`; `None` for one that Proximity cannot drive.
+    pub fn of(guest: &Guest) -> Option<System> {
+        match guest.ostype.as_deref()? {
+            "alpine" => Some(System::Alpine),
+            "debian" => Some(System::Debian),
+            _ => None,
+        }
+    }
+
+    /// `Alpine`, `Debian`.
+    pub fn word(self) -> &'static str {
+        match self {
+            System::Alpine => "Alpine",
+            System::Debian => "Debian",
+        }
+    }
+
+    /// Packages it needs beside the base. Of busybox come `nslookup` and `wget`, the same on both systems.
+    pub fn packages(self) -> &'static [&'static str] {
+        match self {
+            System::Alpine => &["dnsmasq", "caddy", "iptables", "iproute2"],
+            System::Debian => &["dnsmasq", "caddy", "iptables", "iptables-persistent", "iproute2", "procps", "busybox"],
+        }
+    }
+
+    /// The service's name there.
+    pub fn service(self, service: Service) -> &'static str {
+        match (self, service) {
+            (_, Service::Dnsmasq) => "dnsmasq",
+            (_, Service::Caddy) => "caddy",
+            (System::Alpine, Service::Rules) => "iptables",
+            (System::Debian, Service::Rules) => "netfilter-persistent",
+            (System::Alpine, Service::Sysctl) => "sysctl",
+            (System::Debian, Service::Sysctl) => "systemd-sysctl",
+        }
+    }
+
+    /// Asks whether a service runs; the answer is the exit status, see [`System::run`].
+    pub fn status(self, service: Service) -> [&'static str; 3] {
+        match self {
+            System::Alpine => ["rc-service", self.service(service), "status"],
+            System::Debian => ["systemctl", "is-active", self.service(service)],
+        }
+    }
+
+    /// Reads the exit status of [`System::status`] (OpenRC: facts §12.1; systemd: systemctl(1), LSB).
+    pub fn run(self, status: i32) -> Run {
+        match (self, status) {
+            (_, 0) => Run::Up,
+            (System::Alpine, 3) => Run::Down("stopped"),
+            (System::Alpine, 4) => Run::Between("stopping"),
+            (System::Alpine, 8) => Run::Between("starting"),
+            (System::Alpine, 16) => Run::Between("inactive"),
+            (System::Alpine, 32) => Run::Down("crashed"),
+            (System::Alpine, 64) => Run::Between("unsupervised: its supervisor is gone"),
+            (System::Alpine, 1) => Run::Down("not installed as a service"),
+            (System::Debian, 3) => Run::Down("not active"),
+            (System::Debian, 4) => Run::Down("not installed as a service"),
+            (_, odd) => Run::Odd(odd),
+        }
+    }
+
+    /// Restarts a service.
+    pub fn restart(self, service: Service) -> [&'static str; 3] {
+        match self {
+            System::Alpine => ["rc-service", self.service(service), "restart"],
+            System::Debian => ["systemctl", "restart", self.service(service)],
+        }
+    }
+
+    /// Has a service started at boot.
+    pub fn enable(self, service: Service) -> Vec<&'static str> {
+        match (self, service) {
+            (System::Alpine, Service::Sysctl) => vec!["rc-update", "-q", "add", "sysctl", "boot"],
+            (System::Alpine, _) => vec!["rc-update", "-q", "add", self.service(service), "default"],
+            (System::Debian, _) => vec!["systemctl", "enable", "--quiet", self.service(service)],
+        }
+    }
+
+    /// The file that loads the rules at boot.
+    pub fn rules_file(self) -> &'static str {
+        match self {
+            System::Alpine => "/etc/iptables/rules-save",
+            System::Debian => "/etc/iptables/rules.v4",
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_zero_says_that_it_runs() {
+        for system in [System::Alpine, System::Debian] {
+            for status in -1..=255 {
+                assert_eq!(system.run(status) == Run::Up, status == 0, "{system:?} {status}");
+            }
+        }
+        assert_eq!(System::Alpine.run(32), Run::Down("crashed"));
+        assert_eq!(System::Debian.run(32), Run::Odd(32));
+    }
+}

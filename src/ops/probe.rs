@@ -1,0 +1,355 @@
+//! Asks the appliance everything its lamps are made of, all at once: about a dozen questions inside it, then a few from the
+//! network of a running app. Nothing is changed, but that the app's own lease is renewed by asking for it again.
+
+use std::net::Ipv4Addr;
+
+use futures_util::future::join_all;
+
+use crate::domain::appliance::answer::{Asked, Gave};
+use crate::domain::appliance::desired::{Around, Desired, desired};
+use crate::domain::appliance::judge::{Answers, BridgeSeen, FAR_NAME, MemorySeen, NO_NAME, judge};
+use crate::domain::appliance::lamp::Lamp;
+use crate::domain::appliance::lease::{self, Leases};
+use crate::domain::appliance::names::Mac;
+use crate::domain::appliance::system::{Service, System};
+use crate::domain::appliance::{LEASES, files, is_appliance, tar};
+use crate::domain::cmd::Cmd;
+use crate::domain::guest::{Guest, Power, Vmid};
+use crate::domain::interfaces::{self, Interfaces};
+use crate::domain::pve;
+use crate::domain::world::{From, World};
+use crate::host::{Found, Host, HostError, Look, bytes_of, text_of};
+
+use super::check::init_pid;
+
+/// Seconds a question may take.
+const LIMIT_S: u32 = 5;
+/// Ports of the node that an app must not reach.
+const NODE_PORTS: [u16; 2] = [22, 8006];
+
+/// What was found.
+#[derive(Debug, Clone)]
+pub struct Probed {
+    /// All lamps.
+    pub lamps: Vec<Lamp>,
+    /// How it should be; else why that is not known.
+    pub wish: Result<Desired, Vec<String>>,
+    /// What was lent.
+    pub leases: Result<Leases, String>,
+}
+
+/// Asks everything. The World must be fresh: it tells which guests run.
+pub async fn probe(host: &dyn Host, world: &World, vmid: Vmid) -> Probed {
+    let interfaces = host_interfaces(host).await;
+    let wish = wish(world, &interfaces);
+    let guests = world.guests.get().map_or(&[][..], Vec::as_slice);
+    let appliance = guests.iter().find(|g| is_appliance(g));
+    let closed = match appliance {
+        Some(g) if g.power == Power::Running => None,
+        Some(g) if g.power == Power::Stopped => Some("the appliance is stopped".to_owned()),
+        Some(_) => Some("whether the appliance runs is unknown".to_owned()),
+        None => Some("the appliance is not there, or not known to be".to_owned()),
+    };
+    let room = Room { host, vmid, closed };
+    let d = wish.as_ref().ok();
+    let system = d.map(|d| d.system).or_else(|| appliance.and_then(System::of)).unwrap_or(System::Alpine);
+    let gateway = d.map_or(String::new(), |d| d.gateway.to_string());
+    let name = |label: &str| d.map_or(label.to_owned(), |d| format!("{label}.{}", d.domain));
+    let ask = |name: String, kind: &str| {
+        room.inside(["busybox".into(), "nslookup".into(), "-timeout=2".into(), format!("-type={kind}"), name, gateway.clone()])
+    };
+    let own = d.map_or(String::new(), |d| name(&d.name.to_string()));
+    let admin_url = format!("http://{}/config/", files::ADMIN);
+    let before = host.clock().0;
+    let ((dnsmasq, caddy, own_name, far_name), (no_name, in_effect, rules, old_rules), (kernel, admin, adapted, files), rest) = tokio::join!(
+        async {
+            tokio::join!(
+                room.inside(system.status(Service::Dnsmasq)),
+                room.inside(system.status(Service::Caddy)),
+                ask(own, "a"),
+                ask(FAR_NAME.to_owned(), "a"),
+            )
+        },
+        async {
+            tokio::join!(
+                ask(name(NO_NAME), "a"),
+                ask(name(files::IN_EFFECT), "txt"),
+                room.inside(["iptables-save"]),
+                room.inside(["iptables-legacy-save"]),
+            )
+        },
+        async {
+            tokio::join!(
+                room.inside(["sysctl", "net.ipv4.ip_forward", "net.ipv4.ip_local_reserved_ports"]),
+                // Without a limit of its own: with one (-T) Debian's static busybox 1.35 crashes.
+                room.inside(["busybox", "wget", "-q", "-O", "-", &admin_url]),
+                room.inside(["caddy", "adapt", "--config", files::CADDYFILE, "--adapter", "caddyfile"]),
+                room.inside(archive(system)),
+            )
+        },
+        async {
+            tokio::join!(
+                room.inside(["date", "+%s"]),
+                room.inside(["df", "-kP", "/"]),
+                memory(host, vmid, appliance, &room),
+                bridge(host, d, &interfaces),
+            )
+        },
+    );
+    let (clock, disk, memory, bridge) = rest;
+    let clock_between = (before, clock.at);
+    let leases = leases_in(&files);
+    let app = App::choose(&room, d, guests, leases.as_ref().ok()).await;
+    let target = d.and_then(|d| d.upstream.first()).map_or(String::new(), ToString::to_string);
+    let guarded: Vec<(String, u16)> =
+        d.into_iter().flat_map(|d| d.guarded.iter()).flat_map(|a| NODE_PORTS.map(|port| (a.to_string(), port))).collect();
+    let (dhcp, way_out, admin_outside, guarded) = tokio::join!(
+        app.dhcp(),
+        app.connect(&target, 53),
+        app.connect(&gateway, 2019),
+        join_all(guarded.iter().map(|(address, port)| app.connect(address, *port))),
+    );
+    let guests_asked = Asked {
+        question: format!("/etc/pve/nodes/*/lxc/{vmid}.conf, /proc/net/unix"),
+        at: world.guests.as_of,
+        answer: world.guests.known.clone(),
+    };
+    let answers = Answers {
+        guests: guests_asked,
+        guests_whole: world.guests.from != From::Kernel,
+        bridge,
+        dnsmasq,
+        caddy,
+        own_name,
+        far_name,
+        no_name,
+        in_effect,
+        dhcp,
+        rules,
+        old_rules,
+        kernel,
+        way_out,
+        guarded,
+        admin,
+        admin_outside,
+        adapted,
+        files,
+        clock,
+        clock_between,
+        disk,
+        memory,
+    };
+    Probed { lamps: judge(&wish, &answers, vmid), wish, leases }
+}
+
+/// What was lent, and nothing else: one question.
+pub async fn leases(host: &dyn Host, world: &World, vmid: Vmid) -> (Result<Leases, String>, Result<Desired, Vec<String>>) {
+    let wish = wish(world, &host_interfaces(host).await);
+    let room = Room { host, vmid, closed: None };
+    let files = room.inside(archive(System::Alpine)).await;
+    (leases_in(&files), wish)
+}
+
+fn archive(system: System) -> Vec<String> {
+    let paths = [files::SYSCTLS, system.rules_file(), files::DNSMASQ_CONF, files::CADDYFILE, LEASES];
+    let head = ["tar", "-C", "/", "-cf", "-"].map(str::to_owned);
+    head.into_iter().chain(paths.map(|p| p.trim_start_matches('/').to_owned())).collect()
+}
+
+/// A file that is not there is one in which nothing was written yet: dnsmasq makes it with the first lease.
+fn leases_in(files: &Asked<Gave>) -> Result<Leases, String> {
+    let gave = files.answer.as_ref().map_err(Clone::clone)?;
+    let members = tar::members(&gave.out).map_err(|why| {
+        let said = crate::host::last_lines(&gave.err);
+        if said.is_empty() { why } else { format!("{why}: {said}") }
+    })?;
+    let held = members.iter().find(|m| m.path == LEASES).and_then(|m| m.bytes.as_ref());
+    Ok(held.map_or_else(Leases::default, |b| lease::parse(&String::from_utf8_lossy(b))))
+}
+
+fn wish(world: &World, interfaces: &HostInterfaces) -> Result<Desired, Vec<String>> {
+    let settings = world.chosen().map_err(|why| vec![why])?;
+    let guests = world.guests.known.as_ref().map_err(|why| vec![format!("the guests are unknown: {why}")])?;
+    let appliance = guests.iter().find(|g| is_appliance(g));
+    let wan = "network.wan_bridge".parse().and_then(|key| settings.value(&key)).map_err(|why| vec![why])?.map(|v| v.to_string());
+    let bridges = interfaces.files.iter().flat_map(|(_, f)| f.bridges());
+    let addresses = bridges.filter(|b| Some(&b.name) == wan.as_ref()).flat_map(|b| b.addresses);
+    let guarded: Vec<Ipv4Addr> = addresses.filter_map(|a| a.split('/').next()?.parse().ok()).collect();
+    desired(&settings, appliance, guests, &Around { guarded, ..Around::default() })
+}
+
+/// The host's network files.
+struct HostInterfaces {
+    files: Vec<(String, Interfaces)>,
+    /// Why not all are known.
+    gap: Option<String>,
+}
+
+async fn host_interfaces(host: &dyn Host) -> HostInterfaces {
+    const MOST: usize = 1 << 20;
+    let looks = vec![Look::File(interfaces::PATH.into(), MOST), Look::Glob("/etc/network/interfaces.d/*".into(), MOST)];
+    let mut found = host.look(looks).await.into_iter();
+    let mut out = HostInterfaces { files: Vec::new(), gap: None };
+    match found.next().map(|f| bytes_of(&f).map(<[u8]>::to_vec)) {
+        Some(Ok(bytes)) => out.files.push((interfaces::PATH.into(), Interfaces::parse(bytes))),
+        Some(Err(e)) => out.gap = Some(e.to_string()),
+        None => out.gap = Some("no answer".into()),
+    }
+    if let Some(Ok(Found::Files(files))) = found.next() {
+        out.files.extend(files.into_iter().filter_map(|(path, bytes)| Some((path, Interfaces::parse(bytes.ok()?)))));
+    }
+    let elsewhere = out.files.first().map_or(Vec::new(), |(_, f)| f.includes());
+    let strange = elsewhere.into_iter().find(|i| !i.starts_with("/etc/network/interfaces.d"));
+    out.gap = out.gap.or_else(|| strange.map(|i| format!("{} is taken in and was not read", crate::domain::clean::clean(&i))));
+    out
+}
+
+async fn bridge(host: &dyn Host, d: Option<&Desired>, interfaces: &HostInterfaces) -> Asked<BridgeSeen> {
+    let Some(d) = d else { return Asked::not("/sys/class/net", host.clock().0, "how it should be is not known") };
+    let name = &d.lan_bridge;
+    let (flags, plugs) = (format!("/sys/class/net/{name}/flags"), format!("/sys/class/net/{name}/brif"));
+    let looks = vec![Look::File(flags.clone(), 64), Look::Dir(plugs.clone()), Look::Stat("/etc/network/interfaces.new".into())];
+    let mut found = host.look(looks).await.into_iter();
+    let (up, ports, staged) = (found.next(), found.next(), found.next());
+    let question = format!("{flags}, {plugs}, {}", interfaces::PATH);
+    let at = host.clock().0;
+    // The lowest bit is IFF_UP (linux/if.h).
+    let up = match up.map(|f| text_of(&f)) {
+        Some(Ok(text)) => match u32::from_str_radix(text.trim().trim_start_matches("0x"), 16) {
+            Ok(flags) => Some(flags & 1 == 1),
+            Err(e) => return Asked::not(question, at, format!("its flags cannot be read: {e}")),
+        },
+        Some(Err(HostError::Missing { .. })) => None,
+        Some(Err(e)) => return Asked::not(question, at, e.to_string()),
+        None => return Asked::not(question, at, "no answer"),
+    };
+    let there = interfaces.files.iter().flat_map(|(_, f)| f.bridges()).any(|b| b.name == name.as_str() && b.auto);
+    let persisted = if there { Ok(true) } else { interfaces.gap.clone().map_or(Ok(false), Err) };
+    let ports = if let Some(Ok(Found::Names(names))) = ports { names } else { Vec::new() };
+    Asked { question, at, answer: Ok(BridgeSeen { up, ports, persisted, staged: matches!(staged, Some(Ok(_))) }) }
+}
+
+/// Memory as Proxmox counts it: without file pages that could be given back at once (PVE::LXC::CGroup).
+async fn memory(host: &dyn Host, vmid: Vmid, appliance: Option<&Guest>, room: &Room<'_>) -> Asked<MemorySeen> {
+    let (new, old) = (format!("/sys/fs/cgroup/lxc/{vmid}"), format!("/sys/fs/cgroup/memory/lxc/{vmid}"));
+    let paths = [
+        format!("{new}/memory.current"),
+        format!("{new}/memory.stat"),
+        format!("{new}/memory.events"),
+        format!("{old}/memory.usage_in_bytes"),
+        format!("{old}/memory.stat"),
+        format!("{old}/memory.oom_control"),
+    ];
+    let found = host.look(paths.iter().map(|p| Look::File(p.clone(), 1 << 16)).collect()).await;
+    let at = host.clock().0;
+    let text: Vec<Option<String>> = found.iter().map(|f| text_of(f).ok()).collect();
+    let get = |n: usize| text.get(n).and_then(Option::as_deref);
+    let field = |n: usize, key: &str| get(n)?.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix(' ')?.trim().parse::<u64>().ok());
+    let (from, key) = if get(0).is_some() { (0, "inactive_file") } else { (3, "total_inactive_file") };
+    let question = paths[from..from + 3].join(", ");
+    if let Some(why) = &room.closed {
+        return Asked::not(question, at, why.clone());
+    }
+    let used = get(from).and_then(|t| t.trim().parse::<u64>().ok());
+    let limit = appliance.and_then(|g| g.mem_max);
+    let answer = match (used, limit) {
+        (Some(used), Some(limit)) => {
+            Ok(MemorySeen { used: used.saturating_sub(field(from + 1, key).unwrap_or(0)), limit, killed: field(from + 2, "oom_kill") })
+        }
+        (None, _) => Err("its control group tells nothing".to_owned()),
+        (_, None) => Err("its limit is not configured".to_owned()),
+    };
+    Asked { question, at, answer }
+}
+
+/// The appliance, where commands run; `closed` says why none can.
+struct Room<'a> {
+    host: &'a dyn Host,
+    vmid: Vmid,
+    closed: Option<String>,
+}
+
+impl Room<'_> {
+    async fn inside<A: Into<String>>(&self, argv: impl IntoIterator<Item = A>) -> Asked<Gave> {
+        let cmd = pve::exec(self.vmid, argv).limit(LIMIT_S);
+        match &self.closed {
+            Some(why) => Asked::not(cmd.shown(), self.host.clock().0, why.clone()),
+            None => run(self.host, cmd).await,
+        }
+    }
+}
+
+async fn run(host: &dyn Host, cmd: Cmd) -> Asked<Gave> {
+    let question = cmd.shown();
+    let answer = host.run(cmd).await.map_err(|e| e.to_string()).and_then(|out| {
+        let text = out.any();
+        if text.cut > 0 {
+            return Err(format!("{} bytes of the answer were lost", text.cut));
+        }
+        Ok(Gave { status: text.status, out: text.out.to_vec(), err: text.err.to_vec() })
+    });
+    Asked { question, at: host.clock().0, answer }
+}
+
+/// A running app in whose network questions are put.
+struct App<'a> {
+    host: &'a dyn Host,
+    /// Process id of its init, its interface, and the client id by which it has its lease; else why there is none.
+    at: Result<(u32, String, Option<String>), String>,
+}
+
+impl<'a> App<'a> {
+    /// One that has a lease, if there is one: asked for again by the same client id, it is the same lease.
+    async fn choose(room: &Room<'a>, d: Option<&Desired>, guests: &[Guest], leases: Option<&Leases>) -> App<'a> {
+        let host = room.host;
+        let bridge = d.map(|d| d.lan_bridge.as_str());
+        let asks = |g: &&Guest| g.power == Power::Running && !is_appliance(g);
+        let nics = guests.iter().filter(asks).flat_map(|g| g.nics.iter().map(move |n| (g, n)));
+        let on_bridge = nics.filter(|(_, n)| bridge.is_some() && n.bridge.as_deref() == bridge && n.ip.as_deref() == Some("dhcp"));
+        let lease_of = |mac: &str| leases.zip(Mac::new(mac)).and_then(|(l, mac)| l.all.iter().find(|l| l.mac == mac));
+        let mut all: Vec<_> = on_bridge.map(|(g, n)| (g.id, n.name.clone(), n.hwaddr.as_deref().and_then(lease_of))).collect();
+        all.sort_by_key(|(_, _, lease)| lease.is_none());
+        let at = match all.into_iter().next() {
+            None => Err("no running container of this node asks for its address on the bridge of the apps".to_owned()),
+            Some((id, nic, lease)) => match init_pid(host, id).await {
+                Ok(Some(pid)) => Ok((pid, nic, lease.map(|l| l.client.clone().unwrap_or_default()))),
+                Ok(None) => Err(format!("the init of {id} is not known")),
+                Err(e) => Err(e.to_string()),
+            },
+        };
+        App { host, at }
+    }
+
+    /// A command in the app's network, and in nothing else of it.
+    async fn outside<A: Into<String>>(&self, argv: impl IntoIterator<Item = A>) -> Asked<Gave> {
+        let pid = self.at.as_ref().map_or(0, |(pid, _, _)| *pid);
+        let head = [format!("--net=/proc/{pid}/ns/net"), "--".to_owned(), "busybox".to_owned()];
+        let cmd = Cmd::new("nsenter", head.into_iter().chain(argv.into_iter().map(Into::into))).limit(LIMIT_S);
+        match &self.at {
+            Ok(_) => run(self.host, cmd).await,
+            Err(why) => Asked::not("nsenter --net=… -- busybox …", self.host.clock().0, why.clone()),
+        }
+    }
+
+    /// Whether a TCP connection is made; nothing is sent.
+    async fn connect(&self, address: &str, port: u16) -> Asked<Gave> {
+        if address.is_empty() {
+            return Asked::not(format!("busybox nc … {port}"), self.host.clock().0, "how it should be is not known");
+        }
+        self.outside(["nc", "-w", "1", address, &port.to_string(), "-e", "/bin/true"]).await
+    }
+
+    /// Asks for an address; whoever asks does not take it on (`-s /bin/true`).
+    async fn dhcp(&self) -> Asked<Gave> {
+        let (_, nic, client) = self.at.clone().unwrap_or_default();
+        let mut argv: Vec<String> =
+            ["udhcpc", "-f", "-q", "-n", "-t", "2", "-T", "1", "-s", "/bin/true", "-i", &nic].map(str::to_owned).into();
+        match client.as_deref() {
+            // Without a lease: the usual id, made of the hardware address.
+            None => {}
+            Some("") => argv.push("-C".into()),
+            Some(id) => argv.extend(["-C".into(), "-x".into(), format!("0x3d:{}", id.replace(':', ""))]),
+        }
+        self.outside(argv).await
+    }
+}
