@@ -89,7 +89,9 @@ pub(super) fn memory(a: &Answers) -> Verdict {
         Err(why) => return Verdict::unknown(format!("its memory could not be told: {why}"), evidence),
     };
     let percent = m.used.saturating_mul(100).checked_div(m.limit).unwrap_or(100);
-    let share = format!("{percent} % of {} used", bytes(m.limit));
+    // What was not counted is not said to be none.
+    let kills = if m.killed.is_none() { "; what was killed for want of it is not counted here" } else { "" };
+    let share = format!("{percent} % of {} used{kills}", bytes(m.limit));
     match m.killed {
         Some(k) if k > 0 => Verdict::warn(format!("{share}; {k} process(es) were killed for want of memory since its start"), evidence),
         _ if percent >= 97 => Verdict::fail(share, evidence),
