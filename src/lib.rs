@@ -37,10 +37,16 @@
 //! 7. A store transaction that is not `IMMEDIATE`; a record that does not open and is replaced by a default.
 //! 8. `unsafe`.
 //! 9. A change that the audit did not take first: [`ops::audit`] is the way in, one call before and one after.
+//! 10. A command, an effect or a job without its line in the table of permissions: [`domain::access`].
+//! 11. A switch that leaves the proof of a certificate out; a pin serves where no authority is known.
 //!
 //! # Where this departs from the first drawing
 //!
 //! `Cmd` is pure data and lives in the domain, since plans hold commands; `host` lends it on.
+//!
+//! Of the crates that were named, `proxmox-api` is not used: its types refuse real answers and its client takes any
+//! certificate, so [`host::api`] is a small one on hyper and rustls. `tui-textarea` keeps an undo history, which no secret
+//! may have; one line of input needs no crate. `ssh2` and `keyring` wait for the SSH host and for a cache of the unlock.
 
 pub mod cli;
 pub mod config;

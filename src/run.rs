@@ -7,6 +7,8 @@
 //! ```
 
 mod door;
+mod logs;
+mod order;
 mod settings;
 
 use std::collections::HashMap;
@@ -42,6 +44,7 @@ use crate::tui::effect::Effect;
 use crate::tui::terminal::{self, Screen};
 use crate::tui::theme::Theme;
 use door::Door;
+use order::Waiting;
 use settings::Trial;
 
 /// Lines of logs are gathered for so long before they are drawn.
@@ -197,6 +200,7 @@ async fn looping(app: &mut App, screen: &mut Screen, hands: &Arc<Hands>, news: &
             () = std::future::ready(()), if more => {}
         }
         more = app.work();
+        effects.extend(app.ready());
         for effect in effects {
             match effect {
                 Effect::Quit => return Ok(()),
@@ -227,7 +231,8 @@ fn on_event(app: &mut App, screen: &mut Screen, event: Event) -> std::io::Result
     })
 }
 
-/// What carries effects out. Who may have what carried out, and how long the door stays open, is in `door.rs`.
+/// What carries effects out. Who may have what carried out, and how long the door stays open, is in `door.rs`;
+/// what an order waits for before it is, in `order.rs`.
 struct Hands {
     ctx: Ctx,
     facts: mpsc::Sender<Fact>,
@@ -244,8 +249,8 @@ struct Hands {
     door: Mutex<Door>,
     /// The rows of jobs are told again although nobody wrote: somebody else looks at them.
     tell_jobs: AtomicBool,
-    /// An order that waits for a proof.
-    waiting: Mutex<Option<Approved>>,
+    /// An order that waits for a proof or a second person.
+    waiting: Mutex<Option<Waiting>>,
     /// The credential that is being tried.
     trial: Mutex<Option<Trial>>,
     stop: CancellationToken,
@@ -454,9 +459,16 @@ impl Hands {
                 }
             }
             Effect::File { source, ask } => self.file(source, ask),
+            Effect::Marks(marks) => drop(tokio::task::spawn_blocking(move || me.marks(marks))),
+            Effect::Export { path, text, lines } => drop(tokio::task::spawn_blocking(move || me.export(&path, &text, lines))),
             Effect::Unlock { operator, passphrase } => drop(tokio::task::spawn_blocking(move || me.unlock(&operator, &passphrase))),
             Effect::Code(code) => drop(tokio::task::spawn_blocking(move || me.code(&code))),
             Effect::Prove(typed) => drop(tokio::task::spawn_blocking(move || me.prove(&typed))),
+            Effect::SecondPerson { operator, passphrase } => {
+                drop(tokio::task::spawn_blocking(move || me.second_person(&operator, &passphrase)));
+            }
+            Effect::SecondCode(code) => drop(tokio::task::spawn_blocking(move || me.second_code(&code))),
+            Effect::Withdraw => self.withdraw(),
             Effect::BeginSecond => drop(tokio::task::spawn_blocking(move || me.begin_second())),
             Effect::ConfirmSecond(code) => drop(tokio::task::spawn_blocking(move || me.confirm_second(&code))),
             Effect::Lock => self.lock(None),
@@ -490,6 +502,14 @@ impl Hands {
     }
 
     fn start(&self, order: Approved) {
+        match self.who() {
+            Some(who) => self.go_on(order.in_name_of(&who)),
+            None => self.go_on(order),
+        }
+    }
+
+    /// Starts an order that has what it needs, in the name of whoever is in.
+    fn go_on(&self, order: Approved) {
         let title = order.plan().title.clone();
         if self.ctx.read_only {
             return self.problem(Problem::new(Kind::ReadOnly, title, "--read-only refuses everything that changes something", ""));
@@ -499,12 +519,12 @@ impl Hands {
             return self.problem(Problem::new(Kind::ReadOnly, title, "system.read_only is on, or cannot be read", hint));
         }
         let jobs = locked(&self.jobs).clone();
-        let Some((jobs, who)) = jobs.zip(self.who().filter(|_| locked(&self.door).is_open())) else {
+        let is_his = |who: Who| who.name == order.by && locked(&self.door).is_open();
+        let Some(jobs) = jobs.filter(|_| self.who().is_some_and(is_his)) else {
             let why = "nothing is changed without a store, and not while it is locked";
             return self.tell_now(Fact::Planned(Err(Refusal::new(title, why, "set it up once with: proximity init, and unlock it"))));
         };
-        let order = order.in_name_of(&who);
-        let Some(order) = self.proven_or_wait(order) else { return };
+        let Some(order) = self.ready_or_wait(order) else { return };
         match jobs.start(&self.ctx.host, order) {
             Ok(id) => self.tell_now(Fact::Started(id)),
             Err(e) => self.problem(e.into()),
@@ -573,7 +593,7 @@ impl Hands {
                     offset = next;
                     if !lines.is_empty() {
                         let lines = lines.into_iter().map(|text| LogLine { text }).collect();
-                        self.tell(Fact::Log { source: source.clone(), lines, dropped: 0 }).await;
+                        self.tell(Fact::Log { source: source.clone(), at: self.ctx.host.clock().0, lines, dropped: 0 }).await;
                     }
                     (quiet && ended).then(|| LogState::Broken { why: "the job has ended".into(), again: false })
                 }

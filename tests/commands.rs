@@ -183,3 +183,42 @@ fn the_appliance_of_the_demo_has_one_lamp_that_is_not_well_and_every_lamp_its_ev
     assert!(status == 1 || status == 7, "{status}: {out}");
     assert!(!out.contains("PASS"), "{out}");
 }
+
+#[test]
+fn several_logs_are_merged_by_the_times_of_their_lines() {
+    let home = tempfile::tempdir().unwrap();
+    let (one, two) = (home.path().join("one.log"), home.path().join("two.log"));
+    std::fs::write(&one, "2026-11-21 10:00:01 INFO a\n2026-11-21 10:00:05 ERROR b\n    at first\n2026-11-21 10:00:09 INFO c\n").unwrap();
+    std::fs::write(&two, "{\"ts\":1795255202.5,\"msg\":\"x\"}\n{\"ts\":1795255205,\"level\":\"error\",\"msg\":\"y\",\"status\":502}\n")
+        .unwrap();
+    let (a, b) = (format!("file:{}", one.display()), format!("file:{}", two.display()));
+    let run = |args: &[&str]| {
+        let args: Vec<&str> = ["logs", &a, &b].into_iter().chain(args.iter().copied()).collect();
+        let (status, out, err) = proximity(home.path(), &args, "");
+        assert_eq!((status, err.as_str()), (0, ""), "{args:?}");
+        out
+    };
+    let told = |out: &str| -> Vec<serde_json::Value> { out.lines().map(|l| serde_json::from_str(l).unwrap()).collect() };
+    // The last letter of each line.
+    let order = |out: &str| out.lines().filter_map(|l| l.chars().rev().find(|c| c.is_alphabetic())).collect::<String>();
+    assert_eq!(order(&run(&[])), "axbtsc");
+    assert_eq!(order(&run(&["--since", "2026-11-21 10:00:02"])), "xbtsc");
+    assert_eq!(
+        run(&["--level", "error"]),
+        format!(
+            "{a}: 2026-11-21 10:00:05 ERROR b\n{a}:     at first\n{b}: {}\n",
+            "{\"ts\":1795255205,\"level\":\"error\",\"msg\":\"y\",\"status\":502}"
+        )
+    );
+    assert_eq!(order(&run(&["-n", "2"])), "sc");
+    let objects = told(&run(&["-o", "json", "--fields", "-n", "3"]));
+    let of = |nth: usize, name: &str| objects[nth][name].clone();
+    assert_eq!(objects.len(), 3);
+    assert_eq!((of(0, "source"), of(0, "time"), of(0, "line")), (a.as_str().into(), "2026-11-21T10:00:05Z".into(), "    at first".into()));
+    assert_eq!((of(1, "source"), of(1, "level"), of(1, "time")), (b.as_str().into(), "error".into(), "2026-11-21T10:00:05Z".into()));
+    assert_eq!((objects[1]["fields"]["status"].clone(), objects[1]["fields"]["msg"].clone()), ("502".into(), "y".into()));
+    assert!(told(&run(&["-o", "json"]))[0].get("fields").is_none());
+    // One that cannot be read is said, and the other is printed all the same.
+    let (status, out, err) = proximity(home.path(), &["logs", &a, "file:/nowhere"], "");
+    assert!(status == 1 && out.lines().count() == 4 && err.contains("/nowhere is not there"), "{out}{err}");
+}

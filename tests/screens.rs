@@ -11,7 +11,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use proximity::domain::credential::{Factor, Trust};
 use proximity::domain::fact::{Fact, Gate, LogLine, LogSource, LogState, Login};
 use proximity::domain::log_page::{FileAsk, FileNews, Page, PageAsk, PageLine, Reading, Spot};
-use proximity::domain::plan::{Refusal, Risk};
+use proximity::domain::plan::{Approved, Refusal, Risk};
 use proximity::domain::secret::Shown;
 use proximity::domain::settings::{Held, Key, Past, Row, Settings, Value};
 use proximity::domain::stamp::Stamp;
@@ -96,7 +96,7 @@ fn keys(app: &mut App, typed: &str) -> Vec<Effect> {
 
 fn log(app: &mut App, source: LogSource, lines: &[&str]) {
     let lines = lines.iter().map(|l| LogLine { text: l.as_bytes().into() }).collect();
-    app.learn(Fact::Log { source, lines, dropped: 0 });
+    app.learn(Fact::Log { source, at: Stamp::from_secs(NOW), lines, dropped: 0 });
 }
 
 fn with_logs(app: &mut App) {
@@ -173,6 +173,31 @@ fn details_of_a_guest_and_a_finding() {
     shot("finding-details", &mut app);
 }
 
+/// From a 502 to what moved the address behind it, and to the guest: four keys.
+#[test]
+fn a_502_leads_to_the_lease_that_moved_and_to_the_guest() {
+    let mut app = test_app();
+    keys(&mut app, "4");
+    let line = |text: &str| LogLine { text: text.as_bytes().into() };
+    let leases = vec![
+        line("Nov 21 14:29:58 dnsmasq-dhcp[88]: DHCPACK(eth1) 10.20.0.104 bc:24:11:00:00:68 nextcloud"),
+        line("Nov 21 14:30:01 dnsmasq-dhcp[88]: DHCPACK(eth1) 10.20.0.131 bc:24:11:00:00:dd web"),
+        line("Nov 21 14:30:02 dnsmasq[88]: query[A] x.prox.local from 10.20.0.131"),
+    ];
+    app.learn(Fact::Log { source: LogSource::Dnsmasq, lines: leases, dropped: 0, at: Stamp::from_secs(NOW) });
+    let failed = r#"{"level":"error","ts":1795271519.25,"logger":"http.log.error","msg":"dial tcp 10.20.0.131:80: i/o timeout","request":{"method":"GET","host":"old.example.org","uri":"/"},"status":502}"#;
+    app.learn(Fact::Log { source: LogSource::Caddy, lines: vec![line(failed)], dropped: 0, at: Stamp::from_secs(NOW) });
+    keys(&mut app, "<Enter>1");
+    let screen = text(&draw(&mut app, 80, 24));
+    assert!(screen.contains("DHCPACK(eth1) 10.20.0.131") && !screen.contains("DHCPACK(eth1) 10.20.0.104"), "{screen}");
+    keys(&mut app, "<Enter>");
+    shot("log-record-lease", &mut app);
+    keys(&mut app, "1");
+    let screen = text(&draw(&mut app, 80, 24));
+    let chosen = screen.lines().find(|l| l.contains("▸")).unwrap_or_default();
+    assert!(screen.contains("1 Overview") && chosen.contains("dhcp"), "{screen}");
+}
+
 #[test]
 fn logs() {
     let mut app = test_app();
@@ -198,6 +223,157 @@ fn logs() {
     shot("log-sources", &mut app);
     assert!(matches!(&keys(&mut app, "3")[..], [Effect::Follow { source: LogSource::Journal, on: true }]));
     assert!(matches!(&keys(&mut app, " ")[..], [Effect::Follow { source: LogSource::Dnsmasq, on: false }]));
+}
+
+/// Lines of two sources as they come in turns: the later batch holds earlier lines.
+fn merged_logs(app: &mut App) {
+    keys(app, "4");
+    for source in [LogSource::Dnsmasq, LogSource::Caddy] {
+        app.learn(Fact::LogState { source, state: LogState::Following });
+    }
+    let at = |ms: i64| Stamp(NOW * 1000 + ms);
+    let tell = |app: &mut App, source, ms, lines: &[String]| {
+        let lines = lines.iter().map(|l| LogLine { text: l.as_bytes().into() }).collect();
+        app.learn(Fact::Log { source, at: at(ms), lines, dropped: 0 });
+    };
+    let dns = |s: i64, host: &str| {
+        format!(
+            "Nov 21 {} dnsmasq[88]: query[A] {host}.prox.local from 10.20.0.104",
+            Stamp::from_secs(NOW - s).second(0).rsplit_once(' ').unwrap().1
+        )
+    };
+    let web = |s: i64, uri: &str, status: u16| {
+        format!(
+            r#"{{"level":"{}","ts":{}.25,"msg":"handled request","request":{{"remote_ip":"10.1.2.3","method":"GET","host":"nextcloud.prox.local","uri":"{uri}"}},"duration":0.0123,"size":512,"status":{status}}}"#,
+            if status >= 500 { "error" } else { "info" },
+            NOW - s
+        )
+    };
+    tell(app, LogSource::Dnsmasq, 0, &[dns(600, "nextcloud"), dns(300, "gitea"), dns(120, "wiki"), dns(60, "nextcloud"), dns(3, "gitea")]);
+    let bad: Vec<String> = (0..7).map(|n| web(420 - n, "/apps/dashboard", 502)).collect();
+    tell(app, LogSource::Caddy, 0, &[vec![web(599, "/login", 200)], bad, vec![web(110, "/status", 500), web(59, "/health", 200)]].concat());
+    tell(app, LogSource::Dnsmasq, 5_400, &[dns(-5, "wiki")]);
+    tell(app, LogSource::Caddy, 5_600, &[web(-5, "/files", 404)]);
+}
+
+#[test]
+fn lines_of_several_logs_stand_by_their_times() {
+    let mut app = test_app();
+    merged_logs(&mut app);
+    shot("logs-merged", &mut app);
+    let screen = text(&draw(&mut app, 120, 40));
+    let times: Vec<&str> = screen
+        .lines()
+        .filter(|l| l.contains(" dns ") || l.contains(" web "))
+        .map(|l| l[1..].trim_start_matches('▸').split(' ').next().unwrap())
+        .collect();
+    assert!(times.len() == 17 && times.is_sorted(), "{times:?}");
+    assert!(screen.contains("lag 0.4 s"), "{screen}");
+    keys(&mut app, "s");
+    shot("log-sources-tally", &mut app);
+    // A minute later one of them has grown by a lot, and the other has told nothing for hours.
+    keys(&mut app, "<Esc>");
+    let lines = vec![LogLine { text: vec![b'x'; 6 << 20].into() }];
+    app.learn(Fact::Log { source: LogSource::Dnsmasq, at: Stamp::from_secs(NOW + 60), lines, dropped: 0 });
+    app.learn(Fact::Clock { now: Stamp::from_secs(NOW + 60), offset_s: 0 });
+    keys(&mut app, "s");
+    let screen = text(&draw(&mut app, 80, 24));
+    assert!(screen.contains("grows 360 MiB/h"), "{screen}");
+    keys(&mut app, "<Esc>");
+    app.learn(Fact::Clock { now: Stamp::from_secs(NOW + 8_000), offset_s: 0 });
+    keys(&mut app, "s");
+    let screen = text(&draw(&mut app, 80, 24));
+    assert!(screen.contains("silent for 2 h"), "{screen}");
+}
+
+#[test]
+fn errors_levels_and_times_have_keys() {
+    let mut app = test_app();
+    merged_logs(&mut app);
+    let selected =
+        |app: &mut App| text(&draw(app, 120, 40)).lines().find(|l| l.starts_with('▸')).map(|l| l.trim().to_owned()).unwrap_or_default();
+    keys(&mut app, "E");
+    assert!(selected(&mut app).contains("/status"), "{}", selected(&mut app));
+    keys(&mut app, "E");
+    assert!(selected(&mut app).contains("14:25:14"), "{}", selected(&mut app));
+    keys(&mut app, "ee");
+    assert!(text(&draw(&mut app, 80, 24)).contains("no error below"));
+    keys(&mut app, "t9m<Enter>");
+    assert!(selected(&mut app).contains("14:25:08"), "{}", selected(&mut app));
+    keys(&mut app, "t14:30<Enter>");
+    assert!(selected(&mut app).contains("14:30:08"), "{}", selected(&mut app));
+    keys(&mut app, "tsoon<Enter>");
+    assert!(text(&draw(&mut app, 120, 40)).contains("'soon' is no time") && app.context() == Context::Logs);
+    keys(&mut app, "<Esc>++");
+    let screen = text(&draw(&mut app, 80, 24));
+    assert!(screen.contains(">= warn") && screen.contains("9 match"), "{screen}");
+    keys(&mut app, "+W8m .. 5m<Enter>/dash<Enter>");
+    shot("logs-bounds", &mut app);
+    assert!(text(&draw(&mut app, 80, 24)).contains("7 match"));
+    keys(&mut app, "-----W<C-u><Enter>");
+    let screen = text(&draw(&mut app, 80, 24));
+    assert!(!screen.contains("since") && !screen.contains(">=") && screen.contains("7 match"), "{screen}");
+    keys(&mut app, "W5m .. 8m<Enter>");
+    assert!(text(&draw(&mut app, 80, 24)).contains("it ends before it begins"));
+}
+
+#[test]
+fn filters_are_switched_without_losing_them() {
+    let mut app = test_app();
+    merged_logs(&mut app);
+    keys(&mut app, "/nextcloud !health !502<Enter>f");
+    shot("logs-filters", &mut app);
+    keys(&mut app, "3<Enter>");
+    let screen = text(&draw(&mut app, 80, 24));
+    assert!(screen.contains("1 filter off") && screen.contains("nextcloud !health") && screen.contains("502 GET"), "{screen}");
+    keys(&mut app, "f3<Enter>");
+    let screen = text(&draw(&mut app, 80, 24));
+    assert!(!screen.contains("filter off") && !screen.contains("502 GET"), "{screen}");
+}
+
+#[test]
+fn bookmarks_hold_and_come_back() {
+    let mut app = test_app();
+    merged_logs(&mut app);
+    assert!(keys(&mut app, "Emthe disk was full").is_empty());
+    let kept = keys(&mut app, "<Enter>");
+    let [Effect::Marks(Some(marks))] = &kept[..] else { panic!("not kept") };
+    assert!(marks.len() == 1 && marks[0].note == "the disk was full" && marks[0].head.contains("/status"));
+    shot("logs-bookmark", &mut app);
+    keys(&mut app, "EE");
+    assert!(!text(&draw(&mut app, 80, 24)).contains("the disk was full"));
+    keys(&mut app, "]");
+    assert!(text(&draw(&mut app, 80, 24)).contains("the disk was full"));
+    assert!(matches!(&keys(&mut app, "m")[..], [Effect::Marks(Some(none))] if none.is_empty()));
+    // Another session, in which the same lines are read anew.
+    let mut later = test_app();
+    assert!(keys(&mut later, "4").iter().any(|e| matches!(e, Effect::Marks(None))));
+    later.learn(Fact::Marks(marks.clone()));
+    merged_logs(&mut later);
+    keys(&mut later, "[");
+    assert!(text(&draw(&mut later, 80, 24)).contains("the disk was full"));
+    keys(&mut later, "GM");
+    shot("log-bookmarks", &mut later);
+    keys(&mut later, "<Enter>");
+    assert!(text(&draw(&mut later, 80, 24)).contains("the disk was full"));
+    assert!(matches!(&keys(&mut later, "M ")[..], [Effect::Marks(Some(none))] if none.is_empty()));
+}
+
+#[test]
+fn what_is_shown_is_written_byte_for_byte() {
+    let mut app = test_app();
+    keys(&mut app, "4");
+    let line = |n: usize| LogLine { text: [format!("line {n} ").as_bytes(), b"\x1b[2J\xff\r"].concat().into() };
+    app.learn(Fact::Log { source: LogSource::Dnsmasq, at: Stamp::from_secs(NOW), lines: (0..9_000).map(line).collect(), dropped: 0 });
+    keys(&mut app, "/7<Enter>");
+    assert!(keys(&mut app, "><C-u>/x/lines<Enter>").is_empty() && app.ready().is_none());
+    while app.work() {}
+    let Some(Effect::Export { path, text, lines }) = app.ready() else { panic!("nothing to write") };
+    let expected: Vec<u8> = (0..9_000).filter(|n| n.to_string().contains('7')).flat_map(|n| [&line(n).text[..], b"\n"].concat()).collect();
+    assert_eq!((path.as_str(), lines), ("/x/lines", expected.iter().filter(|b| **b == b'\n').count() as u64));
+    assert!(text == expected && app.ready().is_none());
+    keys(&mut app, "><C-u>relative<Enter>");
+    assert!(crate::text(&draw(&mut app, 80, 24)).contains("a whole path"));
 }
 
 #[test]
@@ -241,7 +417,7 @@ fn a_filter_on_many_lines_is_finished_by_work() {
     let mut app = test_app();
     keys(&mut app, "4");
     let lines: Vec<LogLine> = (0..60_000).map(|n| LogLine { text: format!("line {n}").into_bytes().into() }).collect();
-    app.learn(Fact::Log { source: LogSource::Dnsmasq, lines, dropped: 5 });
+    app.learn(Fact::Log { source: LogSource::Dnsmasq, at: Stamp::from_secs(NOW), lines, dropped: 5 });
     keys(&mut app, "/00$");
     assert!(text(&draw(&mut app, 80, 24)).contains("looking"));
     while app.work() {}
@@ -730,6 +906,57 @@ fn what_destroys_asks_again_and_a_wrong_answer_starts_nothing() {
 }
 
 #[test]
+fn leaving_a_proof_forgets_what_waited() {
+    let mut app = test_app();
+    app.learn(Fact::Login(Login::ProofWanted { code: false }));
+    keys(&mut app, "secret<Enter>");
+    assert!(matches!(&keys(&mut app, "<Esc>")[..], [Effect::Withdraw]), "also while it is looked at");
+}
+
+#[test]
+fn a_second_person_sees_the_plan_and_says_yes_with_his_own_login() {
+    let mut app = test_app();
+    let order = || Box::new(Approved::new(plan(Risk::Interrupts), "ada", None).unwrap());
+    let wanted = |why: &str| Fact::Login(Login::SecondWanted { order: order(), why: why.into() });
+    app.learn(wanted(""));
+    shot("seconded", &mut app);
+    assert!(keys(&mut app, "<Enter>").is_empty(), "nobody is named");
+    assert!(keys(&mut app, "otto<Enter>").is_empty(), "the passphrase comes after the name");
+    keys(&mut app, "his secret");
+    shot("seconded-passphrase", &mut app);
+    assert!(!text(&draw(&mut app, 80, 24)).contains("secret"));
+    let effects = keys(&mut app, "<Enter>");
+    let [Effect::SecondPerson { operator, passphrase }] = &effects[..] else { panic!("not tried") };
+    assert_eq!((operator.as_str(), passphrase.expose()), ("otto", &b"his secret"[..]));
+    assert!(keys(&mut app, "x<Enter>").is_empty(), "one try at a time");
+    app.learn(Fact::Login(Login::Wrong("the passphrase is wrong".into())));
+    assert!(text(&draw(&mut app, 80, 24)).contains("the passphrase is wrong"));
+    // What was typed for one is not given for another.
+    keys(&mut app, "for otto<Tab><BS><BS><BS><BS>vera<Enter>");
+    assert!(keys(&mut app, "<Enter>").is_empty());
+    assert!(matches!(&keys(&mut app, "hers<Enter>")[..], [Effect::SecondPerson { operator, .. }] if operator == "vera"));
+    app.learn(wanted("vera (viewer) may not start or stop this guest"));
+    shot("seconded-refused", &mut app);
+    keys(&mut app, "otto<Enter>his secret<Enter>");
+    app.learn(Fact::Login(Login::CodeWanted));
+    keys(&mut app, "<Tab>123 456");
+    shot("seconded-code", &mut app);
+    let effects = keys(&mut app, "<Enter>");
+    assert!(matches!(&effects[..], [Effect::SecondCode(code)] if code.expose() == b"123 456"), "only he goes on");
+    app.learn(Fact::Login(Login::Proven));
+    assert_eq!(app.context(), Context::Overview);
+
+    // Leaving it is a no, also while a passphrase is looked at.
+    for typed in ["", "otto", "otto<Enter>his secret<Enter>"] {
+        app.learn(wanted(""));
+        keys(&mut app, typed);
+        assert!(matches!(&keys(&mut app, "<Esc>")[..], [Effect::Withdraw]), "{typed}");
+        assert_eq!(app.context(), Context::Overview);
+    }
+    assert!(text(&draw(&mut app, 80, 24)).contains("nothing was done"));
+}
+
+#[test]
 fn a_second_factor_is_set_up_on_a_small_screen() {
     let mut app = test_app();
     assert!(matches!(&keys(&mut app, "T")[..], [Effect::BeginSecond]));
@@ -910,7 +1137,12 @@ fn hostile_log_lines_stay_in_their_cells() {
     for line in hostile() {
         log(&mut app, LogSource::Caddy, &[&line]);
     }
-    app.learn(Fact::Log { source: LogSource::Caddy, lines: vec![LogLine { text: (0..=255).collect::<Vec<u8>>().into() }], dropped: 0 });
+    app.learn(Fact::Log {
+        source: LogSource::Caddy,
+        at: Stamp::from_secs(NOW),
+        lines: vec![LogLine { text: (0..=255).collect::<Vec<u8>>().into() }],
+        dropped: 0,
+    });
     for go in ["", "w", "<Up><Up>", "w<Right><Right>", "<Enter>", "<Esc>/x"] {
         keys(&mut app, go);
         for (w, h) in SIZES {

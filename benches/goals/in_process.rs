@@ -122,7 +122,12 @@ fn batch(from: usize, lines: usize) -> Fact {
         LogLine { text: text.into_bytes().into() }
     };
     let source = if web { LogSource::Caddy } else { LogSource::Dnsmasq };
-    Fact::Log { source, lines: (from..from + lines).map(line).collect(), dropped: 0 }
+    Fact::Log {
+        source,
+        at: proximity::domain::stamp::Stamp::from_secs(1_795_271_528),
+        lines: (from..from + lines).map(line).collect(),
+        dropped: 0,
+    }
 }
 
 fn p50_p99_us(t: &Times) -> String {

@@ -13,6 +13,7 @@ use crate::domain::guest::{self, Power, Vmid};
 use crate::domain::power::{PowerWish, Turn};
 use crate::domain::pve;
 use crate::domain::stamp::bytes;
+use crate::domain::unlock::UnlockWish;
 use crate::ops::audit::End;
 use crate::problem::{Kind, Problem};
 use crate::store::audit::argv_hash;
@@ -52,6 +53,12 @@ pub(super) enum Guest {
         #[arg(value_parser = vmid)]
         id: Vmid,
     },
+    /// Take a lock away that nothing holds any more
+    Unlock {
+        /// Its id
+        #[arg(value_parser = vmid)]
+        id: Vmid,
+    },
     /// Run a command inside; the exit status is the command's own
     Exec {
         /// Its id
@@ -78,6 +85,7 @@ impl Guest {
             Guest::Start { id } | Guest::Stop { id } | Guest::Shutdown { id } | Guest::Reboot { id } => {
                 Need::Permission(Permission::Power, Object::Guest(*id))
             }
+            Guest::Unlock { id } => Need::Permission(Permission::Unlock, Object::Guest(*id)),
             Guest::Exec { id, .. } | Guest::Enter { id } => Need::Permission(Permission::Enter, Object::Guest(*id)),
         }
     }
@@ -92,6 +100,7 @@ pub(super) async fn run(ctx: &Ctx, command: Guest) -> Done {
         Guest::Stop { id } => turn(id, Turn::Stop).await,
         Guest::Shutdown { id } => turn(id, Turn::Shutdown).await,
         Guest::Reboot { id } => turn(id, Turn::Reboot).await,
+        Guest::Unlock { id } => ctx.fulfil(Wish::Unlock(UnlockWish { guest: id })).await,
         Guest::Exec { id, argv } => attach(ctx, id, pve::exec(id, argv)).await,
         Guest::Enter { id } => attach(ctx, id, pve::pct("enter", id)).await,
     }

@@ -87,7 +87,7 @@ fn job(jobs: &Supervisor, id: JobId) -> Result<Job, Problem> {
 /// A job as JSON.
 pub(super) fn json_of(job: &Job) -> Value {
     json!({
-        "id": job.id, "title": job.title(), "state": job.state, "created": job.created.rfc3339(), "by": job.order.by,
+        "id": job.id, "title": job.title(), "state": job.state, "created": job.created.rfc3339(), "by": job.order.by, "second": job.order.second(),
         "started": job.life.started.map(|s| s.rfc3339()), "ended": job.life.ended.map(|s| s.rfc3339()),
         "progress": job.life.progress, "percent": job.life.progress.percent(), "upid": job.life.upid, "unit": job.life.unit, "outcome": job.life.outcome,
     })
@@ -120,7 +120,7 @@ fn show(ctx: &Ctx, job: &Job) -> Done {
         output::object(&value);
         return Ok(0);
     }
-    output::say(&format!("job {}  {}  {}  allowed by {}", job.id, job.state.word(), job.created.rfc3339(), job.order.by));
+    output::say(&format!("job {}  {}  {}  allowed by {}", job.id, job.state.word(), job.created.rfc3339(), job.order.allowed_by()));
     job.order.plan().lines().iter().for_each(|l| output::say(l));
     output::say("");
     output::say(&job.line());

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Ctx, actor, init, secrets};
+use super::{Ctx, actor, init, output, secrets};
 use crate::domain::access::{Object, Permission, Who, authorize};
 use crate::domain::audit::{Deed, Ending};
+use crate::domain::clean::clean;
+use crate::domain::plan::Approved;
 use crate::host::Host;
 use crate::host::local::{self, LocalHost};
 use crate::problem::{Kind, Problem};
@@ -34,6 +36,20 @@ impl Open {
     pub(super) fn is_given(&self) -> bool {
         self.operator.is_some() || self.passphrase_fd.is_some() || self.words
     }
+}
+
+/// Who says the second yes, where a plan needs one.
+#[derive(Args)]
+pub(super) struct Second {
+    /// Another operator who says yes too, where a plan needs it
+    #[arg(long, global = true, value_name = "NAME")]
+    second: Option<String>,
+    /// Descriptor to read his passphrase from
+    #[arg(long, global = true, value_name = "N")]
+    second_fd: Option<i32>,
+    /// Descriptor to read the code of his second factor from
+    #[arg(long, global = true, value_name = "N")]
+    second_code_fd: Option<i32>,
 }
 
 /// Who opens the vault with the recovery words.
@@ -81,20 +97,48 @@ fn enter(ctx: &Ctx, store: &Store, open: &Open, checked: bool) -> Result<Unlocke
         return Ok(Unlocked { vault: opened?, who });
     }
     let operator = name(ctx, store, open.operator.as_deref())?;
-    let key = store::host_key_path(&ctx.config.state);
     let typed = passphrase(ctx, open, &operator)?;
+    enter_as(ctx, store, &operator, &typed, open.code_fd, checked)
+}
+
+/// One try: the passphrase, then the code where one is needed; it is written down.
+fn enter_as(ctx: &Ctx, store: &Store, operator: &str, typed: &Secret, code_fd: Option<i32>, checked: bool) -> Result<Unlocked, Problem> {
+    let key = store::host_key_path(&ctx.config.state);
     let login = step(store, &key)?;
-    let passed = if checked { login.passphrase(&operator, &typed) } else { login.passphrase_unchecked(&operator, &typed) };
+    let passed = if checked { login.passphrase(operator, typed) } else { login.passphrase_unchecked(operator, typed) };
     let done = match passed {
         Err(e) => Err(e),
         Ok(Passed::Unlocked(unlocked)) => Ok(unlocked),
         Ok(Passed::Half(half)) => {
-            let code = secrets::passphrase(open.code_fd, &format!("code of {operator}"))?;
+            let code = secrets::passphrase(code_fd, &format!("code of {operator}"))?;
             half.code(&step(store, &key)?, &code).map_err(|failed| failed.1)
         }
     };
-    note(ctx, store, &done.as_ref().map(|unlocked| &unlocked.who).map_err(|e| (operator.as_str(), e)));
+    note(ctx, store, &done.as_ref().map(|unlocked| &unlocked.who).map_err(|e| (operator, e)));
     Ok(done?)
+}
+
+/// An order with the yes of a second operator, who logs in for it and for nothing else. Also in restricted mode: it is
+/// for somebody else than the account that he comes.
+pub(super) fn seconded(ctx: &Ctx, store: &Store, second: &Second, order: Approved) -> Result<Approved, Problem> {
+    let title = order.plan().title.clone();
+    let refused = |why: &str, hint: &str| Problem::new(Kind::Refused, title.clone(), why, hint);
+    let there = output::at_terminal();
+    let name = match &second.second {
+        Some(name) => name.clone(),
+        None if there => output::ask("another operator who says yes: ")?,
+        None => return Err(refused("a second operator must say yes, and none is named", "give --second NAME and --second-fd N")),
+    };
+    if second.second_fd.is_none() && !there {
+        return Err(refused("a second operator must say yes, and nobody is there to ask", "give --second-fd N"));
+    }
+    // He must see what he says yes to; without --yes it stands there already.
+    if second.second_fd.is_none() && ctx.yes {
+        order.plan().lines().iter().for_each(|line| eprintln!("{}", clean(line)));
+    }
+    let typed = secrets::passphrase(second.second_fd, &format!("passphrase of {name}, who says yes beside {}", order.by))?;
+    let who = enter_as(ctx, store, &name, &typed, second.second_code_fd, true)?.who;
+    Ok(order.seconded(&who)?)
 }
 
 /// The passphrase, or the words, of whoever opens the vault.

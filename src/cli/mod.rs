@@ -87,6 +87,8 @@ struct Global {
     /// Descriptor to read a passphrase from, where a plan destroys something
     #[arg(long, global = true, value_name = "N")]
     proof_fd: Option<i32>,
+    #[command(flatten)]
+    second: login::Second,
     /// For accounts without a shell: no other host or store, no files, nobody but the account itself
     #[arg(long, global = true)]
     restricted: bool,
@@ -115,7 +117,7 @@ enum Command {
     Init(init::Init),
     /// What is wrong, then what is running
     Status,
-    /// Guests: list, show, power, exec, enter
+    /// Guests: list, show, power, unlock, exec, enter
     #[command(subcommand)]
     Guest(guest::Guest),
     /// Backups: list, run, restore beside
@@ -175,6 +177,7 @@ pub(crate) struct Ctx {
     pub(crate) read_only: bool,
     pub(crate) restricted: bool,
     proof_fd: Option<i32>,
+    second: login::Second,
     /// Who runs this, once it was asked.
     who: OnceLock<Who>,
     /// What kind of process this is, for the audit.
@@ -249,6 +252,7 @@ fn go(cli: Cli) -> Done {
         read_only: g.read_only,
         restricted: g.restricted,
         proof_fd: g.proof_fd,
+        second: g.second,
         who: OnceLock::new(),
         mode,
     };
@@ -440,6 +444,7 @@ impl Ctx {
         }
         let jobs = self.jobs().await?;
         let order = self.approve(plan)?;
+        let order = self.seconded(&jobs.store(), order)?;
         let id = jobs.start(&self.host, order)?;
         if self.no_wait {
             output::job_id(self.form, id);
@@ -469,6 +474,11 @@ impl Ctx {
             self.prove_again(order.plan())?;
         }
         Ok(order)
+    }
+
+    /// The same order, with a second operator's yes where it needs one.
+    fn seconded(&self, store: &Store, order: Approved) -> Result<Approved, Problem> {
+        if store.lacks_second(&order, None) { login::seconded(self, store, &self.second, order) } else { Ok(order) }
     }
 
     /// What destroys needs a passphrase, and a code where a second factor is on, of the one who wants it.

@@ -89,8 +89,13 @@ pub(super) fn at_terminal() -> bool {
 
 /// Asks for a yes; anything else is a no.
 pub(super) fn ask_yes() -> Result<bool, Problem> {
-    eprint!("go on? type yes: ");
+    Ok(ask("go on? type yes: ")? == "yes")
+}
+
+/// Asks at the terminal for one line, without blanks around it.
+pub(super) fn ask(what: &str) -> Result<String, Problem> {
+    eprint!("{what}");
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line).map_err(|e| Problem::new(Kind::Failed, "the terminal", e.to_string(), ""))?;
-    Ok(line.trim() == "yes")
+    Ok(line.trim().to_owned())
 }

@@ -94,6 +94,8 @@ permissions! {
     CancelJob       "cancel this job":                                  All All Own No;
     /// Start, stop, shut down, reboot.
     Power           "start or stop this guest":                         All All Own No;
+    /// Taking a lock away that nothing holds.
+    Unlock          "take locks of guests away":                        All All No  No;
     /// Making a backup.
     Backup          "back this guest up":                               All All Own No;
     /// Restoring beside: it makes a new guest.
@@ -208,6 +210,7 @@ pub fn of_plan(plan: &Plan) -> (Permission, Object) {
         Purpose::Backup => Permission::Backup,
         Purpose::RestoreBeside => Permission::Restore,
         Purpose::Power => Permission::Power,
+        Purpose::Unlock => Permission::Unlock,
     };
     (permission, Object::Guest(plan.guest))
 }
@@ -219,6 +222,7 @@ pub fn of_wish(wish: &Wish) -> (Permission, Object) {
         // Which guest it was stands in the archive; the plan knows.
         Wish::Restore(_) => (Permission::Restore, Object::Host),
         Wish::Power(w) => (Permission::Power, Object::Guest(w.guest)),
+        Wish::Unlock(w) => (Permission::Unlock, Object::Guest(w.guest)),
     }
 }
 
@@ -251,6 +255,7 @@ ReadFile        admin +++  operator ---  service-owner ---  viewer ---
 ReadJobs        admin +++  operator +++  service-owner +-+  viewer +++
 CancelJob       admin +++  operator +++  service-owner +--  viewer ---
 Power           admin +++  operator +++  service-owner +--  viewer ---
+Unlock          admin +++  operator +++  service-owner ---  viewer ---
 Backup          admin +++  operator +++  service-owner +--  viewer ---
 Restore         admin +++  operator +++  service-owner ---  viewer ---
 Enter           admin +++  operator ---  service-owner ---  viewer ---

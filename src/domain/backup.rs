@@ -225,7 +225,7 @@ pub fn plan(world: &World, wish: &BackupWish) -> Result<Plan, Refusal> {
     if let Some(lock) = &guest.lock {
         return Err(refuse(
             format!("{} is locked ({lock})", guest.title()),
-            "wait for what holds it; if nothing does, pct unlock after a look",
+            "wait for what holds it; if nothing does: proximity guest unlock",
         ));
     }
     if let Some(upid) = world.task_on(guest.id) {

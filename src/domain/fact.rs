@@ -1,10 +1,11 @@
 //! Facts: one piece of news about the outside each. The only thing that changes the World or a pane.
 
+use super::appliance;
 use super::backup::Archive;
 use super::guest::Vmid;
 use super::job::{Job, JobId};
 use super::log_level::Level;
-use super::plan::{Plan, Refusal};
+use super::plan::{Approved, Plan, Refusal};
 use super::secret::Shown;
 use super::settings::{Key, Past};
 use super::stamp::Stamp;
@@ -59,6 +60,8 @@ impl LogSource {
     /// The guest, if it is one's, and the path of a log that is a file.
     pub fn file(&self) -> Option<(Option<Vmid>, &str)> {
         match self {
+            LogSource::Dnsmasq => Some((Some(appliance::vmid()?), appliance::DNSMASQ_LOG)),
+            LogSource::Caddy => Some((Some(appliance::vmid()?), appliance::CADDY_LOG)),
             LogSource::File(path) => Some((None, path)),
             LogSource::InGuest(id, path) => Some((Some(*id), path)),
             _ => None,
@@ -141,7 +144,14 @@ pub enum Login {
         /// A code is asked for, not the passphrase.
         code: bool,
     },
-    /// The proof was right.
+    /// What is to be done needs the yes of a second operator.
+    SecondWanted {
+        /// What, and who allowed it.
+        order: Box<Approved>,
+        /// Why the yes of who came last does not count; empty at first.
+        why: String,
+    },
+    /// The proof was right, of whoever was asked.
     Proven,
     /// A new second factor: the rows of its picture, then the same as text.
     Second(Shown, Shown),
@@ -173,6 +183,8 @@ pub enum Fact {
     Log {
         /// Which.
         source: LogSource,
+        /// When they were read, by the host's clock.
+        at: Stamp,
         /// The lines.
         lines: Vec<LogLine>,
         /// Lines dropped before these because nobody could keep up.
@@ -185,6 +197,8 @@ pub enum Fact {
         /// State.
         state: LogState,
     },
+    /// The operator's bookmarks of log lines, as they were kept.
+    Marks(Vec<super::log_marks::Mark>),
     /// News of a file that is read.
     File {
         /// Which.
@@ -238,6 +252,8 @@ pub enum Wish {
     Restore(super::restore::RestoreWish),
     /// Start, stop, shut down, reboot.
     Power(super::power::PowerWish),
+    /// Take a lock away that nothing holds.
+    Unlock(super::unlock::UnlockWish),
 }
 
 /// News about a single archive that a restore needs: the configuration inside it.

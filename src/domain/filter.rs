@@ -12,6 +12,8 @@ pub struct Filter {
     /// Finds in a text of many lines those that decide: with a match for the first word to keep, or else for any to drop.
     /// `None` where no expression can do that, or where nothing is asked.
     fast: Option<Regex>,
+    /// What `fast` finds decides alone: it is the only expression and plain text, so it cannot reach beyond its line.
+    plain: bool,
     text: String,
 }
 
@@ -34,7 +36,7 @@ impl Filter {
     /// From separate lists, as the command line gives them; each is one expression, blanks and all.
     pub fn from_lists(keep: &[String], drop: &[String]) -> Result<Filter, String> {
         let all = |list: &[String]| list.iter().map(|e| compile(e)).collect::<Result<Vec<_>, _>>();
-        Ok(Filter { keep: all(keep)?, drop: all(drop)?, fast: None, text: keep.join(" ") }.prepared())
+        Ok(Filter { keep: all(keep)?, drop: all(drop)?, text: keep.join(" "), ..Filter::default() }.prepared())
     }
 
     fn prepared(mut self) -> Filter {
@@ -44,6 +46,7 @@ impl Filter {
             None => self.drop.iter().map(Regex::as_str).collect(),
         };
         self.fast = over_lines(&expressions);
+        self.plain = self.keep.len() + self.drop.len() == 1 && expressions.iter().all(|e| is_plain(e));
         self
     }
 
@@ -63,18 +66,36 @@ impl Filter {
         self.keep.iter().all(|r| r.is_match(line)) && !self.drop.iter().any(|r| r.is_match(line))
     }
 
+    /// Whether lines pass unless an expression finds something in them.
+    pub fn only_drops(&self) -> bool {
+        self.keep.is_empty()
+    }
+
     /// Gives to `visit` ranges of `text` that hold whole lines, with their ends, all of which pass and between which none
     /// does; in order. `text` begins at the beginning of a line and ends with the end of one, or of all. Where lines are
     /// seldom, or seldom left out, it costs little more than one search for the words.
     pub fn passing(&self, text: &[u8], mut visit: impl FnMut(Range<usize>)) {
-        if text.is_empty() {
+        if !self.only_drops() {
+            return self.found(text, visit);
+        }
+        let mut run = 0;
+        self.found(text, |line| {
+            if run < line.start {
+                visit(run..line.start);
+            }
+            run = line.end;
+        });
+        if run < text.len() {
+            visit(run..text.len());
+        }
+    }
+
+    /// Gives to `visit` the lines of `text`, with their ends, that the expressions decide about: those that pass, or for a
+    /// filter that only drops those that do not. In order; `text` is as for [`Filter::passing`].
+    pub fn found(&self, text: &[u8], mut visit: impl FnMut(Range<usize>)) {
+        if self.is_empty() {
             return;
         }
-        if self.is_empty() {
-            return visit(0..text.len());
-        }
-        // Where the run of lines that pass began, for a filter that only drops.
-        let mut run = 0;
         let mut at = 0;
         while at < text.len() {
             let candidate = match &self.fast {
@@ -86,19 +107,10 @@ impl Filter {
             let start = memchr::memrchr(b'\n', &text[at..hit]).map_or(at, |n| at + n + 1);
             let end = memchr::memchr(b'\n', &text[hit..]).map_or(text.len(), |n| hit + n);
             let next = (end + 1).min(text.len());
-            let passes = self.passes(&text[start..end]);
-            if !self.keep.is_empty() && passes {
+            if self.plain || self.passes(&text[start..end]) != self.only_drops() {
                 visit(start..next);
-            } else if self.keep.is_empty() && !passes {
-                if run < start {
-                    visit(run..start);
-                }
-                run = next;
             }
             at = next;
-        }
-        if self.keep.is_empty() && run < text.len() {
-            visit(run..text.len());
         }
     }
 
@@ -124,6 +136,11 @@ fn over_lines(expressions: &[&str]) -> Option<Regex> {
     let one = |e: &str| if e.chars().any(char::is_uppercase) { format!("(?:{e})") } else { format!("(?i:{e})") };
     let joined = expressions.iter().map(|e| one(e)).collect::<Vec<_>>().join("|");
     builder(&joined).multi_line(true).build().ok()
+}
+
+/// Whether an expression means just its letters, none of which can be part of a line's end.
+fn is_plain(expression: &str) -> bool {
+    !expression.is_empty() && expression.chars().all(|c| c.is_alphanumeric() || " -_/:;=,@%&<>~\"'".contains(c))
 }
 
 fn compile(expression: &str) -> Result<Regex, String> {
@@ -165,6 +182,9 @@ mod tests {
         for words in [
             "",
             "get",
+            "!get",
+            "error",
+            "!00",
             "error$",
             "^error",
             "200$ !health",

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::appliance;
 use super::guest::Power;
 use super::job::State;
+use super::unlock::{self, Holder};
 use super::world::{From, Part, Quorum, World};
 
 /// How bad a finding is.
@@ -116,16 +117,19 @@ fn guests(world: &World, add: &mut impl FnMut(Level, String, String, &'static st
     for g in guests {
         let what = format!("guest {}", g.title());
         if let Some(lock) = &g.lock {
-            match world.task_on(g.id) {
+            match unlock::holder(world, g.id) {
                 // At work: the lock is what it should be.
-                Some(_) => {}
-                None if world.tasks.get().is_none() => {
+                Holder::Task(_) => {}
+                Holder::Unknown(_) => {
                     add(Level::Unknown, what.clone(), format!("locked ({lock}); whether a task holds it is not known"), "overview")
                 }
-                None => add(
+                Holder::Perhaps(_) => {
+                    add(Level::Unknown, what.clone(), format!("locked ({lock}); a backup of several guests may be at it"), "overview")
+                }
+                Holder::Nobody => add(
                     Level::Bad,
                     what.clone(),
-                    format!("locked ({lock}) and no task of this node works on it; after a look: pct unlock {}", g.id),
+                    format!("locked ({lock}) and no task of this node works on it; x takes the lock away after a look"),
                     "overview",
                 ),
             }

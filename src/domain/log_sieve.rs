@@ -41,19 +41,55 @@ pub struct Told {
     pub level: Option<Level>,
 }
 
+impl Wanted {
+    /// Whether a line is wanted that tells this. One without any time is not where a time is asked for.
+    pub fn takes(&self, told: Told, line: &[u8]) -> bool {
+        let in_time = |time: Stamp| self.since.is_none_or(|since| time >= since) && self.until.is_none_or(|until| time <= until);
+        (self.is_of_all_times() || told.time.is_some_and(in_time))
+            && self.level.is_none_or(|least| told.level.unwrap_or(Level::Info) >= least)
+            && self.filter.passes(line)
+    }
+
+    fn is_of_all_times(&self) -> bool {
+        self.since.is_none() && self.until.is_none()
+    }
+}
+
+/// What the lines of one source tell, each with what it takes over from the line before. Each line is to be asked once,
+/// in order.
+#[derive(Debug, Default)]
+pub struct Teller {
+    last: Told,
+}
+
+impl Teller {
+    /// What a line tells, and whether it tells a time itself.
+    pub fn told(&mut self, line: &[u8], here: Here) -> (Told, bool) {
+        let (time, level) = (log_time::of(line, here), log_level::of(line));
+        let goes_on = time.is_none() && level.is_none() && line.first().is_some_and(|b| b" \t}".contains(b));
+        self.last = Told { time: time.or(self.last.time), level: if goes_on { self.last.level } else { level } };
+        (self.last, time.is_some())
+    }
+}
+
 /// Lines of one source pass through it in their order.
 #[derive(Debug)]
 pub struct Sieve {
     wanted: Wanted,
     here: Here,
-    last: Told,
+    teller: Teller,
     timeless: u64,
 }
 
 impl Sieve {
     /// A sieve for one source.
     pub fn new(wanted: Wanted, here: Here) -> Self {
-        Sieve { wanted, here, last: Told::default(), timeless: 0 }
+        Sieve { wanted, here, teller: Teller::default(), timeless: 0 }
+    }
+
+    /// Reads times without a year by this clock from now on.
+    pub fn now(&mut self, now: Stamp) {
+        self.here.now = now;
     }
 
     /// What is wanted.
@@ -63,33 +99,18 @@ impl Sieve {
 
     /// Whether this line is wanted.
     pub fn passes(&mut self, line: &[u8]) -> bool {
-        let w = &self.wanted;
         // Reading times and levels costs more than looking for words, so only where they decide.
-        if w.since.is_some() || w.until.is_some() || w.level.is_some() {
-            let told = self.told(line);
-            let w = &self.wanted;
-            if w.since.is_some() || w.until.is_some() {
-                let Some(time) = told.time else {
-                    self.timeless += 1;
-                    return false;
-                };
-                if w.since.is_some_and(|since| time < since) || w.until.is_some_and(|until| time > until) {
-                    return false;
-                }
-            }
-            if w.level.is_some_and(|least| told.level.unwrap_or(Level::Info) < least) {
-                return false;
-            }
+        if self.wanted.asks_only_words() {
+            return self.wanted.filter.passes(line);
         }
-        self.wanted.filter.passes(line)
+        let (told, _) = self.teller.told(line, self.here);
+        self.takes(told, line)
     }
 
-    /// What a line tells, with what it takes over from the line before. Each line is to be asked once, in order.
-    pub fn told(&mut self, line: &[u8]) -> Told {
-        let (time, level) = (log_time::of(line, self.here), log_level::of(line));
-        let goes_on = time.is_none() && level.is_none() && line.first().is_some_and(|b| b" \t}".contains(b));
-        self.last = Told { time: time.or(self.last.time), level: if goes_on { self.last.level } else { level } };
-        self.last
+    /// Whether a line is wanted that tells this.
+    pub fn takes(&mut self, told: Told, line: &[u8]) -> bool {
+        self.timeless += u64::from(told.time.is_none() && !self.wanted.is_of_all_times());
+        self.wanted.takes(told, line)
     }
 
     /// Lines left out because neither they nor any line before them told a time.

@@ -32,6 +32,14 @@ impl Tally {
         self.total += u64::from(lines);
     }
 
+    /// Takes a line back that was counted at `offset`.
+    pub fn take(&mut self, offset: u64) {
+        if let Some(lines) = self.blocks.get_mut(index(offset)).filter(|lines| **lines > 0) {
+            *lines -= 1;
+            self.total -= 1;
+        }
+    }
+
     /// Counts the lines of a run: it begins at a line's beginning, and `text` stands at `offset` in the file.
     pub fn add_run(&mut self, offset: u64, text: &[u8]) {
         // The end of the last line begins no line of the run.

@@ -4,9 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::access::Who;
+use super::access::{Refused, Who};
 use super::cmd::Cmd;
 use super::guest::Vmid;
+use super::second;
 use super::storage::StorageId;
 
 /// What a plan is for.
@@ -19,6 +20,8 @@ pub enum Purpose {
     RestoreBeside,
     /// Start, stop, shut down or reboot a guest.
     Power,
+    /// Take a lock away that nothing holds.
+    Unlock,
 }
 
 /// How much asking a plan needs before it may run.
@@ -135,6 +138,14 @@ pub enum Check {
         /// The guest.
         vmid: Vmid,
     },
+    /// The guest still has this lock, or none any more, and nothing works on it: no task of the node, no process at the lock
+    /// files of its configuration and of vzdump.
+    Idle {
+        /// The guest.
+        vmid: Vmid,
+        /// The lock as it was seen.
+        lock: String,
+    },
     /// The archive that the command named stands on the storage with a size above zero,
     /// no partial file of it is left, and the task ended OK or with warnings.
     Archived {
@@ -158,6 +169,7 @@ impl Check {
             Check::Running { vmid } => format!("{vmid} runs"),
             Check::Stopped { vmid } => format!("{vmid} is stopped"),
             Check::Unlocked { vmid } => format!("{vmid} exists, without a lock"),
+            Check::Idle { vmid, lock } => format!("nothing works on {vmid}, and its lock is still '{lock}'"),
             Check::Archived { storage, .. } => format!("task ended well, archive stands whole on {storage}"),
             Check::Restarted { vmid } => format!("{vmid} runs with a new init"),
         }
@@ -197,6 +209,9 @@ pub struct Approved {
     /// His role at that time, for the audit; [`Who::word`].
     #[serde(default)]
     pub role: String,
+    /// The second operator who said yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    second: Option<String>,
 }
 
 impl Approved {
@@ -204,13 +219,29 @@ impl Approved {
     pub fn new(plan: Plan, by: impl Into<String>, typed: Option<&str>) -> Option<Self> {
         match &plan.risk {
             Risk::Destroys { name } if typed != Some(name.as_str()) => None,
-            _ => Some(Approved { plan, by: by.into(), owner: false, role: String::new() }),
+            _ => Some(Approved { plan, by: by.into(), owner: false, role: String::new(), second: None }),
         }
     }
 
-    /// The same, allowed by `who`.
+    /// The same, allowed by `who`. A second yes was for somebody else's order and is gone.
     pub fn in_name_of(self, who: &Who) -> Self {
-        Approved { by: who.name.clone(), owner: who.owner, role: who.word().into(), ..self }
+        Approved { by: who.name.clone(), owner: who.owner, role: who.word().into(), second: None, ..self }
+    }
+
+    /// The same with the yes of a second operator, who has proven that he is `who`; refused where his yes does not count.
+    pub fn seconded(self, who: &Who) -> Result<Self, Refused> {
+        second::may(&self, who)?;
+        Ok(Approved { second: Some(who.name.clone()), ..self })
+    }
+
+    /// The second operator who said yes; `None` where nobody was asked.
+    pub fn second(&self) -> Option<&str> {
+        self.second.as_deref()
+    }
+
+    /// `ada`, or `ada, seconded by otto`.
+    pub fn allowed_by(&self) -> String {
+        self.second().map_or_else(|| self.by.clone(), |second| format!("{}, seconded by {second}", self.by))
     }
 
     /// The plan that is allowed.

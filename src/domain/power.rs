@@ -76,7 +76,7 @@ fn fit(guest: &Guest, turn: Turn) -> Result<(), (String, &'static str)> {
     }
     if let Some(lock) = &guest.lock {
         // `pct reboot` of a locked guest stops it and then cannot start it (facts §16, trap 10).
-        return Err((format!("{} is locked ({lock})", guest.title()), "wait for what holds it; if nothing does, pct unlock after a look"));
+        return Err((format!("{} is locked ({lock})", guest.title()), "wait for what holds it; if nothing does: proximity guest unlock"));
     }
     match (turn, guest.power) {
         (Turn::Start, Power::Running) => Err((format!("{} runs already", guest.title()), "nothing to do")),

@@ -18,6 +18,8 @@ impl Moment {
     }
 }
 
+// Neither this nor PROOF_MS is a setting: whoever could set them could set them away.
+
 /// So long after it was unlocked the console locks in any case, in milliseconds.
 pub const HARD_MS: u64 = 8 * 3_600_000;
 /// A gap between two looks at the clock that is longer was a stop or a sleep, in milliseconds.

@@ -11,6 +11,7 @@ use crate::domain::access::{authorize, of_plan};
 use crate::domain::audit::Ending;
 use crate::domain::job::{Job, JobId, Life, Outcome, State};
 use crate::domain::plan::Approved;
+use crate::domain::second;
 use crate::domain::stamp::Stamp;
 use crate::host::Host;
 use crate::host::local::{LocalHost, this_process};
@@ -91,7 +92,7 @@ async fn run(jobs: &Jobs, host: &dyn Host, id: JobId, unit: Option<String>, stop
         return Err(format!("job {id} was taken over by somebody else"));
     }
     let mut book = Book { jobs, id, log, last: None };
-    book.line(host.clock().0, format!("job {id}: {} (allowed by {})", job.order.plan().title, job.order.by).as_bytes());
+    book.line(host.clock().0, format!("job {id}: {} (allowed by {})", job.order.plan().title, job.order.allowed_by()).as_bytes());
     let (state, life) = match still_allowed(jobs, &job.order) {
         Ok(()) => carry_out(host, job.order.plan(), life, &mut book, stop).await,
         Err(why) => {
@@ -104,16 +105,24 @@ async fn run(jobs: &Jobs, host: &dyn Host, id: JobId, unit: Option<String>, stop
     Ok(state)
 }
 
-/// Whether who allowed it still may, by the store as it is now: between a yes and the work a role may have gone.
+/// Whether who allowed it still may, and a second person where one is asked for, by the store as it is now: between a yes
+/// and the work a role may have gone.
 fn still_allowed(jobs: &Jobs, order: &Approved) -> Result<(), String> {
     let store = jobs.store();
-    // Without operators (the demo) there is no policy; the owner of the store is held by no row in it.
-    if order.owner || store.accounts().map_err(|e| e.to_string())?.is_empty() {
-        return Ok(());
+    let who = |name: &str| {
+        let account = store.account(name).map_err(|e| e.to_string())?;
+        account.map(|a| a.who).ok_or_else(|| format!("{name} is no operator"))
+    };
+    // Without operators (the demo) there is no policy; no role holds the owner of the store.
+    if !order.owner && !store.accounts().map_err(|e| e.to_string())?.is_empty() {
+        let (permission, object) = of_plan(order.plan());
+        authorize(Some(&who(&order.by)?), permission, object).map_err(|refused| refused.why)?;
     }
-    let account = store.account(&order.by).map_err(|e| e.to_string())?.ok_or_else(|| format!("{} is no operator", order.by))?;
-    let (permission, object) = of_plan(order.plan());
-    authorize(Some(&account.who), permission, object).map_err(|refused| refused.why)
+    match order.second() {
+        Some(name) => second::may(order, &who(name)?).map_err(|refused| format!("the second yes does not count: {}", refused.why)),
+        None if store.lacks_second(order, None) => Err(format!("no second operator said yes, and {} asks for one", second::SETTING)),
+        None => Ok(()),
+    }
 }
 
 /// Writes the end down, again and again for a while where the disk is full: it was hard to come by.

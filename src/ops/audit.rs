@@ -258,7 +258,7 @@ pub fn heads(answer: &[u8]) -> Vec<Head> {
     answer.split(|b| *b == b'\n').filter_map(one).collect()
 }
 
-/// What a job is in the audit: `job.backup` of `guest 101`, with the hash of its exact commands.
+/// What a job is in the audit: `job.backup` of `guest 101`, with the hash of its exact commands and who said the second yes.
 pub fn deed_of(order: &Approved) -> Deed {
     let plan = order.plan();
     let purpose = serde_json::to_value(&plan.purpose).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
@@ -267,7 +267,9 @@ pub fn deed_of(order: &Approved) -> Deed {
         Act::Wait { .. } => None,
     });
     let argv = audit::argv_hash(commands);
-    let deed = Deed::new(&order.by, format!("job.{purpose}"), format!("guest {}", plan.guest), &plan.title);
+    // In the title, which intent and outcome have both, and every list shows.
+    let title = order.second().map_or_else(|| plan.title.clone(), |second| format!("{}, seconded by {second}", plan.title));
+    let deed = Deed::new(&order.by, format!("job.{purpose}"), format!("guest {}", plan.guest), title);
     Deed { role: order.role.clone(), ..deed.commands(argv) }
 }
 

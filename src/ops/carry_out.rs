@@ -304,7 +304,7 @@ impl Run<'_> {
         match plan.purpose {
             Purpose::Backup => finish_backup(self.host, plan, &self.life, &mut self.out).await,
             Purpose::RestoreBeside => self.out.what = format!("{} is there and was checked", plan.guest),
-            Purpose::Power => self.out.what = plan.steps.last().map(|s| s.check.words()).unwrap_or_default(),
+            Purpose::Power | Purpose::Unlock => self.out.what = plan.steps.last().map(|s| s.check.words()).unwrap_or_default(),
         }
         if self.out.warnings.is_empty() { State::Succeeded } else { State::Warned }
     }
@@ -329,7 +329,7 @@ pub(crate) async fn left_by(host: &dyn Host, plan: &Plan, life: &Life) -> Vec<St
     match plan.purpose {
         Purpose::Backup => truth::leftovers(host, plan.guest, life.archive.as_deref()).await,
         Purpose::RestoreBeside => new_guest(host, plan.guest).await,
-        Purpose::Power => Vec::new(),
+        Purpose::Power | Purpose::Unlock => Vec::new(),
     }
 }
 

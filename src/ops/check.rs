@@ -7,9 +7,11 @@ use crate::domain::job::Life;
 use crate::domain::plan::Check;
 use crate::domain::pve;
 use crate::domain::storage::StorageId;
+use crate::domain::task::{TaskSeen, parse_active};
+use crate::domain::unlock;
 use crate::host::{Found, Host, HostError, Look, text_of};
 
-use super::truth;
+use super::truth::{self, Truth};
 
 /// What a check gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,8 +46,66 @@ pub async fn holds(host: &dyn Host, check: &Check, life: &Life, init: Option<u32
             (Held::Yes, Err(e)) => Held::Unknown(e.to_string()),
             (other, _) => other,
         },
+        Check::Idle { vmid, lock } => match truth::guest(host, *vmid).await {
+            Ok(guest) if guest.lock.is_none() => Held::Yes,
+            Ok(guest) if guest.lock.as_ref() != Some(lock) => {
+                Held::No(format!("{vmid} has another lock now: {}", guest.lock.as_deref().unwrap_or("")))
+            }
+            Ok(_) => match no_task(host, *vmid).await {
+                Held::Yes => idle(host, *vmid).await,
+                other => other,
+            },
+            Err(HostError::Missing { .. }) => Held::No(format!("{vmid} has no configuration on this node")),
+            Err(e) => Held::Unknown(e.to_string()),
+        },
         Check::Archived { storage, .. } => archived(host, storage, life).await,
     }
+}
+
+/// Whether no process holds the lock files of a guest's configuration and of vzdump. Nothing is waited for.
+pub async fn idle(host: &dyn Host, id: Vmid) -> Held {
+    /// What flock says where the lock is held; its own failures are 1 and 64 to 78 (flock(1)).
+    const TAKEN: i32 = 99;
+    for path in [unlock::config_lock(id), unlock::VZDUMP_LOCK.to_owned()] {
+        // flock would make the file.
+        match host.look(vec![Look::Stat(path.clone())]).await.into_iter().next() {
+            Some(Err(HostError::Missing { .. })) => continue,
+            Some(Ok(_)) => {}
+            Some(Err(e)) => return Held::Unknown(e.to_string()),
+            None => return Held::Unknown("no answer".into()),
+        }
+        let asked = host.run(Cmd::new("flock", ["-n", "-E", &TAKEN.to_string(), &path, "true"]).limit(10)).await;
+        match asked.map(|out| out.any().status) {
+            Ok(0) => {}
+            Ok(TAKEN) => return Held::No(format!("a process holds {path}")),
+            Ok(status) => return Held::Unknown(format!("flock of {path} ended with {status}")),
+            Err(e) => return Held::Unknown(e.to_string()),
+        }
+    }
+    Held::Yes
+}
+
+/// Whether no task of this node works on a guest, or may.
+async fn no_task(host: &dyn Host, id: Vmid) -> Held {
+    let boot = match truth::boot_id(host).await {
+        Ok(boot) => boot,
+        Err(e) => return Held::Unknown(e.to_string()),
+    };
+    let text = match host.look(vec![Look::Tail("/var/log/pve/tasks/active".into(), 1 << 20)]).await.into_iter().next().map(|f| text_of(&f))
+    {
+        Some(Ok(text)) => text,
+        Some(Err(e)) => return Held::Unknown(e.to_string()),
+        None => return Held::Unknown("no answer".into()),
+    };
+    let may = |t: &TaskSeen| t.end.is_none() && (t.upid.id == id.to_string() || t.upid.kind == "vzdump" && t.upid.id.is_empty());
+    for task in parse_active(&text).into_iter().filter(may) {
+        match truth::of_task(host, &task.upid, &boot).await {
+            Truth::Ended(_) => {}
+            Truth::Running => return Held::No(format!("a task works on it: {}", task.upid.as_str())),
+            Truth::Unknown(why) => return Held::Unknown(why),
+        }
+    }
+    Held::Yes
 }
 
 /// Process id of a guest's init; `None` while it does not run.

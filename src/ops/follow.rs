@@ -37,18 +37,23 @@ pub fn live() -> Ask {
     Ask { lines: Some(BACKLOG), follow: true, ..Ask::default() }
 }
 
-/// Follows until `stop` is cancelled or nobody listens.
+/// Follows until `stop` is cancelled or nobody listens: a file where it lies, all else and what cannot be read so by a
+/// command.
 pub async fn follow(host: &dyn Host, source: LogSource, ask: Ask, facts: mpsc::Sender<Fact>, stop: CancellationToken) {
-    if let Some((guest, path)) = source.file()
-        && !follow_file(host, &source, (guest, path), &ask, &facts, &stop).await
-    {
-        return;
-    }
     let Some(cmd) = command(&source, &ask) else { return };
     let mut pauses = AGAIN.iter().copied();
     let mut pause = AGAIN[0];
+    // What a command told once a command goes on telling: the file would tell it again.
+    let (mut by_command, mut reason) = (false, String::new());
     while !stop.is_cancelled() {
         let state = |state| Fact::LogState { source: source.clone(), state };
+        if let Some(file) = source.file().filter(|_| !by_command) {
+            let Some(why) = follow_file(host, &source, file, &ask, &facts, &stop).await else { return };
+            if why != reason {
+                let _ = facts.send(state(LogState::Noted(format!("{why}; a command reads it")))).await;
+                reason = why;
+            }
+        }
         if facts.send(state(LogState::Opening)).await.is_err() {
             return;
         }
@@ -59,6 +64,7 @@ pub async fn follow(host: &dyn Host, source: LogSource, ask: Ask, facts: mpsc::S
         // A stream that ran a while broke for a reason of its own: begin with the short pause again.
         if heard {
             pauses = AGAIN.iter().copied();
+            by_command = true;
         }
         pause = pauses.next().unwrap_or(pause);
         if facts.send(state(LogState::Broken { why, again: true })).await.is_err() {
@@ -71,7 +77,7 @@ pub async fn follow(host: &dyn Host, source: LogSource, ask: Ask, facts: mpsc::S
     }
 }
 
-/// Follows a file where it lies. `true` where only a command can: then nothing was told but why.
+/// Follows a file where it lies, through stops of its guest. Gives why only a command can; then nothing was told.
 async fn follow_file(
     host: &dyn Host,
     source: &LogSource,
@@ -79,7 +85,7 @@ async fn follow_file(
     ask: &Ask,
     facts: &mpsc::Sender<Fact>,
     stop: &CancellationToken,
-) -> bool {
+) -> Option<String> {
     let state = |state| Fact::LogState { source: source.clone(), state };
     let (mut begin, mut said) = (ask.lines.map_or(Begin::All, Begin::Last), String::new());
     while !stop.is_cancelled() && !facts.is_closed() {
@@ -98,7 +104,7 @@ async fn follow_file(
                     Told::Lines(text) if text.is_empty() => state(LogState::Following),
                     Told::Lines(text) => {
                         let lines = text.into_iter().map(|text| LogLine { text }).collect();
-                        Fact::Log { source: source.clone(), lines, dropped: 0 }
+                        Fact::Log { source: source.clone(), at: host.clock().0, lines, dropped: 0 }
                     }
                     Told::Note(what) => state(LogState::Noted(what)),
                     Told::Left(place) => {
@@ -117,10 +123,7 @@ async fn follow_file(
         let why = match &result {
             Ok(()) => "the guest has stopped".to_owned(),
             Err(NotOpened::Refused(e)) => e.to_string(),
-            Err(NotOpened::NotFromHere(why)) if !heard && said.is_empty() => {
-                let _ = facts.send(state(LogState::Noted(format!("{why}; a command reads it")))).await;
-                return true;
-            }
+            Err(NotOpened::NotFromHere(why)) if !heard && said.is_empty() => return Some(why.clone()),
             Err(NotOpened::NotFromHere(why)) => why.clone(),
         };
         match left {
@@ -140,7 +143,7 @@ async fn follow_file(
             () = stop.cancelled() => {}
         }
     }
-    false
+    None
 }
 
 /// One run of the command. Gives why it ended and whether it had said anything.
@@ -166,7 +169,8 @@ async fn once(host: &dyn Host, cmd: &Cmd, source: &LogSource, facts: &mpsc::Send
                 last = lines.last().map(|l| l.to_vec()).unwrap_or_default();
                 heard = true;
                 let lines = lines.into_iter().map(|text| LogLine { text }).collect();
-                if facts.send(Fact::Log { source: source.clone(), lines, dropped: std::mem::take(&mut lost) }).await.is_err() {
+                let told = Fact::Log { source: source.clone(), at: host.clock().0, lines, dropped: std::mem::take(&mut lost) };
+                if facts.send(told).await.is_err() {
                     end.cancel();
                 }
             }

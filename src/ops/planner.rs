@@ -1,10 +1,11 @@
 //! Makes a plan of a wish: asks what the pure planner still needs to know, then lets it decide.
 
 use super::archives;
+use super::check::{self, Held};
 use crate::domain::fact::Wish;
 use crate::domain::plan::{Plan, Refusal};
 use crate::domain::world::World;
-use crate::domain::{backup, power, restore};
+use crate::domain::{backup, power, restore, unlock};
 use crate::host::Host;
 
 /// The plan of a wish in this World, or why it is refused. The World must be fresh: it decides about locks and room.
@@ -12,6 +13,15 @@ pub async fn plan(host: &dyn Host, world: &World, wish: &Wish) -> Result<Plan, R
     match wish {
         Wish::Backup(wish) => backup::plan(world, wish),
         Wish::Power(wish) => power::plan(world, wish),
+        Wish::Unlock(wish) => {
+            let plan = unlock::plan(world, wish)?;
+            // What the list of tasks does not show: a process at the lock files.
+            match check::idle(host, wish.guest).await {
+                Held::Yes => Ok(plan),
+                Held::No(why) => Err(Refusal::new(plan.title, why, "wait for its end")),
+                Held::Unknown(why) => Err(Refusal::new(plan.title, format!("whether a process holds it is unknown: {why}"), "see doctor")),
+            }
+        }
         Wish::Restore(wish) => {
             let archive = restore::archive(world, wish)?;
             let conf = archives::conf_in(host, archive).await.map_err(|e| {

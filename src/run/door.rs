@@ -8,7 +8,7 @@ use crate::domain::access::{Object, Permission, Refused, Role, Who, of_log, of_p
 use crate::domain::audit::Deed;
 use crate::domain::fact::{Fact, Gate, Login};
 use crate::domain::log_page::{FileAsk, FileNews};
-use crate::domain::plan::{Approved, Refusal, Risk};
+use crate::domain::plan::Refusal;
 use crate::domain::secret::{Secret, Shown};
 use crate::domain::session::{Moment, Over, PROOF_MS, Session};
 use crate::domain::trial::{Mark, Progress, Report, Step, Taken, Trouble};
@@ -53,7 +53,7 @@ pub(super) struct Inside {
     who: Who,
     vault: Arc<Vault>,
     /// `None` in the demo, which has nothing to protect.
-    session: Option<Session>,
+    pub(super) session: Option<Session>,
 }
 
 /// What an effect takes; `None` for what concerns the screen or the door itself. A new effect does not compile without
@@ -67,6 +67,7 @@ pub(super) fn need(effect: &Effect) -> Option<Need> {
         // What is open was allowed.
         Effect::File { source, ask: FileAsk::Open } => permission(of_log(source, None)),
         Effect::File { .. } => None,
+        Effect::Marks(_) | Effect::Export { .. } => permission((Permission::ReadLogs, Object::Host)),
         Effect::Plan(wish) => permission(of_wish(wish)),
         Effect::Start(order) => permission(of_plan(order.plan())),
         Effect::Cancel(id) => Some(Need::Job(Permission::CancelJob, *id)),
@@ -75,12 +76,15 @@ pub(super) fn need(effect: &Effect) -> Option<Need> {
         }
         Effect::History(_) => permission((Permission::ReadSettings, Object::Host)),
         Effect::Audit { .. } => permission((Permission::ReadAudit, Object::Host)),
-        Effect::BeginSecond | Effect::ConfirmSecond(_) | Effect::Prove(_) => permission((Permission::OwnLogin, Object::Host)),
+        Effect::BeginSecond | Effect::ConfirmSecond(_) | Effect::Prove(_) | Effect::SecondPerson { .. } | Effect::SecondCode(_) => {
+            permission((Permission::OwnLogin, Object::Host))
+        }
         Effect::Follow { on: false, .. }
         | Effect::Unlock { .. }
         | Effect::Code(_)
         | Effect::Answer(_)
         | Effect::EndTry
+        | Effect::Withdraw
         | Effect::Lock
         | Effect::Copy(_)
         | Effect::Repaint
@@ -108,7 +112,7 @@ pub(super) fn refused(effect: Effect, refused: Refused) -> Fact {
 }
 
 /// Now, or a moment of no boot, which ends every session: a clock that cannot be read keeps nothing open.
-fn now() -> Moment {
+pub(super) fn now() -> Moment {
     local::moment().unwrap_or(Moment { boot: String::new(), ms: 0 })
 }
 
@@ -254,14 +258,16 @@ impl Hands {
     }
 
     /// One step of a login, on the store.
-    fn step<T>(&self, f: impl FnOnce(&crate::store::Login<'_>) -> T) -> Option<T> {
+    pub(super) fn step<T>(&self, f: impl FnOnce(&crate::store::Login<'_>) -> T) -> Option<T> {
         let jobs = locked(&self.jobs).clone()?;
         let store = jobs.store();
         let key = host_key_path(&self.ctx.config.state);
         match cli::login_step(&store, &key) {
             Ok(step) => Some(f(&step)),
             Err(problem) => {
-                self.tell_now(Fact::UnlockFailed(problem.why));
+                // Whoever is in waits at a dialog.
+                let open = locked(&self.door).is_open();
+                self.tell_now(if open { Fact::Login(Login::Wrong(problem.why)) } else { Fact::UnlockFailed(problem.why) });
                 None
             }
         }
@@ -340,43 +346,6 @@ impl Hands {
         self.tell_jobs.store(true, std::sync::atomic::Ordering::Relaxed);
         self.written.notify_one();
         self.refresh.notify_one();
-    }
-
-    /// Gives an order back that may begin. One that destroys waits until a proof is fresh.
-    pub(super) fn proven_or_wait(&self, order: Approved) -> Option<Approved> {
-        let destroys = matches!(order.plan().risk, Risk::Destroys { .. });
-        let fresh = match &*locked(&self.door) {
-            Door::Open(Inside { session: Some(session), .. }) => session.is_fresh(&now()),
-            Door::Open(Inside { session: None, .. }) => true,
-            _ => false,
-        };
-        if !destroys || fresh {
-            return Some(order);
-        }
-        let (_, name) = self.vault()?;
-        let jobs = locked(&self.jobs).clone()?;
-        let code = jobs.store().account(&name).ok().flatten().is_some_and(|a| a.second_factor);
-        *locked(&self.waiting) = Some(order);
-        self.tell_now(Fact::Login(Login::ProofWanted { code }));
-        None
-    }
-
-    pub(super) fn prove(&self, typed: &Secret) {
-        let Some((vault, name)) = self.vault() else { return };
-        match self.step(|step| step.prove(&vault, &name, typed)) {
-            Some(Ok(())) => {
-                if let Door::Open(Inside { session: Some(session), .. }) = &mut *locked(&self.door) {
-                    session.proven(&now());
-                }
-                self.tell_now(Fact::Login(Login::Proven));
-                let order = locked(&self.waiting).take();
-                if let Some(order) = order {
-                    self.start(order);
-                }
-            }
-            Some(Err(e)) => self.tell_now(Fact::Login(Login::Wrong(Problem::from(e).why))),
-            None => {}
-        }
     }
 
     pub(super) fn begin_second(&self) {

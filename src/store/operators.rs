@@ -3,9 +3,11 @@
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, Vault};
 use crate::domain::access::{Role, Who};
 use crate::domain::guest::Vmid;
+use crate::domain::plan::Approved;
+use crate::domain::second;
 
 /// One operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +47,14 @@ impl Store {
     /// One operator by his name.
     pub fn account(&self, name: &str) -> Result<Option<Account>, StoreError> {
         account(&self.conn, name)
+    }
+
+    /// Whether an order needs a second operator's yes and has none, by settings and operators as they are now. With the
+    /// vault the row of the setting is checked too. What cannot be read asks for one.
+    pub fn lacks_second(&self, order: &Approved, vault: Option<&Vault>) -> bool {
+        let settings = self.settings(vault).map_err(|e| e.to_string());
+        let operators = self.accounts().map_or(usize::MAX, |all| all.len());
+        second::is_missing(order, settings.and_then(|s| s.word(second::SETTING)), operators)
     }
 }
 

@@ -10,7 +10,7 @@ use ratatui::layout::{Position, Rect};
 
 use super::action::{self, Action, Context};
 use super::canvas::Canvas;
-use super::dialogs::{audit, credential, help, jobs, palette, plan, prove, question, second, settings, text, unlock::Unlock};
+use super::dialogs::{audit, credential, help, jobs, palette, plan, prove, question, second, seconded, settings, text, unlock::Unlock};
 use super::effect::Effect;
 use super::frame::{self, Rows, SMALLEST, Said};
 use super::pane::{Known, Pane, Then};
@@ -116,6 +116,11 @@ impl App {
         more
     }
 
+    /// What slices of work came to.
+    pub fn ready(&mut self) -> Option<Effect> {
+        self.logs.ready()
+    }
+
     /// Takes a key.
     pub fn key(&mut self, key: KeyEvent) -> Vec<Effect> {
         if key.kind == KeyEventKind::Release {
@@ -211,7 +216,8 @@ impl App {
                 }
             }
             Fact::Login(news) => return self.login(&news),
-            Fact::Log { source, lines, dropped } => self.log(&source, lines, dropped),
+            Fact::Log { source, at, lines, dropped } => self.log(&source, at, lines, dropped),
+            Fact::Marks(marks) => self.logs.marks(marks),
             Fact::File { source, news } => {
                 let known = &self.known;
                 let then = self.stack.iter_mut().flat_map(|d| d.file(&source, &news, known)).collect();
@@ -409,6 +415,10 @@ impl App {
                 self.note = None;
                 self.push(Box::new(prove::Prove::new(*code)));
             }
+            Login::SecondWanted { order, why } => {
+                self.note = None;
+                self.push(Box::new(seconded::Seconded::new((**order).clone(), why.clone())));
+            }
             Login::Second(picture, text) => {
                 self.note = None;
                 self.push(Box::new(second::SetUp::new(picture.clone(), text.clone())));
@@ -420,13 +430,13 @@ impl App {
         Vec::new()
     }
 
-    fn log(&mut self, source: &LogSource, lines: Vec<crate::domain::fact::LogLine>, dropped: u64) {
+    fn log(&mut self, source: &LogSource, at: Stamp, lines: Vec<crate::domain::fact::LogLine>, dropped: u64) {
         let known = &self.known;
         if let Some(dialog) = self.stack.iter_mut().rev().find(|d| d.wants(source)) {
-            dialog.log(source, lines, dropped, known);
+            dialog.log(source, at, lines, dropped, known);
             self.dirty |= self.lock.is_none();
         } else if self.logs.wants(source) {
-            self.logs.log(source, lines, dropped, known);
+            self.logs.log(source, at, lines, dropped, known);
             self.dirty |= self.lock.is_none() && self.here == Action::ShowLogs;
         }
     }
@@ -560,6 +570,11 @@ impl App {
                     then.extend(self.logs.only(&words));
                     queue.extend(then);
                 }
+                Then::Logs(ask) => {
+                    self.here = Action::ShowLogs;
+                    let then = self.logs.asked(ask, &self.known);
+                    queue.extend(then);
+                }
                 Then::Guest(id) => {
                     self.here = Action::ShowOverview;
                     if !self.overview.go(id, &self.known) {
@@ -670,7 +685,7 @@ mod tests {
             Context::Job => &[&[Action::Jobs, Action::Open]],
             Context::Audit => &[&[Action::Audit]],
             Context::Record => &[&[Action::ShowLogs]],
-            Context::Form => &[&[Action::Restore]],
+            Context::Form => &[&[Action::Restore], &[]],
             Context::Proof => &[&[]],
             Context::Confirm => &[&[Action::Quit], &[Action::Jobs, Action::Cancel]],
         };
@@ -696,8 +711,12 @@ mod tests {
                     }
                     Context::Record => {
                         let lines = vec![LogLine { text: b"line about CT 101"[..].into() }];
-                        drop(app.learn(Fact::Log { source: LogSource::Dnsmasq, lines, dropped: 0 }));
+                        drop(app.learn(Fact::Log { source: LogSource::Dnsmasq, at: Stamp(1), lines, dropped: 0 }));
                         drop(app.act(Action::Open));
+                    }
+                    Context::Form if way.is_empty() => {
+                        let order = Box::new(Approved::new(plan(), "ada", None).unwrap());
+                        drop(app.learn(Fact::Login(Login::SecondWanted { order, why: String::new() })));
                     }
                     Context::Plan => drop(app.learn(Fact::Planned(Ok(Box::new(plan()))))),
                     Context::Proof => drop(app.learn(Fact::Login(Login::ProofWanted { code: false }))),

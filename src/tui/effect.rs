@@ -3,6 +3,7 @@
 use crate::domain::credential::{Candidate, Code};
 use crate::domain::fact::{LogSource, Wish};
 use crate::domain::job::JobId;
+use crate::domain::log_marks::Mark;
 use crate::domain::log_page::FileAsk;
 use crate::domain::plan::Approved;
 use crate::domain::secret::Secret;
@@ -37,6 +38,17 @@ pub enum Effect {
     Code(Secret),
     /// A passphrase or code again, before something is destroyed.
     Prove(Secret),
+    /// Somebody else says yes to what waits for a second person.
+    SecondPerson {
+        /// His name.
+        operator: String,
+        /// His passphrase.
+        passphrase: Secret,
+    },
+    /// His code.
+    SecondCode(Secret),
+    /// What waits for a proof or a second person is not wanted any more.
+    Withdraw,
     /// Begin to set up a second factor.
     BeginSecond,
     /// Switch it on with a first code.
@@ -80,6 +92,17 @@ pub enum Effect {
     },
     /// Bring the credential of a site back that was kept before.
     CredentialBack(String),
+    /// Keep these bookmarks of log lines; `None` asks for those that are kept: [`crate::domain::fact::Fact::Marks`].
+    Marks(Option<Vec<Mark>>),
+    /// Write lines of logs, as they came, to a file that is not there yet.
+    Export {
+        /// Its whole path.
+        path: String,
+        /// The lines with their ends.
+        text: Vec<u8>,
+        /// How many.
+        lines: u64,
+    },
     /// Put text on the clipboard of the operator's terminal.
     Copy(String),
     /// Paint everything anew.

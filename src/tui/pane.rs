@@ -65,6 +65,8 @@ pub enum Then {
     Say(String),
     /// The Logs pane, filtered by these words, with this log switched on.
     LogsOf(Option<LogSource>, String),
+    /// Something that a dialog of the Logs pane asks of it.
+    Logs(super::panes::logs::Ask),
     /// The Overview, at this guest.
     Guest(Vmid),
     /// The Settings pane, at this setting.
@@ -127,8 +129,8 @@ pub trait Pane {
         false
     }
 
-    /// Lines of a log.
-    fn log(&mut self, _source: &LogSource, _lines: Vec<LogLine>, _dropped: u64, _known: &Known) {}
+    /// Lines of a log, and when they were read.
+    fn log(&mut self, _source: &LogSource, _at: Stamp, _lines: Vec<LogLine>, _dropped: u64, _known: &Known) {}
 
     /// How following a log goes.
     fn log_state(&mut self, _source: &LogSource, _state: &LogState) {}

@@ -18,6 +18,11 @@ pub(crate) struct Line {
 
 impl Line {
     pub(crate) fn open(lab: &Lab, command: &str) -> Line {
+        Line::of("root", lab, command)
+    }
+
+    /// The same as another account of the node.
+    pub(crate) fn of(account: &str, lab: &Lab, command: &str) -> Line {
         let env = lab.env();
         let pty = native_pty_system().openpty(PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 }).unwrap();
         let mut ssh = CommandBuilder::new("nsenter");
@@ -27,7 +32,7 @@ impl Line {
             &format!("UserKnownHostsFile={}", env["LAB_KNOWN_HOSTS"]),
             "-o",
             "LogLevel=ERROR",
-            &format!("root@{}", env["LAB_HOST"]),
+            &format!("{account}@{}", env["LAB_HOST"]),
             command,
         ]);
         ssh.env("TERM", "xterm-256color");
@@ -64,7 +69,7 @@ impl Line {
         }
     }
 
-    fn press(&mut self, keys: &str) {
+    pub(crate) fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).unwrap();
         self.keys.flush().unwrap();
     }

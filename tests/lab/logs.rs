@@ -1,6 +1,12 @@
 //! Guests' files read from the host: only files, only the guest's own, and let go of when the guest stops.
 
-use crate::harness::Lab;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::console::Line;
+use crate::harness::{Lab, wait_for};
 
 #[test]
 fn a_guests_files_are_read_from_the_host_and_nothing_else_is() {
@@ -32,4 +38,152 @@ fn a_guests_files_are_read_from_the_host_and_nothing_else_is() {
     lab.node(&["sh", "-c", "mv /root/pct-away $(dirname $(command -v pvesm))/pct"]);
     let said = logs("/proc/uptime");
     assert!(said.rc == 0 && !said.out.is_empty(), "what the kernel makes up is read inside the guest: {said:?}");
+}
+
+/// What a command printed so far.
+fn listened(child: &mut std::process::Child) -> Arc<Mutex<Vec<String>>> {
+    let heard: Arc<Mutex<Vec<String>>> = Arc::default();
+    let (from, to) = (BufReader::new(child.stdout.take().unwrap()), Arc::clone(&heard));
+    std::thread::spawn(move || {
+        for line in from.lines().map_while(Result::ok) {
+            to.lock().unwrap().push(line);
+        }
+    });
+    heard
+}
+
+#[test]
+fn the_appliances_log_is_followed_through_rotation_and_a_stop() {
+    let Some(lab) = Lab::up("la") else { return };
+    let appliance = |script: &str| {
+        let said = lab.exec("9999", &["sh", "-c", script]);
+        assert_eq!(said.rc, 0, "{script}: {said:?}");
+    };
+    // The log is ours alone for this: what the appliance's own dnsmasq writes would be in between.
+    let log = "/var/log/dnsmasq.log";
+    appliance(&format!("rm -f {log}; echo 'Nov 21 10:00:00 test: begin' > {log}"));
+    // `pct exec` is taken away, so that only the file itself can be read.
+    lab.node(&["sh", "-c", "mkdir -p /root/away && mv $(command -v pct) /root/away/pct"]);
+    let mut child = lab
+        .command("pve1", &["proximity", "--read-only", "logs", "-f", "dnsmasq", "--match", "test:"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let heard = listened(&mut child);
+    let mut notes = BufReader::new(child.stderr.take().unwrap());
+    let said: Arc<Mutex<String>> = Arc::default();
+    let into = Arc::clone(&said);
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        while notes.read_line(&mut line).is_ok_and(|n| n > 0) {
+            into.lock().unwrap().push_str(&std::mem::take(&mut line));
+        }
+    });
+    let has = |line: &str| heard.lock().unwrap().iter().any(|l| l.ends_with(line));
+    wait_for("the first line", 20, || has("test: begin"));
+    // Each kind of rotation while a writer writes; a copy that is truncated is truncated in a pause, as its lines would be lost.
+    let write = |from: u32, to: u32| {
+        format!("i={from}; while [ $i -lt {to} ]; do echo \"Nov 21 10:00:01 test: line $i\" >> {log}; i=$((i+1)); done")
+    };
+    appliance(&format!("{}; mv {log} {log}.1; {}", write(0, 200), write(200, 400)));
+    wait_for("lines behind a rename", 10, || has("line 399"));
+    appliance(&format!("cp {log} {log}.2; : > {log}; {}", write(400, 600)));
+    wait_for("lines behind a truncation", 10, || has("line 599"));
+    appliance(&format!("{}; mv {log} {log}.3; {}; mv {log} {log}.4; {}", write(600, 700), write(700, 800), write(800, 900)));
+    wait_for("lines behind two renames", 10, || has("line 899"));
+    lab.node(&["sh", "-c", "mv /root/away/pct $(dirname $(command -v pvesm))/pct"]);
+    lab.node(&["pct", "stop", "9999"]);
+    wait_for("that the guest has stopped", 20, || said.lock().unwrap().contains("the guest has stopped"));
+    lab.node(&["pct", "start", "9999"]);
+    wait_for("the appliance", 20, || lab.exec("9999", &["true"]).rc == 0);
+    appliance(&write(900, 1000));
+    wait_for("lines behind a new start", 20, || has("line 999"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let lines = heard.lock().unwrap().clone();
+    let numbers: Vec<u32> = lines.iter().filter_map(|l| l.rsplit_once("line ")?.1.parse().ok()).collect();
+    assert_eq!(numbers, (0..1000).collect::<Vec<_>>(), "nothing lost, doubled or out of order");
+    let said = said.lock().unwrap().clone();
+    for what in ["was rotated", "truncated", "the guest has stopped"] {
+        assert!(said.contains(what), "{what} is not said: {said}");
+    }
+    // A link in its place is refused and said, and no command is asked instead.
+    appliance(&format!("rm -f {log}; ln -s /etc/passwd {log}"));
+    let refused = lab.exec("pve1", &["proximity", "--read-only", "logs", "dnsmasq"]);
+    assert!(refused.rc == 1 && refused.err.contains("symbolic link"), "{refused:?}");
+}
+
+/// `1,204` behind which this word stands in the status row.
+fn told(screen: &str, word: &str) -> Option<u64> {
+    let row = screen.lines().rev().find(|l| l.contains(" lines"))?;
+    let part = row.split('·').find(|p| p.contains(word))?;
+    part.trim().split(' ').next()?.replace(',', "").parse().ok()
+}
+
+#[test]
+fn a_guest_writes_fifty_thousand_lines_a_second_and_each_is_accounted_for() {
+    const SECONDS: u64 = 10;
+    const LINES: u64 = SECONDS * 50_000;
+    let Some(lab) = Lab::up("lv") else { return };
+    let log = "/var/log/dnsmasq.log";
+    let said = lab.exec("9999", &["sh", "-c", &format!("rm -f {log} /var/log/caddy/access.log; : > {log}")]);
+    assert_eq!(said.rc, 0, "{said:?}");
+    let mut line = Line::open(&lab, "LANG=C.UTF-8 PROXIMITY_REFRESH_S=3600 proximity --read-only");
+    line.wait(20, "no store");
+    line.press("\r");
+    line.press("4");
+    line.wait(20, "No line yet");
+    // Pages of 5,000 lines, each as soon as its tenth of a second has come: awk writes a page in a few milliseconds.
+    let flood = format!(
+        "awk 'BEGIN {{ for (p = 0; p < {}; p++) {{ for (n = 0; n < 5000; n++) printf \"Nov 21 10:00:00 flood: line %d of %s\\n\", \
+         p * 5000 + n, (n % 7 ? \"gitea\" : \"nextcloud\"); fflush(); system(\"sleep 0.08\") }} }}' >> {log}",
+        LINES / 5000
+    );
+    let begun = Instant::now();
+    let writer = std::thread::spawn({
+        let mut command = lab.command("9999", &["sh", "-c", &flood]);
+        move || (command.status(), begun.elapsed())
+    });
+    line.wait(20, "flood: line");
+    // Letters of a filter, typed while the lines come: from the key until it stands in the row of the filter.
+    let mut times = Vec::new();
+    while !writer.is_finished() {
+        line.press("/");
+        for (nth, letter) in "nextcloud".chars().enumerate() {
+            let pressed = Instant::now();
+            line.press(&letter.to_string());
+            let wanted = format!("/ {}", &"nextcloud"[..=nth]);
+            while !line.text().contains(&wanted) {
+                assert!(pressed.elapsed() < Duration::from_secs(10), "{wanted} is not shown:\n{}", line.text());
+                std::thread::sleep(Duration::from_micros(500));
+            }
+            times.push(pressed.elapsed());
+        }
+        line.press("\x1b");
+        std::thread::sleep(Duration::from_millis(150));
+    }
+    let (status, took) = writer.join().unwrap();
+    assert!(status.unwrap().success());
+    line.press("/nextcloud\r");
+    wait_for("all lines", 60, || told(&line.text(), "lines") == Some(LINES) && !line.text().contains("looking"));
+    let screen = line.text();
+    let dropped = told(&screen, "dropped").unwrap_or(0);
+    let fallen = told(&screen, "too old").unwrap_or(0);
+    assert_eq!((dropped, fallen), (0, LINES - 100_000), "a file is its own buffer, and what is kept is bounded: {screen}");
+    // What is kept are the last lines, so what must pass the filter is known to the line.
+    let passing = (LINES - 100_000..LINES).filter(|n| n % 5000 % 7 == 0).count() as u64;
+    assert_eq!(told(&screen, "match"), Some(passing), "{screen}");
+    times.sort();
+    let at = |hundredths: usize| times[(times.len() - 1) * hundredths / 100].as_secs_f64() * 1000.0;
+    println!(
+        "{LINES} lines in {:.1} s, {} a second; {} keys typed meanwhile: p50 {:.1} ms, p99 {:.1} ms to the screen, over SSH",
+        took.as_secs_f64(),
+        LINES * 1000 / took.as_millis() as u64,
+        times.len(),
+        at(50),
+        at(99)
+    );
+    assert!(took < Duration::from_secs(SECONDS * 3), "the guest did not write that fast: {took:?}");
 }

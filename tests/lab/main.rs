@@ -7,6 +7,7 @@ mod audit;
 mod console;
 mod harness;
 mod logs;
+mod restricted;
 mod story;
 
 use harness::{Lab, Said, lab_script, skip, wait_for};

@@ -297,8 +297,22 @@ fn story_a_power_cut_in_the_middle_of_a_backup_is_told_afterwards() {
     assert_eq!(finding["level"], "bad");
     has(finding["why"].as_str().unwrap(), "locked (backup) and no task of this node works on it");
     expect(lab, 1, &["job", "wait", &id]);
-    expect(lab, 6, &["backup", "run", "421"]);
-    tidy(lab, &left);
+    has(&expect(lab, 6, &["backup", "run", "421"]).err, "proximity guest unlock");
+    // The lock goes after a look, and not while a process is at the lock files.
+    expect(lab, 6, &["guest", "unlock", "421"]);
+    for path in ["/var/run/vzdump.lock", "/run/lock/lxc/pve-config-421.lock"] {
+        lab.sh(&format!("mkdir -p /run/lock/lxc; setsid flock {path} sleep 600 >/dev/null 2>&1 </dev/null & sleep 0.3"));
+        has(&expect(lab, 6, &["guest", "unlock", "421", "--yes"]).err, &format!("a process holds {path}"));
+        has(&conf(lab, 421), "lock: backup");
+        lab.sh("pkill -x sleep");
+    }
+    expect(lab, 0, &["guest", "unlock", "421", "--yes"]);
+    assert!(!conf(lab, 421).contains("lock: backup"));
+    has(&expect(lab, 6, &["guest", "unlock", "421", "--yes"]).err, "is not locked");
+    let told = json(lab, &["audit", "list", "--action", "job.unlock"]);
+    assert_eq!(told["items"][0]["outcome"], "ok", "{told}");
+    let rest: Vec<&str> = left.lines().filter(|line| !line.contains("pct unlock")).collect();
+    tidy(lab, &rest.join("\n"));
     lab.node(&["pct", "start", "421"]);
     backs_up(lab, 421);
 }
@@ -538,8 +552,9 @@ fn story_two_backups_at_once_wait_for_each_other() {
     assert_eq!(job(lab, &first)["state"], "running");
     assert_eq!(lab.sh(&format!("ls {DUMP} | grep -c 'lxc-494' || true")), "0", "the second writes nothing yet");
     assert!(!conf(lab, 494).contains("lock"));
-    // The same guest a second time is refused, not queued.
+    // The same guest a second time is refused, not queued; and its lock is held.
     expect(lab, 6, &["backup", "run", "493"]);
+    has(&expect(lab, 6, &["guest", "unlock", "493", "--yes"]).err, "a task holds it");
     go_on(lab);
     expect(lab, 0, &["job", "wait", &first]);
     expect(lab, 0, &["job", "wait", &second]);

@@ -1,5 +1,6 @@
 //! The worlds the screens are drawn of.
 
+use proximity::domain::access;
 use proximity::domain::audit::{Deed, Ending, Entry, Page, Phase, Record, Who};
 use proximity::domain::backup::Archive;
 use proximity::domain::cmd::Cmd;
@@ -38,7 +39,10 @@ fn guest(id: u32, conf: &str, power: Power) -> Guest {
 
 fn guests() -> Vec<Guest> {
     let net = |ip: &str| {
-        format!("net0: name=eth0,bridge=proximity-lan,ip={ip},hwaddr=bc:24:11:00:00:01\nmemory: 1024\nostype: debian\nunprivileged: 1\n")
+        let card = ip.split('/').next().and_then(|ip| ip.rsplit('.').next()).and_then(|last| last.parse().ok()).unwrap_or(0xddu8);
+        format!(
+            "net0: name=eth0,bridge=proximity-lan,ip={ip},hwaddr=bc:24:11:00:00:{card:02x}\nmemory: 1024\nostype: debian\nunprivileged: 1\n"
+        )
     };
     let mut unread = Guest::bare(110.try_into().unwrap(), Kind::Lxc);
     unread.node = Some("pve1".into());
@@ -265,6 +269,8 @@ pub fn jobs() -> Vec<Job> {
     running.life.progress =
         Progress { bytes: Some(900 << 20), expect: Some(2148 << 20), rate: Some(118 << 20), phase: "writing the archive".into() };
     let mut failed = job(16, State::Failed, backup(103, "db"), 4000);
+    let otto = access::Who { owner: false, name: "otto".into(), ..access::Who::owner("") };
+    failed.order = failed.order.seconded(&otto).unwrap();
     failed.life.outcome = Some(Outcome {
         what: "vzdump ended with: CT is locked (backup)".into(),
         hint: "see what holds the lock; if nothing does, pct unlock 103".into(),

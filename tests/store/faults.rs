@@ -143,6 +143,11 @@ fn a_snapshot_being_taken() {
 }
 
 #[test]
+fn a_try_being_counted() {
+    fail_everywhere("count a try", 41);
+}
+
+#[test]
 fn no_kind_is_left_out() {
     let this = include_str!("faults.rs");
     for kind in &kinds::KINDS {

@@ -102,6 +102,11 @@ fn a_snapshot_being_taken() {
 }
 
 #[test]
+fn a_try_being_counted() {
+    quick("count a try", 7);
+}
+
+#[test]
 fn no_kind_is_left_out() {
     let this = include_str!("kill_points.rs");
     for kind in &KINDS {

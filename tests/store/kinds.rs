@@ -30,6 +30,8 @@ use rusqlite::{Connection, Transaction};
 use super::image::{Image, scratch};
 use super::support::{OPERATOR, PASSPHRASE, ROOMY, id, make_vault, secret, try_vault};
 
+#[path = "kinds_guess.rs"]
+mod guess;
 #[path = "kinds_settings.rs"]
 mod settings;
 
@@ -73,7 +75,7 @@ pub enum Bad {
     Lost(String),
 }
 
-pub const KINDS: [Kind; 12] = [
+pub const KINDS: [Kind; 13] = [
     Kind { name: "seal a secret", before: a_vault, write: seal, after: sealed },
     Kind { name: "two rows and a secret", before: a_vault, write: pair, after: paired },
     Kind { name: "more than fits in memory", before: a_fuller_vault, write: spill, after: spilled },
@@ -86,6 +88,7 @@ pub const KINDS: [Kind; 12] = [
     Kind { name: "revert settings", before: settings::saved_twice, write: settings::revert_both, after: settings::both_reverted },
     Kind { name: "a change with its entry", before: a_vault_with_a_log, write: entered, after: entered_with_it },
     Kind { name: "take a snapshot", before: a_vault, write: snapshot, after: snapshots_taken },
+    Kind { name: "count a try", before: a_vault, write: guess::guess, after: guess::counted },
 ];
 
 /// What no release does: the same as `two rows and a secret` on a connection with `synchronous = NORMAL`. The

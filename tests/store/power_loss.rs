@@ -144,6 +144,11 @@ fn a_snapshot_being_taken() {
 }
 
 #[test]
+fn a_try_being_counted() {
+    none_is_bad("count a try", 20, 4);
+}
+
+#[test]
 fn no_kind_is_left_out() {
     let this = include_str!("power_loss.rs");
     for kind in &kinds::KINDS {

@@ -86,6 +86,10 @@ impl Lines {
                     "nothing can be changed from then on; proximity settings set system.read_only off ends it".into(),
                 );
             }
+            ("system.second_person", Some(Value::Word(from))) if *from != "never" => {
+                let without = "where nobody else may do the same, it is refused from then on";
+                self.add(Weight::Caution, format!("what {from} waits for a second operator; {without}"));
+            }
             ("system.idle_lock", Some(Value::Span(0))) => {
                 self.add(Weight::Caution, "a console that is left alone stays open for whoever comes by".into());
             }

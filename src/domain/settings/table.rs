@@ -2,6 +2,7 @@
 
 use super::Category::{Backups, Network, Ports, Proxmox, Resources, System};
 use super::{Category, Definition, Kind};
+use crate::domain::second;
 
 const fn of(category: Category, name: &'static str, kind: Kind, default: &'static str, example: &'static str) -> Definition {
     Definition { category, name, kind, default, example, unit: "", rule: "", help: "", applies: "", used: true }
@@ -31,7 +32,7 @@ const THEMES: Kind = Kind::Word(&["colour", "mono", "ascii", "plain"]);
 const UPDATES: Kind = Kind::Word(&["never", "tell"]);
 
 /// All settings, in the order of the screen. A default of nothing is *not set*.
-pub static DEFINITIONS: [Definition; 35] = [
+pub static DEFINITIONS: [Definition; 36] = [
     of(Proxmox, "hosts", Kind::Hosts, "", "pve1.example.org, 10.1.2.30")
         .help("Hosts of the Proxmox interface. The first is asked.", "once it was tried: P, or settings test proxmox --save"),
     of(Proxmox, "port", Kind::Number { least: 1, most: 65535 }, "8006", "8006")
@@ -137,6 +138,9 @@ pub static DEFINITIONS: [Definition; 35] = [
         .unused(),
     of(System, "read_only", Kind::Flag, "off", "on")
         .help("Refuse every plan that changes something. Only this setting itself can then be changed.", "everywhere, at once"),
+    of(System, "second_person", Kind::Word(second::WORDS), "never", "interrupts")
+        .rule("from that risk on; interrupts holds what destroys too")
+        .help("Which plans need the yes of a second operator as well.", "everywhere, at once"),
     of(System, "strict_audit", Kind::Flag, "off", "on")
         .help("Refuse every change that cannot be written to the audit log first.", "everywhere, at once")
         .unused(),

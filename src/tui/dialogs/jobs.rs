@@ -157,7 +157,7 @@ pub struct Detail {
 fn head(job: &Job, known: &Known) -> Vec<Line> {
     let mut out = Vec::new();
     let time = |at: stamp::Stamp| at.minute(known.offset_s);
-    let mut when = format!("asked {} by {}", time(job.created), job.order.by);
+    let mut when = format!("asked {} by {}", time(job.created), job.order.allowed_by());
     if let Some(ended) = job.life.ended {
         when.push_str(&format!(", ended {}", time(ended)));
         if let Some(started) = job.life.started {
@@ -248,7 +248,7 @@ impl Pane for Detail {
         *source == LogSource::Job(self.id)
     }
 
-    fn log(&mut self, _source: &LogSource, lines: Vec<LogLine>, dropped: u64, _known: &Known) {
+    fn log(&mut self, _source: &LogSource, _at: crate::domain::stamp::Stamp, lines: Vec<LogLine>, dropped: u64, _known: &Known) {
         self.log.push(lines, dropped);
     }
 

@@ -1,14 +1,14 @@
-//! What can be done with a guest, and why something cannot be done now; and the list of logs to follow.
+//! What can be done with a guest, and why something cannot be done now.
 
 use super::restore::Restore;
 use super::text;
 use crate::domain::backup::{self, BackupWish};
-use crate::domain::fact::{LogSource, Wish};
+use crate::domain::fact::Wish;
 use crate::domain::guest::Guest;
 use crate::domain::power::{self, PowerWish, Turn};
+use crate::domain::unlock::{self, UnlockWish};
 use crate::tui::action::{Action, Context};
 use crate::tui::canvas::Canvas;
-use crate::tui::effect::Effect;
 use crate::tui::list::{List, marker};
 use crate::tui::pane::{Known, Pane, Then, Window};
 use crate::tui::theme::Tone;
@@ -37,6 +37,7 @@ impl Menu {
         let mut entries: Vec<_> =
             TURNS.iter().map(|(word, turn)| (*word, What::Wish(Wish::Power(PowerWish { guest: id, turn: *turn })))).collect();
         entries.push(("back up", What::Wish(Wish::Backup(BackupWish { guest: id, storage: None, mode: None }))));
+        entries.push(("take its lock away, where nothing holds it", What::Wish(Wish::Unlock(UnlockWish { guest: id }))));
         entries.push(("restore its newest archive beside it", What::Restore));
         entries.push(("show its log lines", What::Logs));
         Menu { guest, entries, list: List::default() }
@@ -46,6 +47,7 @@ impl Menu {
     fn against(&self, what: &What, known: &Known) -> Option<String> {
         match what {
             What::Wish(Wish::Power(wish)) => power::plan(&known.world, wish).err().map(|r| r.why),
+            What::Wish(Wish::Unlock(wish)) => unlock::plan(&known.world, wish).err().map(|r| r.why),
             What::Wish(Wish::Backup(wish)) => backup::plan(&known.world, wish).err().map(|r| r.why),
             What::Wish(Wish::Restore(_)) | What::Logs => None,
             What::Restore => match known.world.archives.get() {
@@ -129,68 +131,6 @@ impl Pane for Menu {
                 on.put(used, y, on.width().saturating_sub(used + 1), &format!("  not now: {why}"), Tone::Quiet);
             }
         }
-    }
-}
-
-/// Which logs are followed.
-pub struct Sources {
-    entries: Vec<(LogSource, bool)>,
-    list: List,
-}
-
-impl Sources {
-    /// From what is followed now.
-    pub fn new(entries: Vec<(LogSource, bool)>) -> Sources {
-        Sources { entries, list: List::default() }
-    }
-
-    fn toggle(&mut self, at: usize) -> Vec<Then> {
-        let Some((source, on)) = self.entries.get_mut(at) else { return Vec::new() };
-        *on = !*on;
-        vec![Then::Do(Effect::Follow { source: source.clone(), on: *on })]
-    }
-}
-
-impl Pane for Sources {
-    fn context(&self) -> Context {
-        Context::Choice
-    }
-
-    fn act(&mut self, action: Action, _known: &Known) -> Option<Vec<Then>> {
-        match action {
-            Action::Toggle => Some(self.toggle(self.list.at)),
-            Action::Pick(n) => Some(self.toggle(n.into())),
-            Action::Open => Some(vec![Then::Close]),
-            _ => self.list.act(action, self.entries.len(), self.entries.len()).then(Vec::new),
-        }
-    }
-
-    fn window(&self, known: &Known) -> Window {
-        Window { title: "logs to follow".into(), width: text::text_width(known).min(56), height: self.entries.len() as u16 + 4 }
-    }
-
-    fn draw(&self, on: &mut Canvas<'_>, _known: &Known) {
-        for (y, (source, follow)) in self.entries.iter().enumerate() {
-            marker(on, y as u16, y == self.list.at);
-            on.put(
-                2,
-                y as u16,
-                on.width().saturating_sub(3),
-                &format!("[{}] {} {}", if *follow { 'x' } else { ' ' }, y + 1, source_words(source)),
-                Tone::Plain,
-            );
-        }
-        let y = self.entries.len() as u16 + 1;
-        on.line(2, y, &[("Space", Tone::Key), (" or a number: on or off   ", Tone::Quiet), ("Enter", Tone::Key), (" done", Tone::Quiet)]);
-    }
-}
-
-fn source_words(source: &LogSource) -> String {
-    match source {
-        LogSource::Dnsmasq => "dnsmasq: names and addresses of the apps".into(),
-        LogSource::Caddy => "caddy: requests to the apps".into(),
-        LogSource::Journal => "journal of this host".into(),
-        other => other.name(),
     }
 }
 

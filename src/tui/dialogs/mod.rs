@@ -13,6 +13,8 @@ pub mod question;
 pub mod record;
 pub mod restore;
 pub mod second;
+pub mod seconded;
 pub mod settings;
+pub mod sources;
 pub mod text;
 pub mod unlock;

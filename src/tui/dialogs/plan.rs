@@ -27,40 +27,6 @@ impl Confirm {
         Confirm { plan, details: false, top: 0, typed, said: "" }
     }
 
-    fn lines(&self) -> Vec<Line> {
-        let mut out: Vec<Line> = Vec::new();
-        for (n, step) in self.plan.steps.iter().enumerate() {
-            out.push((Tone::Strong, format!("{} {}", n + 1, step.title)));
-            match &step.act {
-                Act::Run { cmd, .. } => {
-                    out.push((Tone::Plain, format!("  $ {}", cmd.shown())));
-                    if self.details {
-                        let limit = cmd.limit_s.map_or("no time limit; it is watched".into(), |s| format!("ends after {s} s at most"));
-                        out.push((Tone::Quiet, format!("  {limit}")));
-                    }
-                }
-                Act::Wait { within_s } => out.push((Tone::Plain, format!("  wait, at most {within_s} s"))),
-            }
-            if self.details {
-                out.push((Tone::Quiet, format!("  then: {}", step.check.words())));
-            }
-            match &step.undo {
-                Some(undo) => out.push((Tone::Quiet, format!("  undo: {}", undo.shown()))),
-                None if self.details => out.push((Tone::Quiet, "  undo: none needed or none possible".into())),
-                None => {}
-            }
-        }
-        if !self.plan.facts.is_empty() || !self.plan.notes.is_empty() {
-            out.push((Tone::Plain, String::new()));
-        }
-        out.extend(self.plan.facts.iter().map(|f| (Tone::Plain, f.clone())));
-        out.extend(self.plan.notes.iter().map(|n| (Tone::Warn, format!("! {n}"))));
-        if self.details {
-            out.push((Tone::Quiet, format!("on host {}, about guest {}", self.plan.host, self.plan.guest)));
-        }
-        out
-    }
-
     fn approve(&mut self, known: &Known) -> Vec<Then> {
         let by = match known.operator() {
             Ok(by) => by,
@@ -109,6 +75,41 @@ impl Confirm {
     }
 }
 
+/// What a plan does, line by line; with `details` also checks, time limits and the host.
+pub(super) fn lines(plan: &Plan, details: bool) -> Vec<Line> {
+    let mut out: Vec<Line> = Vec::new();
+    for (n, step) in plan.steps.iter().enumerate() {
+        out.push((Tone::Strong, format!("{} {}", n + 1, step.title)));
+        match &step.act {
+            Act::Run { cmd, .. } => {
+                out.push((Tone::Plain, format!("  $ {}", cmd.shown())));
+                if details {
+                    let limit = cmd.limit_s.map_or("no time limit; it is watched".into(), |s| format!("ends after {s} s at most"));
+                    out.push((Tone::Quiet, format!("  {limit}")));
+                }
+            }
+            Act::Wait { within_s } => out.push((Tone::Plain, format!("  wait, at most {within_s} s"))),
+        }
+        if details {
+            out.push((Tone::Quiet, format!("  then: {}", step.check.words())));
+        }
+        match &step.undo {
+            Some(undo) => out.push((Tone::Quiet, format!("  undo: {}", undo.shown()))),
+            None if details => out.push((Tone::Quiet, "  undo: none needed or none possible".into())),
+            None => {}
+        }
+    }
+    if !plan.facts.is_empty() || !plan.notes.is_empty() {
+        out.push((Tone::Plain, String::new()));
+    }
+    out.extend(plan.facts.iter().map(|f| (Tone::Plain, f.clone())));
+    out.extend(plan.notes.iter().map(|n| (Tone::Warn, format!("! {n}"))));
+    if details {
+        out.push((Tone::Quiet, format!("on host {}, about guest {}", plan.host, plan.guest)));
+    }
+    out
+}
+
 impl Pane for Confirm {
     fn context(&self) -> Context {
         Context::Plan
@@ -129,7 +130,7 @@ impl Pane for Confirm {
             }
             _ => {
                 let window = self.window(known);
-                let lines = text::wrapped(&self.lines(), window.width.saturating_sub(4)).len();
+                let lines = text::wrapped(&lines(&self.plan, self.details), window.width.saturating_sub(4)).len();
                 text::scroll(&mut self.top, action, lines, window.height.saturating_sub(4).into()).then(Vec::new)
             }
         }
@@ -150,13 +151,13 @@ impl Pane for Confirm {
 
     fn window(&self, known: &Known) -> Window {
         let width = text::wide(known, 110);
-        let lines = text::wrapped(&self.lines(), width.saturating_sub(4)).len() as u16;
+        let lines = text::wrapped(&lines(&self.plan, self.details), width.saturating_sub(4)).len() as u16;
         Window { title: self.plan.title.clone(), width, height: (lines + 4).min(text::most_rows(known)) }
     }
 
     fn draw(&self, on: &mut Canvas<'_>, _known: &Known) {
         let rows = on.height().saturating_sub(2);
-        let lines = text::wrapped(&self.lines(), on.width().saturating_sub(2));
+        let lines = text::wrapped(&lines(&self.plan, self.details), on.width().saturating_sub(2));
         text::draw_lines(&mut on.rows(0, rows), &lines, self.top);
         if on.height() > 1 {
             on.rule(rows);

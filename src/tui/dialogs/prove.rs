@@ -54,7 +54,7 @@ impl Pane for Prove {
     fn act(&mut self, action: Action, _known: &Known) -> Option<Vec<Then>> {
         match action {
             Action::Open => Some(self.give()),
-            Action::Back => Some(vec![Then::Close, Then::Say("nothing was done".into())]),
+            Action::Back => Some(vec![Then::Close, Then::Do(Effect::Withdraw), Then::Say("nothing was done".into())]),
             _ => None,
         }
     }

@@ -260,7 +260,7 @@ impl Pane for Backups {
     }
 
     fn typed(&mut self, known: &Known) -> Vec<Then> {
-        self.search.needle = self.search.input.as_ref().map(|i| i.text().trim().to_lowercase()).unwrap_or_default();
+        self.search.read();
         self.seek(known, true, true);
         Vec::new()
     }

@@ -183,6 +183,11 @@ pub struct Search {
 }
 
 impl Search {
+    /// Takes over what was typed.
+    pub fn read(&mut self) {
+        self.needle = self.input.as_ref().map(|i| i.text().trim().to_lowercase()).unwrap_or_default();
+    }
+
     /// The next entry from `at` on for which `hit` holds, going round.
     pub fn next(&self, at: usize, len: usize, forward: bool, here_too: bool, hit: impl Fn(usize) -> bool) -> Option<usize> {
         if self.needle.is_empty() || len == 0 {

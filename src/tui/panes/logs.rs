@@ -1,32 +1,46 @@
-//! Pane 4: the logs that are followed, in the order their lines arrive, under one filter.
+//! Pane 4: the logs that are followed, in one list by the times of their lines, as far as they are wanted.
 //!
 //! ```text
-//!  [x] dnsmasq  [x] caddy opening …  [ ] journal                following ▶
-//!  / nextcloud !health
+//!  [x] dnsmasq  [x] caddy opening …  [ ] journal      lag 0.1 s   following ▶
+//!  / nextcloud !health                        >= warn · since 14:20:00
 //!  14:31:58 dns query[A] nextcloud.prox.local from 10.20.0.104
-//! ▸14:31:59 web 502 GET /apps/dashboard nextcloud.prox.local 12 ms
+//! ▸14:31:59●web 502 GET /apps/dashboard nextcloud.prox.local 12 ms
+//!  ▁▁▂▁▁█▁ 37 errors, by the minute
 //!  1,204,331 lines · 2 dropped · 312 match · paused, 37 new below: G goes on
 //! ```
+//!
+//! ```text
+//! typing.rs    what is asked for in a line: words, a time, a stretch of time, a note, a file
+//! walk.rs      moving: by lines, hits, errors, bookmarks and times
+//! draw.rs      how it looks
+//! ```
 
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 
-use crate::domain::clean::clean;
 use crate::domain::fact::{LogLine, LogSource, LogState};
 use crate::domain::filter::Filter;
 use crate::domain::log_buffer::LogBuffer;
-use crate::domain::log_format::{self, Short};
 use crate::domain::log_level::Level;
+use crate::domain::log_marks::{Mark, Marks};
+use crate::domain::log_merge::Kept;
+use crate::domain::log_sieve::{Teller, Wanted};
+use crate::domain::stamp::Stamp;
+use crate::domain::when::Here;
 use crate::tui::action::{Action, Context};
-use crate::tui::canvas::{Canvas, bounded};
+use crate::tui::canvas::Canvas;
 use crate::tui::dialogs::file::File;
-use crate::tui::dialogs::menu::Sources;
 use crate::tui::dialogs::record::Opened;
+use crate::tui::dialogs::sources::{Filters, MarkList, Sources};
 use crate::tui::effect::Effect;
 use crate::tui::input::Input;
-use crate::tui::list::marker;
 use crate::tui::pane::{Known, Pane, Then, Typed};
-use crate::tui::theme::Tone;
-use crate::tui::words;
+
+mod draw;
+mod typing;
+mod walk;
+
+pub(in crate::tui) use draw::{lag, marked, tone_of};
+use typing::Asked;
 
 /// Old lines looked at with a new filter before the key is answered, and in a slice of later work.
 const AT_ONCE: usize = 2_000;
@@ -37,8 +51,6 @@ const SLICE: usize = 4_000;
 pub struct Logs {
     sources: Vec<Source>,
     buffer: LogBuffer,
-    /// Which source each kept line is of; runs beside the buffer.
-    tags: VecDeque<u8>,
     /// Running number of the selected line; `None` follows the end.
     cursor: Option<u64>,
     /// Running number of the first line on the screen while it is paused.
@@ -48,17 +60,90 @@ pub struct Logs {
     column: u16,
     wrap: bool,
     all: bool,
-    input: Option<Input>,
+    input: Option<(Asked, Input)>,
     /// The filter before it was edited, for Esc.
     before: String,
     /// What is wrong with what is typed.
     wrong: Option<String>,
+    /// Words of the filter that are switched off.
+    off: Vec<String>,
+    marks: Marks,
+    /// Running numbers of lines with a bookmark.
+    marked: BTreeSet<u64>,
+    export: Option<Export>,
 }
 
-struct Source {
+/// A log that can be followed, and what came of it.
+pub(super) struct Source {
     source: LogSource,
     on: bool,
     state: LogState,
+    teller: Teller,
+    tally: Tally,
+}
+
+/// What came of a source since it was switched on last.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    /// Lines.
+    pub lines: u64,
+    /// Lines that never arrived.
+    pub dropped: u64,
+    /// Lines that came too late for their place.
+    pub late: u64,
+    /// From the writing of its newest line to its reading, in milliseconds; of lines written since it is followed.
+    pub lag_ms: Option<u64>,
+    /// When its newest line was written, where it tells.
+    pub newest: Option<Stamp>,
+    /// When the first lines were read, and bytes that were read after them.
+    since: Option<Stamp>,
+    bytes: u64,
+}
+
+impl Tally {
+    /// Takes note of lines that were read at `at`, the last of which was written at `time`.
+    fn note(&mut self, lines: u64, bytes: u64, at: Stamp, time: Option<Stamp>) {
+        self.lines += lines;
+        self.newest = time.or(self.newest);
+        // What was there at the beginning tells nothing about how fast it grows.
+        self.bytes += if self.since.is_some() { bytes } else { 0 };
+        let since = *self.since.get_or_insert(at);
+        // Lines from before tell nothing about how fast new ones come. Many logs tell whole seconds.
+        if let Some(time) = time.filter(|t| t.0 >= since.0 - 1000) {
+            self.lag_ms = u64::try_from(at.0 - time.0).ok();
+        }
+    }
+
+    /// Bytes an hour by which it grows, once it was followed for a while.
+    pub fn growth(&self, now: Stamp) -> Option<u64> {
+        let ms = u64::try_from(now.0 - self.since?.0).ok().filter(|ms| *ms >= 10_000)?;
+        Some(self.bytes.saturating_mul(3_600_000) / ms)
+    }
+}
+
+/// Lines on their way into a file, gathered in slices so that no key waits.
+struct Export {
+    path: String,
+    next: u64,
+    end: u64,
+    lines: u64,
+    text: Vec<u8>,
+}
+
+/// What a dialog asks of the Logs pane.
+pub enum Ask {
+    /// Words of the filter, each on or off.
+    Words(Vec<(String, bool)>),
+    /// Go to the line of a bookmark.
+    Mark(Mark),
+    /// Take a bookmark away.
+    Unmark(Mark),
+}
+
+impl Source {
+    fn new(source: LogSource, on: bool) -> Source {
+        Source { source, on, state: LogState::Opening, teller: Teller::default(), tally: Tally::default() }
+    }
 }
 
 impl Logs {
@@ -67,12 +152,9 @@ impl Logs {
         if !self.sources.is_empty() {
             return Vec::new();
         }
-        let from_the_start = |s: &LogSource| !matches!(s, LogSource::Journal);
-        self.sources = LogSource::standing()
-            .into_iter()
-            .map(|source| Source { on: from_the_start(&source), source, state: LogState::Opening })
-            .collect();
-        self.sources.iter().filter(|s| s.on).map(|s| Then::Do(Effect::Follow { source: s.source.clone(), on: true })).collect()
+        self.sources = LogSource::standing().into_iter().map(|s| Source::new(s.clone(), !matches!(s, LogSource::Journal))).collect();
+        let followed = self.sources.iter().filter(|s| s.on).map(|s| Effect::Follow { source: s.source.clone(), on: true });
+        followed.chain([Effect::Marks(None)]).map(Then::Do).collect()
     }
 
     /// Shows only lines in which these words match, and goes on following.
@@ -82,7 +164,7 @@ impl Logs {
         self.buffer.show_all(false);
         match Filter::parse(words) {
             Ok(filter) => {
-                self.set_filter(filter);
+                self.want(Wanted { filter, ..Wanted::default() });
                 vec![Then::Say(format!("lines that match {words}; Esc shows all"))]
             }
             Err(why) => vec![Then::Say(why)],
@@ -91,10 +173,13 @@ impl Logs {
 
     /// Follows a log too, if it is not followed yet.
     pub fn with(&mut self, source: LogSource) -> Vec<Then> {
+        let full = self.sources.len() > usize::from(u8::MAX);
         match self.sources.iter_mut().find(|s| s.source == source) {
             Some(s) if s.on => return Vec::new(),
             Some(s) => s.on = true,
-            None => self.sources.push(Source { source: source.clone(), on: true, state: LogState::Opening }),
+            // A line names its source by a byte.
+            None if full => return vec![Then::Say("too many logs were followed already".into())],
+            None => self.sources.push(Source::new(source.clone(), true)),
         }
         vec![Then::Do(Effect::Follow { source, on: true })]
     }
@@ -107,281 +192,104 @@ impl Logs {
     /// Notes that following a log was switched on or off.
     pub fn switched(&mut self, source: &LogSource, on: bool) {
         if let Some(s) = self.sources.iter_mut().find(|s| s.source == *source) {
-            s.on = on;
-            s.state = LogState::Opening;
+            *s = Source::new(source.clone(), on);
         }
     }
 
-    fn set_filter(&mut self, filter: Filter) {
-        self.buffer.begin_filter(filter);
+    /// Bookmarks of the operator, as they were kept.
+    pub fn marks(&mut self, marks: Vec<Mark>) {
+        self.marks = Marks::new(marks);
+    }
+
+    /// What a dialog asks.
+    pub fn asked(&mut self, ask: Ask, known: &Known) -> Vec<Then> {
+        match ask {
+            Ask::Words(words) => {
+                let on: Vec<&str> = words.iter().filter(|(_, on)| *on).map(|(w, _)| w.as_str()).collect();
+                match Filter::parse(&on.join(" ")) {
+                    Ok(filter) => self.want(Wanted { filter, ..self.buffer.wanted().clone() }),
+                    Err(why) => return vec![Then::Say(why)],
+                }
+                self.off = words.into_iter().filter(|(_, on)| !on).map(|(w, _)| w).collect();
+                Vec::new()
+            }
+            Ask::Mark(mark) => self.go_to_mark(&mark, known),
+            Ask::Unmark(mark) => {
+                let of = |n: &u64| self.mark_of(*n).is_some_and(|m| *m == mark);
+                if let Some(number) = self.marked.iter().copied().find(of) {
+                    self.marked.remove(&number);
+                }
+                self.marks.unset(&mark);
+                self.keep_marks()
+            }
+        }
+    }
+
+    /// What was gathered for a file, once it is whole.
+    pub fn ready(&mut self) -> Option<Effect> {
+        let export = self.export.take_if(|e| e.next >= e.end)?;
+        Some(Effect::Export { path: export.path, text: export.text, lines: export.lines })
+    }
+
+    /// Sets what is wanted; old lines are looked at in slices.
+    fn want(&mut self, wanted: Wanted) {
+        self.buffer.begin(wanted);
         self.buffer.look_back(AT_ONCE);
     }
 
-    /// Rows for lines: without the sources, the filter and the counts.
-    fn rows(&self, known: &Known) -> usize {
-        let high = known.pane_size().1;
-        usize::from(high.saturating_sub(if high >= 6 { 3 } else { 1 })).max(1)
-    }
-
-    fn room(width: u16) -> u16 {
-        width.saturating_sub(if width >= 50 { 14 } else { 5 }).max(1)
-    }
-
-    fn position(&self) -> usize {
-        let last = self.buffer.len().saturating_sub(1);
-        self.cursor.map_or(last, |n| self.buffer.position(n).min(last))
-    }
-
-    fn short(&self, at: usize, known: &Known) -> Option<(u64, Short)> {
-        let (number, line) = self.buffer.line(at)?;
-        Some((number, log_format::short(&line.text, known.offset_s)))
-    }
-
-    /// The rows of a wrapped line, at most `most`.
-    fn wrapped(text: &str, room: u16, most: usize) -> Vec<String> {
-        let text = clean(bounded(text, room.saturating_mul(most.min(100) as u16)));
-        let mut lines = words::wrap(&text, room, 2);
-        lines.truncate(most);
-        lines
-    }
-
-    fn height(&self, at: usize, known: &Known, rows: usize) -> usize {
-        if !self.wrap {
-            return 1;
-        }
-        self.short(at, known).map_or(1, |(_, s)| Self::wrapped(&s.text, Self::room(known.size.0), rows).len())
-    }
-
-    /// The first line that can stand at the top so that line `at` is still seen whole.
-    fn lowest_top(&self, at: usize, known: &Known, rows: usize) -> usize {
-        if !self.wrap {
-            return (at + 1).saturating_sub(rows);
-        }
-        let (mut top, mut used) = (at, self.height(at, known, rows));
-        while top > 0 {
-            used += self.height(top - 1, known, rows);
-            if used > rows {
-                break;
-            }
-            top -= 1;
-        }
-        top
-    }
-
-    fn first(&self, known: &Known, rows: usize) -> usize {
-        let at = self.position();
-        match self.cursor {
-            None => self.lowest_top(at, known, rows),
-            Some(_) => self.buffer.position(self.top).min(at).max(self.lowest_top(at, known, rows)),
-        }
-    }
-
-    fn go(&mut self, at: usize, known: &Known) {
-        let rows = self.rows(known);
-        if self.cursor.is_none() {
-            let first = self.first(known, rows);
-            self.top = self.buffer.line(first).map_or(0, |(n, _)| n);
-            self.paused_at = self.buffer.total();
-        }
-        self.cursor = self.buffer.line(at).map(|(n, _)| n);
-        let first = self.first(known, rows);
-        self.top = self.buffer.line(first).map_or(self.top, |(n, _)| n);
-    }
-
-    fn walk(&mut self, action: Action, known: &Known) -> bool {
-        let rows = self.rows(known);
-        let (at, last) = (self.position(), self.buffer.len().saturating_sub(1));
-        let at = match action {
-            Action::Bottom => {
-                self.cursor = None;
-                return true;
-            }
-            Action::Down => at + 1,
-            Action::Up => at.saturating_sub(1),
-            Action::PageDown => at + rows,
-            Action::PageUp => at.saturating_sub(rows),
-            Action::HalfDown => at + rows.div_ceil(2),
-            Action::HalfUp => at.saturating_sub(rows.div_ceil(2)),
-            Action::Top => 0,
-            _ => return false,
+    fn level(&mut self, up: bool) {
+        let now = self.buffer.wanted().level;
+        let at = now.and_then(|level| Level::ALL.iter().position(|l| *l == level));
+        // No bound, then from notice on: everything is at least debug, and what tells no level counts as info.
+        let level = match (at, up) {
+            (None, true) => Some(Level::Notice),
+            (None, false) => None,
+            (Some(at), true) => Level::ALL.get(at + 1).copied().or(now),
+            (Some(at), false) => Level::ALL.get(at.saturating_sub(1)).copied().filter(|l| *l > Level::Info),
         };
-        // Down at the end of a log that is followed does not pause it.
-        let held = self.cursor.is_none() && at > last;
-        if !held && !self.buffer.is_empty() {
-            self.go(at.min(last), known);
-        }
-        true
-    }
-
-    fn hit(&mut self, forward: bool, known: &Known) -> Vec<Then> {
-        if self.buffer.filter().is_empty() {
-            return vec![Then::Say("no filter is set; / sets one".into())];
-        }
-        let here = self.buffer.line(self.position()).map_or(0, |(n, _)| n);
-        match self.buffer.hit_from(here, forward) {
-            Some(number) => {
-                let at = self.buffer.position(number);
-                self.go(at, known);
-                Vec::new()
-            }
-            None => vec![Then::Say(if forward { "no hit below" } else { "no hit above" }.into())],
+        if level != now {
+            self.want(Wanted { level, ..self.buffer.wanted().clone() });
         }
     }
 
-    fn tag(&self, number: u64) -> &'static str {
-        let at = usize::try_from(number.saturating_sub(self.buffer.fallen())).ok();
-        let source = at.and_then(|at| self.tags.get(at)).and_then(|t| self.sources.get(usize::from(*t)));
-        match source.map(|s| &s.source) {
+    /// All words of the filter, those that are switched off last.
+    fn words(&self) -> Vec<(String, bool)> {
+        let on = self.buffer.filter().text().split_whitespace().map(|w| (w.to_owned(), true));
+        on.chain(self.off.iter().map(|w| (w.clone(), false))).collect()
+    }
+
+    fn source_of(&self, number: u64) -> Option<&LogSource> {
+        let line = self.buffer.numbered(number)?;
+        self.sources.get(usize::from(line.source)).map(|s| &s.source)
+    }
+
+    fn mark_of(&self, number: u64) -> Option<&Mark> {
+        let line = self.buffer.numbered(number)?;
+        self.marks.of(&self.source_of(number)?.name(), line.time, &line.text)
+    }
+
+    fn keep_marks(&self) -> Vec<Then> {
+        vec![Then::Do(Effect::Marks(Some(self.marks.all().to_vec())))]
+    }
+
+    /// The selected line, or the last one.
+    fn here(&self) -> Option<(u64, &Kept)> {
+        self.buffer.line(self.position())
+    }
+
+    fn record(&self, known: &Known) -> Vec<Then> {
+        let Some((_, line)) = self.here() else { return Vec::new() };
+        vec![Then::Open(Box::new(Opened::new(self.tag(line), &line.text, known)))]
+    }
+
+    fn tag(&self, line: &Kept) -> &'static str {
+        match self.sources.get(usize::from(line.source)).map(|s| &s.source) {
             Some(LogSource::Dnsmasq) => "dns",
             Some(LogSource::Caddy) => "web",
             Some(LogSource::Journal) => "sys",
             _ => "log",
         }
     }
-
-    fn record(&self, known: &Known) -> Vec<Then> {
-        let Some((number, line)) = self.buffer.line(self.position()) else { return Vec::new() };
-        vec![Then::Open(Box::new(Opened::new(self.tag(number), &line.text, known)))]
-    }
-
-    fn status(&self) -> String {
-        let b = &self.buffer;
-        let mut out = format!("{} lines", words::count(b.total()));
-        let mut add = |n: u64, word: &str| {
-            if n > 0 {
-                out.push_str(&format!(" · {} {word}", words::count(n)));
-            }
-        };
-        add(b.dropped(), "dropped");
-        add(b.fallen(), "too old to show");
-        if !b.filter().is_empty() {
-            out.push_str(&format!(" · {} match{}", words::count(b.hit_count() as u64), if b.is_looking() { ", looking …" } else { "" }));
-        }
-        if self.column > 0 {
-            out.push_str(&format!(" · from column {}", self.column + 1));
-        }
-        out
-    }
-
-    fn draw_sources(&self, on: &mut Canvas<'_>) {
-        let (word, tone) = if self.cursor.is_some() { ("paused", Tone::Mode) } else { ("following ▶", Tone::Quiet) };
-        let end = on.put_right(on.width().saturating_sub(1), 0, 12, word, tone);
-        let mut x = 1;
-        for s in &self.sources {
-            let room = |x: u16| end.saturating_sub(x + 1);
-            let name = format!("[{}] {}", if s.on { 'x' } else { ' ' }, s.source.name());
-            x += on.put(x, 0, room(x), &name, if s.on { Tone::Plain } else { Tone::Quiet });
-            let (state, tone) = match &s.state {
-                _ if !s.on => (String::new(), Tone::Quiet),
-                LogState::Opening => (" opening …".to_owned(), Tone::Quiet),
-                LogState::Following => (String::new(), Tone::Quiet),
-                LogState::Noted(what) => (format!(" {what}"), Tone::Warn),
-                LogState::Broken { why, again } => (format!(" broken: {why}{}", if *again { ", tried again" } else { "" }), Tone::Bad),
-            };
-            // One long reason leaves room for the other names.
-            let most = if self.sources.iter().any(|s| matches!(s.state, LogState::Broken { .. })) {
-                room(x).min((end / 2).max(20))
-            } else {
-                room(x)
-            };
-            x += on.put(x, 0, most, &state, tone) + 2;
-        }
-    }
-
-    fn draw_filter(&self, on: &mut Canvas<'_>) {
-        on.put(1, 0, 1, "/", if self.input.is_some() { Tone::Key } else { Tone::Quiet });
-        let room = on.width().saturating_sub(4);
-        if let Some(input) = &self.input {
-            let mut end = on.width().saturating_sub(1);
-            if let Some(wrong) = &self.wrong {
-                end = on.put_right(end, 0, on.width() / 2, wrong, Tone::Bad);
-            }
-            input.draw(on, 3, 0, end.saturating_sub(4), true);
-            return;
-        }
-        let filter = self.buffer.filter();
-        if filter.is_empty() {
-            on.put(3, 0, room, "no filter", Tone::Quiet);
-        } else {
-            let used = on.put(3, 0, room, filter.text(), Tone::Strong);
-            if self.all {
-                on.put(5 + used, 0, room.saturating_sub(used + 2), "all lines, hits marked", Tone::Quiet);
-            }
-        }
-    }
-
-    fn draw_lines(&self, on: &mut Canvas<'_>, known: &Known) {
-        let rows = usize::from(on.height());
-        if self.buffer.is_empty() {
-            let text = match (self.buffer.total(), self.sources.iter().any(|s| s.on)) {
-                (_, false) => "No log is followed. s chooses which.",
-                (0, true) => "No line yet. Lines stand here as they come.",
-                _ if self.buffer.is_looking() => "looking …",
-                _ => "No line matches. Esc shows all, / changes the filter.",
-            };
-            on.put(3, 0, on.width().saturating_sub(4), text, Tone::Quiet);
-            return;
-        }
-        let (mut at, here) = (self.first(known, rows), self.position());
-        let mut y = 0;
-        while y < rows && at < self.buffer.len() {
-            let Some((number, short)) = self.short(at, known) else { return };
-            if at == here && self.cursor.is_some() {
-                marker(on, y as u16, true);
-            }
-            y += self.draw_line(on, y as u16, number, &short, rows - y);
-            at += 1;
-        }
-    }
-
-    /// Draws one line and gives the rows it took.
-    fn draw_line(&self, on: &mut Canvas<'_>, y: u16, number: u64, short: &Short, rows: usize) -> usize {
-        let tone = tone_of(short.level);
-        let room = Self::room(on.width());
-        let x = on.width().saturating_sub(room);
-        if x > 10 {
-            on.put(1, y, 8, short.time.as_deref().unwrap_or(""), Tone::Quiet);
-        }
-        on.put(x - 4, y, 3, self.tag(number), Tone::Quiet);
-        if self.wrap {
-            let lines = Self::wrapped(&short.text, room, rows);
-            for (n, line) in lines.iter().enumerate() {
-                marked(self.buffer.filter(), on, x, y + n as u16, line, tone);
-            }
-            return lines.len().max(1);
-        }
-        let text = clean(bounded(&short.text, room.saturating_add(self.column)));
-        let (from, _) = words::fits(&text, self.column);
-        // Cut to about what is seen, so that marking costs nothing for what is not.
-        let (_, tail) = text.split_at(from);
-        marked(self.buffer.filter(), on, x, y, tail, tone);
-        1
-    }
-}
-
-/// How a line of this level looks.
-pub(in crate::tui) fn tone_of(level: Level) -> Tone {
-    match level {
-        Level::Debug => Tone::Quiet,
-        Level::Info | Level::Notice => Tone::Plain,
-        Level::Warn => Tone::Warn,
-        Level::Error | Level::Critical => Tone::Bad,
-    }
-}
-
-/// Writes a text with what the filter found in it marked.
-pub(in crate::tui) fn marked(filter: &Filter, on: &mut Canvas<'_>, x: u16, y: u16, text: &str, tone: Tone) {
-    let mut at = x;
-    let mut from = 0;
-    for hit in filter.hits(text).filter(|h| !h.is_empty()).take(20) {
-        if at >= on.width() {
-            return;
-        }
-        at += on.put(at, y, on.width() - at, text.get(from..hit.start).unwrap_or(""), tone);
-        at += on.put(at, y, on.width().saturating_sub(at), text.get(hit.clone()).unwrap_or(""), Tone::Mark);
-        from = hit.end;
-    }
-    on.put(at, y, on.width().saturating_sub(at), text.get(from..).unwrap_or(""), tone);
 }
 
 impl Pane for Logs {
@@ -392,34 +300,30 @@ impl Pane for Logs {
     fn act(&mut self, action: Action, known: &Known) -> Option<Vec<Then>> {
         match action {
             Action::Sources => {
-                return Some(vec![Then::Open(Box::new(Sources::new(self.sources.iter().map(|s| (s.source.clone(), s.on)).collect())))]);
+                let entries = self.sources.iter().map(|s| (s.source.clone(), s.on, s.tally.clone())).collect();
+                return Some(vec![Then::Open(Box::new(Sources::new(entries)))]);
             }
             Action::OpenFile => return Some(vec![Then::Open(Box::new(File::default()))]),
-            Action::Search => {
-                self.before = self.buffer.filter().text().to_owned();
-                self.input = Some(Input::with(self.before.clone()));
-                self.wrong = None;
-            }
-            Action::Open if self.input.is_some() => {
-                if self.wrong.is_none() {
-                    self.input = None;
-                }
-            }
+            Action::Search => self.ask(Asked::Words, known),
+            Action::AtTime => self.ask(Asked::Time, known),
+            Action::Between => self.ask(Asked::Stretch, known),
+            Action::Export => self.ask(Asked::File, known),
+            Action::Open if self.input.is_some() => return Some(self.entered(known)),
             Action::Open => return Some(self.record(known)),
-            Action::Back if self.input.is_some() => {
-                self.input = None;
-                self.wrong = None;
-                if self.before != self.buffer.filter().text() {
-                    self.set_filter(Filter::parse(&self.before).unwrap_or_default());
-                }
-            }
+            Action::Back if self.input.is_some() => self.left(),
             Action::Back => {
-                if !self.buffer.filter().is_empty() {
-                    self.set_filter(Filter::default());
+                if !self.buffer.wanted().is_all() {
+                    self.want(Wanted::default());
                 }
                 self.column = 0;
             }
             Action::NextHit | Action::PrevHit => return Some(self.hit(action == Action::NextHit, known)),
+            Action::NextError | Action::PrevError => return Some(self.error(action == Action::NextError, known)),
+            Action::NextMark | Action::PrevMark => return Some(self.mark(action == Action::NextMark, known)),
+            Action::Mark => return Some(self.toggle_mark(known)),
+            Action::Marks => return Some(vec![Then::Open(Box::new(MarkList::new(self.marks.all().to_vec())))]),
+            Action::Filters => return Some(vec![Then::Open(Box::new(Filters::new(self.words())))]),
+            Action::Graver | Action::Milder => self.level(action == Action::Graver),
             Action::Around => {
                 self.all = !self.all;
                 self.buffer.show_all(self.all);
@@ -432,7 +336,7 @@ impl Pane for Logs {
             Action::Right if !self.wrap => self.column = (self.column + 16).min(8_000),
             Action::Right => return Some(vec![Then::Say("lines are wrapped; w ends that".into())]),
             Action::Copy => {
-                let Some((_, line)) = self.buffer.line(self.position()) else { return Some(vec![Then::Say("no line is selected".into())]) };
+                let Some((_, line)) = self.here() else { return Some(vec![Then::Say("no line is selected".into())]) };
                 let text = String::from_utf8_lossy(&line.text[..line.text.len().min(1 << 16)]).into_owned();
                 return Some(vec![Then::Do(Effect::Copy(text)), Then::Say("copied the line".into())]);
             }
@@ -443,9 +347,9 @@ impl Pane for Logs {
 
     fn can(&self, action: Action, _known: &Known) -> bool {
         match action {
-            Action::Back => self.input.is_some() || !self.buffer.filter().is_empty(),
-            Action::Around => !self.buffer.filter().is_empty(),
-            Action::Open | Action::Copy => !self.buffer.is_empty(),
+            Action::Back => self.input.is_some() || !self.buffer.wanted().is_all(),
+            Action::Around => !self.buffer.wanted().is_all(),
+            Action::Open | Action::Copy | Action::Mark | Action::Export => !self.buffer.is_empty(),
             _ => true,
         }
     }
@@ -455,21 +359,11 @@ impl Pane for Logs {
     }
 
     fn input(&mut self) -> Option<&mut dyn Typed> {
-        self.input.as_mut().map(|i| i as &mut dyn Typed)
+        self.input.as_mut().map(|(_, i)| i as &mut dyn Typed)
     }
 
     fn typed(&mut self, _known: &Known) -> Vec<Then> {
-        let text = self.input.as_ref().map(|i| i.text().to_owned()).unwrap_or_default();
-        match Filter::parse(&text) {
-            Ok(filter) => {
-                self.wrong = None;
-                if text.trim() != self.buffer.filter().text() {
-                    self.set_filter(filter);
-                }
-            }
-            // The last good filter goes on holding while an expression is half typed.
-            Err(why) => self.wrong = Some(why),
-        }
+        self.typed_on();
         Vec::new()
     }
 
@@ -477,12 +371,36 @@ impl Pane for Logs {
         self.sources.iter().any(|s| s.source == *source)
     }
 
-    fn log(&mut self, source: &LogSource, lines: Vec<LogLine>, dropped: u64, _known: &Known) {
-        let Some(tag) = self.sources.iter().position(|s| s.source == *source) else { return };
-        self.tags.extend(std::iter::repeat_n(tag as u8, lines.len()));
-        self.buffer.push(lines, dropped);
-        let kept = usize::try_from(self.buffer.total() - self.buffer.fallen()).unwrap_or(usize::MAX);
-        self.tags.drain(..self.tags.len().saturating_sub(kept));
+    fn log(&mut self, source: &LogSource, at: Stamp, lines: Vec<LogLine>, dropped: u64, known: &Known) {
+        let Some(nth) = self.sources.iter().position(|s| s.source == *source) else { return };
+        let s = &mut self.sources[nth];
+        let (here, count) = (Here { now: at, offset_s: known.offset_s }, lines.len() as u64);
+        let (mut last, mut found, mut bytes) = (None, Vec::new(), 0);
+        let (teller, marks, name) = (&mut s.teller, &self.marks, source.name());
+        let kept = lines.into_iter().enumerate().map(|(i, line)| {
+            bytes += line.text.len() as u64 + 1;
+            let kept = Kept::new(line.text, nth as u8, teller, here);
+            last = kept.time;
+            if marks.of(&name, kept.time, &kept.text).is_some() {
+                found.push(i);
+            }
+            kept
+        });
+        let taken = self.buffer.take(kept, dropped);
+        s.tally.note(count, bytes, at, last);
+        s.tally.dropped += dropped;
+        s.tally.late += taken.late;
+        if let Some(first) = taken.shift.first() {
+            let moved = |n: &mut u64| *n = taken.shift.of(*n);
+            self.cursor.iter_mut().chain([&mut self.top, &mut self.paused_at]).for_each(moved);
+            self.export.iter_mut().for_each(|e| (e.next, e.end) = (taken.shift.of(e.next), taken.shift.of(e.end)));
+            let later = self.marked.split_off(&first);
+            self.marked.extend(later.into_iter().map(|n| taken.shift.of(n)));
+        }
+        self.marked.extend(found.into_iter().filter_map(|i| taken.numbers.get(i)));
+        while self.marked.first().is_some_and(|n| *n < self.buffer.fallen()) {
+            self.marked.pop_first();
+        }
         self.buffer.look_back(AT_ONCE / 4);
     }
 
@@ -493,35 +411,11 @@ impl Pane for Logs {
     }
 
     fn work(&mut self) -> bool {
-        self.buffer.look_back(SLICE)
+        let more = self.buffer.look_back(SLICE);
+        more | self.gather()
     }
 
     fn draw(&self, on: &mut Canvas<'_>, known: &Known) {
-        let high = on.height();
-        let folded = high < 6;
-        if !folded {
-            self.draw_sources(&mut on.rows(0, 1));
-            self.draw_filter(&mut on.rows(1, 1));
-        }
-        let (top, rows) = if folded { (0, high.saturating_sub(1).max(1)) } else { (2, high - 3) };
-        self.draw_lines(&mut on.rows(top, rows), known);
-        if high < 2 {
-            return;
-        }
-        let mut end = on.width().saturating_sub(1);
-        if self.cursor.is_some() {
-            let new = self.buffer.len().saturating_sub(self.buffer.position(self.paused_at));
-            let text = if on.width() < 60 {
-                format!("{} new, G", words::count(new as u64))
-            } else {
-                format!("paused, {} new below: G goes on", words::count(new as u64))
-            };
-            end = on.put_right(end, high - 1, on.width() / 2, &text, Tone::Strong);
-        }
-        if folded && self.input.is_some() {
-            self.draw_filter(&mut on.rows(high - 1, 1));
-            return;
-        }
-        on.put(1, high - 1, end.saturating_sub(2), &self.status(), Tone::Quiet);
+        self.draw_all(on, known);
     }
 }

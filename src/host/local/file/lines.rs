@@ -38,9 +38,23 @@ impl<'a> Lines<'a> {
 
     /// Bytes of a range. An error of kind `UnexpectedEof` says that the file became shorter.
     pub fn bytes(&self, range: Range<u64>) -> io::Result<Vec<u8>> {
+        let mut buf = Vec::new();
+        self.bytes_into(range, &mut buf)?;
+        Ok(buf)
+    }
+
+    /// The same into memory that was used before: fresh memory for each of many blocks costs as much as reading them.
+    fn bytes_into<'b>(&self, range: Range<u64>, room: &'b mut Vec<u8>) -> io::Result<&'b [u8]> {
         let length = usize::try_from(range.end - range.start).map_err(|_| shrank())?;
-        let mut buf = vec![0; length];
-        if self.file.read_at(range.start, &mut buf)? < length {
+        if room.len() < length {
+            room.resize(length, 0);
+        } else if length <= SLICE as usize {
+            // What one huge line took is given back.
+            room.truncate(2 * SLICE as usize);
+            room.shrink_to(2 * SLICE as usize);
+        }
+        let buf = room.get_mut(..length).ok_or_else(shrank)?;
+        if self.file.read_at(range.start, buf)? < length {
             return Err(shrank());
         }
         Ok(buf)
@@ -190,16 +204,16 @@ impl<'a> Lines<'a> {
     }
 
     /// Counts one slice of lines that pass, downwards from where the tally ended, then upwards as far as lines are
-    /// finished. `true` while more is left.
-    pub fn count(&self, tally: &mut Tally, filter: &Filter) -> io::Result<bool> {
+    /// finished. `true` while more is left. `room` is memory for what is read, to be kept for the next slice.
+    pub fn count(&self, tally: &mut Tally, filter: &Filter, room: &mut Vec<u8>) -> io::Result<bool> {
         let known = tally.known();
         if known.end < self.end {
             let high = self.whole_lines(known.end, SLICE)?;
-            let bytes = self.bytes(known.end..high)?;
+            let bytes = self.bytes_into(known.end..high, room)?;
             // A line that is not finished may still come to pass, or not to.
-            let finished = if high == self.end { memchr::memrchr(b'\n', &bytes).map_or(0, |n| n + 1) } else { bytes.len() };
+            let finished = if high == self.end { memchr::memrchr(b'\n', bytes).map_or(0, |n| n + 1) } else { bytes.len() };
             if finished > 0 {
-                filter.passing(&bytes[..finished], |run| tally.add_run(known.end + run.start as u64, &bytes[run]));
+                tally_passing(tally, filter, known.end, &bytes[..finished]);
                 tally.reached_up(known.end + finished as u64);
                 return Ok(true);
             }
@@ -208,8 +222,8 @@ impl<'a> Lines<'a> {
             return Ok(false);
         }
         let low = self.start_below(known.start, SLICE)?;
-        let bytes = self.bytes(low..known.start)?;
-        filter.passing(&bytes, |run| tally.add_run(low + run.start as u64, &bytes[run]));
+        let bytes = self.bytes_into(low..known.start, room)?;
+        tally_passing(tally, filter, low, bytes);
         tally.reached_down(low);
         Ok(low > 0)
     }
@@ -225,6 +239,17 @@ impl<'a> Lines<'a> {
     pub fn unfinished(&self, filter: &Filter) -> io::Result<bool> {
         let start = self.start(self.end)?;
         Ok(start < self.end && filter.passes(&self.bytes(start..self.end)?))
+    }
+}
+
+/// Counts the lines of a text at `offset` that pass. Where a filter only drops, counting all lines and taking those back
+/// that are dropped is cheaper than counting each stretch between them: line ends are counted by the block.
+fn tally_passing(tally: &mut Tally, filter: &Filter, offset: u64, text: &[u8]) {
+    if filter.only_drops() {
+        tally.add_run(offset, text);
+        filter.found(text, |line| tally.take(offset + line.start as u64));
+    } else {
+        filter.found(text, |line| tally.add(offset + line.start as u64, 1));
     }
 }
 
@@ -303,7 +328,8 @@ mod tests {
 
     fn counted(lines: &Lines<'_>, filter: &Filter) -> Tally {
         let mut tally = Tally::at(lines.start(lines.end).unwrap());
-        while lines.count(&mut tally, filter).unwrap() {}
+        let mut room = Vec::new();
+        while lines.count(&mut tally, filter, &mut room).unwrap() {}
         tally
     }
 
@@ -436,7 +462,7 @@ mod tests {
         let lines = Lines::new(&opened, 500_000);
         file.as_file().set_len(1_000).unwrap();
         assert_eq!(lines.back(500_000, 10, &Filter::default(), Some).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
-        assert!(lines.count(&mut Tally::at(500_000), &Filter::default()).is_err());
+        assert!(lines.count(&mut Tally::at(500_000), &Filter::default(), &mut Vec::new()).is_err());
     }
 
     #[test]
