@@ -161,6 +161,30 @@ fn a_credential_is_tried_from_the_settings_or_as_given_and_nothing_is_saved() {
 }
 
 #[test]
+fn the_appliance_of_the_demo_has_one_lamp_that_is_not_well_and_every_lamp_its_evidence() {
+    let home = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| {
+        let args: Vec<&str> = ["--host", "demo", "-o", "json", "appliance"].into_iter().chain(args.iter().copied()).collect();
+        let (status, out, err) = proximity(home.path(), &args, "");
+        (status, serde_json::from_str::<serde_json::Value>(&out).unwrap_or_default(), err)
+    };
+    let (status, told, err) = run(&["probe"]);
+    assert_eq!(status, 10, "{err}");
+    let items = told["items"].as_array().unwrap();
+    let not: Vec<&str> = items.iter().filter(|i| i["light"] != "pass").map(|i| i["name"].as_str().unwrap()).collect();
+    assert_eq!((items.len(), not), (16, vec!["ports"]));
+    assert!(items.iter().all(|i| !i["evidence"].as_array().unwrap().is_empty() && i["means"] != ""), "{told}");
+    assert_eq!((run(&["probe", "dns"]).0, run(&["probe", "ports"]).0, run(&["probe", "luck"]).0), (0, 10, 5));
+    let (status, told, _) = run(&["leases"]);
+    let web = told["items"].as_array().unwrap().iter().find(|i| i["guest"] == 101).unwrap();
+    assert_eq!((status, &web["address"], &told["pool"]["size"]), (0, &"10.20.0.101".into(), &151.into()));
+    // Without a host nothing passes: this machine has no appliance.
+    let (status, out, _) = proximity(home.path(), &["appliance", "status"], "");
+    assert!(status == 1 || status == 7, "{status}: {out}");
+    assert!(!out.contains("PASS"), "{out}");
+}
+
+#[test]
 fn several_logs_are_merged_by_the_times_of_their_lines() {
     let home = tempfile::tempdir().unwrap();
     let (one, two) = (home.path().join("one.log"), home.path().join("two.log"));
@@ -197,28 +221,4 @@ fn several_logs_are_merged_by_the_times_of_their_lines() {
     // One that cannot be read is said, and the other is printed all the same.
     let (status, out, err) = proximity(home.path(), &["logs", &a, "file:/nowhere"], "");
     assert!(status == 1 && out.lines().count() == 4 && err.contains("/nowhere is not there"), "{out}{err}");
-}
-
-#[test]
-fn the_appliance_of_the_demo_has_one_lamp_that_is_not_well_and_every_lamp_its_evidence() {
-    let home = tempfile::tempdir().unwrap();
-    let run = |args: &[&str]| {
-        let args: Vec<&str> = ["--host", "demo", "-o", "json", "appliance"].into_iter().chain(args.iter().copied()).collect();
-        let (status, out, err) = proximity(home.path(), &args, "");
-        (status, serde_json::from_str::<serde_json::Value>(&out).unwrap_or_default(), err)
-    };
-    let (status, told, err) = run(&["probe"]);
-    assert_eq!(status, 10, "{err}");
-    let items = told["items"].as_array().unwrap();
-    let not: Vec<&str> = items.iter().filter(|i| i["light"] != "pass").map(|i| i["name"].as_str().unwrap()).collect();
-    assert_eq!((items.len(), not), (16, vec!["ports"]));
-    assert!(items.iter().all(|i| !i["evidence"].as_array().unwrap().is_empty() && i["means"] != ""), "{told}");
-    assert_eq!((run(&["probe", "dns"]).0, run(&["probe", "ports"]).0, run(&["probe", "luck"]).0), (0, 10, 5));
-    let (status, told, _) = run(&["leases"]);
-    let web = told["items"].as_array().unwrap().iter().find(|i| i["guest"] == 101).unwrap();
-    assert_eq!((status, &web["address"], &told["pool"]["size"]), (0, &"10.20.0.101".into(), &151.into()));
-    // Without a host nothing passes: this machine has no appliance.
-    let (status, out, _) = proximity(home.path(), &["appliance", "status"], "");
-    assert!(status == 1 || status == 7, "{status}: {out}");
-    assert!(!out.contains("PASS"), "{out}");
 }
