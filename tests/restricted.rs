@@ -288,6 +288,7 @@ fn there_is_no_way_out_by_arguments_and_environment() {
             &["job", "log", "--", payload],
             &["logs", "--match", payload, "--", payload],
             &["manual", "--", payload],
+            &["appliance", "probe", "--", payload],
         ] {
             refused("otto", &[], args, &[1, 2, 4, 5, 6]);
         }
