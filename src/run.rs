@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::{self, Ctx, Done};
 use crate::domain::access::{Permission, Who};
+use crate::domain::appliance;
 use crate::domain::audit::{Deed, Ending, Wanted};
 use crate::domain::fact::{Fact, Gate, LogLine, LogSource, LogState};
 use crate::domain::filter::Filter;
@@ -36,7 +37,7 @@ use crate::domain::session::Over;
 use crate::domain::world::{News, World};
 use crate::host::file::Reader;
 use crate::jobs::Jobs;
-use crate::ops::{follow, planner, refresh};
+use crate::ops::{follow, planner, probe, refresh};
 use crate::problem::{Kind, Problem};
 use crate::store::{StoreError, StoreMode};
 use crate::tui::app::App;
@@ -247,6 +248,8 @@ struct Hands {
     /// The jobs, once the store is open.
     jobs: Mutex<Option<Arc<Jobs>>>,
     door: Mutex<Door>,
+    /// Held while the appliance is asked.
+    probing: tokio::sync::Mutex<()>,
     /// The rows of jobs are told again although nobody wrote: somebody else looks at them.
     tell_jobs: AtomicBool,
     /// An order that waits for a proof or a second person.
@@ -272,6 +275,7 @@ impl Hands {
             world: Mutex::default(),
             jobs: Mutex::default(),
             door: Mutex::default(),
+            probing: tokio::sync::Mutex::default(),
             tell_jobs: AtomicBool::new(false),
             waiting: Mutex::default(),
             trial: Mutex::default(),
@@ -364,6 +368,17 @@ impl Hands {
                 () = self.stop.cancelled() => {}
             }
         }
+    }
+
+    /// Asks the appliance everything, one time after the other.
+    async fn probe(&self) {
+        let Some(vmid) = appliance::vmid() else { return };
+        let _one = self.probing.lock().await;
+        let mut world = World { place: self.ctx.place(), settings: locked(&self.world).settings.clone(), ..World::default() };
+        // Who runs decides what can be asked.
+        world.learn(refresh::refresh(self.ctx.host.as_ref()).await);
+        let seen = probe::look(self.ctx.host.as_ref(), &world, vmid).await;
+        self.tell_news(News { appliance: Some(seen), ..News::default() }).await;
     }
 
     /// Looks after the jobs: reads the rows whenever somebody wrote, and asks from time to time whether a worker is gone.
@@ -484,6 +499,7 @@ impl Hands {
             })),
             Effect::Start(order) => drop(tokio::task::spawn_blocking(move || me.start(order))),
             Effect::Audit { words, below } => drop(tokio::task::spawn_blocking(move || me.read_audit(words, below))),
+            Effect::Probe => drop(tokio::spawn(async move { me.probe().await })),
             Effect::Cancel(id) => drop(tokio::task::spawn_blocking(move || me.cancel(id))),
             Effect::Save(save) => drop(tokio::task::spawn_blocking(move || me.save(&save))),
             Effect::History(key) => drop(tokio::task::spawn_blocking(move || me.history(key))),

@@ -199,6 +199,27 @@ fn a_502_leads_to_the_lease_that_moved_and_to_the_guest() {
 }
 
 #[test]
+fn the_appliance_and_what_its_lamps_were_lit_by() {
+    let mut app = test_app();
+    assert!(matches!(&keys(&mut app, "3")[..], [Effect::Probe]));
+    shot("appliance-asking", &mut app);
+    let learn = |app: &mut App, part| drop(app.learn(Fact::News(Box::new(News { appliance: Some(part), ..News::default() }))));
+    let at = Stamp::from_secs(NOW - 4);
+    learn(&mut app, Part::new(world::appliance(), at, From::Pct));
+    shot("appliance", &mut app);
+    assert!(keys(&mut app, "jjjjj<Enter>").is_empty());
+    shot("appliance-evidence", &mut app);
+    keys(&mut app, "<Esc>G<Enter>");
+    let screen = text(&draw(&mut app, 80, 24));
+    assert!(screen.contains("10.20.0.140") && screen.contains("nobody that is known"), "{screen}");
+    keys(&mut app, "<Esc>");
+    assert!(matches!(&keys(&mut app, "R")[..], [Effect::Refresh, Effect::Probe]), "asked again, now");
+    learn(&mut app, Part::unknown("the link is down", at));
+    let screen = text(&draw(&mut app, 80, 24));
+    assert!(screen.contains("the link is down") && !screen.contains('●'), "nothing stays green: {screen}");
+}
+
+#[test]
 fn logs() {
     let mut app = test_app();
     let effects = keys(&mut app, "4");

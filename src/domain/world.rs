@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use super::appliance::{self, Seen};
 use super::backup::Archive;
 use super::guest::{Guest, Vmid};
 use super::job::Job;
@@ -154,6 +155,8 @@ pub struct World {
     pub jobs: Part<Vec<Job>>,
     /// Our own settings; pending where there is no store to keep them.
     pub settings: Part<Settings>,
+    /// The appliance; pending until somebody looks at it.
+    pub appliance: Part<Seen>,
 }
 
 /// The host this World is of.
@@ -186,6 +189,8 @@ pub struct News {
     pub jobs: Option<Part<Vec<Job>>>,
     /// Settings.
     pub settings: Option<Part<Settings>>,
+    /// The appliance.
+    pub appliance: Option<Part<Seen>>,
 }
 
 impl News {
@@ -200,6 +205,10 @@ impl News {
         keep(&mut self.archives, |a| a.vmid.is_some_and(&sees));
         keep(&mut self.tasks, |t| t.upid.id.parse().is_ok_and(&sees));
         keep(&mut self.jobs, |j| sees(j.order.plan().guest));
+        // Its leases name all guests.
+        if appliance::vmid().is_none_or(|id| !sees(id)) {
+            self.appliance = None;
+        }
     }
 }
 
@@ -220,6 +229,7 @@ impl World {
         put(&mut self.archives, news.archives);
         put(&mut self.jobs, news.jobs);
         put(&mut self.settings, news.settings);
+        put(&mut self.appliance, news.appliance);
     }
 
     /// The settings that hold: where there is no store, the defaults; why not, where they could not be read.

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use futures_util::future::join_all;
 
+use crate::domain::appliance::Seen;
 use crate::domain::appliance::answer::{Asked, Gave};
 use crate::domain::appliance::desired::{Around, Desired, desired};
 use crate::domain::appliance::judge::{Answers, BridgeSeen, FAR_NAME, MemorySeen, NO_NAME, judge};
@@ -17,6 +18,7 @@ use crate::domain::cmd::Cmd;
 use crate::domain::guest::{Guest, Power, Vmid};
 use crate::domain::interfaces::{self, Interfaces};
 use crate::domain::pve;
+use crate::domain::world::Part;
 use crate::domain::world::{From, World};
 use crate::host::{Found, Host, HostError, Look, bytes_of, text_of};
 
@@ -36,6 +38,18 @@ pub struct Probed {
     pub wish: Result<Desired, Vec<String>>,
     /// What was lent.
     pub leases: Result<Leases, String>,
+}
+
+/// Asks everything, joined to the guests of the World, which must be fresh.
+pub async fn look(host: &dyn Host, world: &World, vmid: Vmid) -> Part<Seen> {
+    let probed = probe(host, world, vmid).await;
+    let now = host.clock().0;
+    let guests = world.guests.get().filter(|_| world.guests.from != From::Kernel).map(Vec::as_slice);
+    let wish = probed.wish.as_ref().ok();
+    let rows = |leases: &Leases| lease::join(leases, guests, wish, now);
+    let leases = probed.leases.as_ref().map(rows).map_err(Clone::clone);
+    let pool = probed.leases.as_ref().ok().zip(wish).map(|(leases, wish)| lease::pool(leases, wish));
+    Part::new(Seen { lamps: probed.lamps, leases, pool }, now, From::Pct)
 }
 
 /// Asks everything. The World must be fresh: it tells which guests run.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Hands, locked};
 use crate::cli::{self, Need};
 use crate::domain::access::{Object, Permission, Refused, Role, Who, of_log, of_plan, of_wish};
+use crate::domain::appliance;
 use crate::domain::audit::Deed;
 use crate::domain::fact::{Fact, Gate, Login};
 use crate::domain::log_page::{FileAsk, FileNews};
@@ -71,6 +72,7 @@ pub(super) fn need(effect: &Effect) -> Option<Need> {
         Effect::Plan(wish) => permission(of_wish(wish)),
         Effect::Start(order) => permission(of_plan(order.plan())),
         Effect::Cancel(id) => Some(Need::Job(Permission::CancelJob, *id)),
+        Effect::Probe => permission((Permission::Look, appliance::vmid().map_or(Object::Host, Object::Guest))),
         Effect::Save(_) | Effect::Try { .. } | Effect::Keep { .. } | Effect::CredentialBack(_) => {
             permission((Permission::ChangeSettings, Object::Host))
         }

@@ -9,6 +9,7 @@ pub enum Action {
     ShowOverview,
     ShowLogs,
     ShowBackups,
+    ShowAppliance,
     ShowSettings,
     Edit,
     Unset,
@@ -82,6 +83,8 @@ pub enum Action {
 pub enum Context {
     /// Pane 1.
     Overview,
+    /// Pane 3.
+    Appliance,
     /// Pane 4.
     Logs,
     /// Pane 6.
@@ -117,12 +120,13 @@ pub enum Context {
 impl Context {
     /// All of them.
     pub const ALL: &[Context] =
-        &[Overview, Logs, Backups, Settings, Text, Choice, File, Jobs, Job, Audit, Record, Plan, Form, Confirm, Proof, Unlock];
+        &[Overview, Appliance, Logs, Backups, Settings, Text, Choice, File, Jobs, Job, Audit, Record, Plan, Form, Confirm, Proof, Unlock];
 
     /// Its name in the list of keys.
     pub fn word(self) -> &'static str {
         match self {
             Overview => "overview",
+            Appliance => "appliance",
             Logs => "logs",
             Backups => "backups",
             Settings => "settings",
@@ -142,7 +146,9 @@ impl Context {
     }
 }
 
-use Context::{Audit, Backups, Choice, Confirm, File, Form, Job, Jobs, Logs, Overview, Plan, Proof, Record, Settings, Text, Unlock};
+use Context::{
+    Appliance, Audit, Backups, Choice, Confirm, File, Form, Job, Jobs, Logs, Overview, Plan, Proof, Record, Settings, Text, Unlock,
+};
 
 /// A key with or without Ctrl.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -222,11 +228,12 @@ const fn row(keys: &'static [Key], action: Action, contexts: &'static [Context],
     Binding { keys, action, contexts, word, sentence }
 }
 
-const PANES: &[Context] = &[Overview, Logs, Backups, Settings];
+const PANES: &[Context] = &[Overview, Appliance, Logs, Backups, Settings];
 const SEARCHED: &[Context] = &[Overview, Logs, File, Backups];
 const GUESTS: &[Context] = &[Overview, Backups];
-const MOVING: &[Context] = &[Overview, Logs, Backups, Settings, Text, Choice, File, Jobs, Job, Audit, Record, Plan];
-const WITHOUT_UNLOCK: &[Context] = &[Overview, Logs, Backups, Settings, Choice, File, Jobs, Job, Audit, Record, Plan, Form, Confirm];
+const MOVING: &[Context] = &[Overview, Appliance, Logs, Backups, Settings, Text, Choice, File, Jobs, Job, Audit, Record, Plan];
+const WITHOUT_UNLOCK: &[Context] =
+    &[Overview, Appliance, Logs, Backups, Settings, Choice, File, Jobs, Job, Audit, Record, Plan, Form, Confirm];
 
 /// Rows stand in the order of the footer: what is special to a place comes first.
 static TABLE: &[Binding] = &[
@@ -238,7 +245,7 @@ static TABLE: &[Binding] = &[
     row(
         &[k(KeyCode::Enter)],
         Action::Open,
-        &[Overview, Logs, File, Backups, Choice, Jobs, Audit, Record, Form, Proof, Unlock],
+        &[Overview, Appliance, Logs, File, Backups, Choice, Jobs, Audit, Record, Form, Proof, Unlock],
         "open",
         "open what is selected, or go on",
     ),
@@ -321,6 +328,7 @@ static TABLE: &[Binding] = &[
     row(&[c('+')], Action::Grow, &[Overview], "", "give the part you are in the whole pane"),
     row(&[c('-')], Action::Shrink, &[Overview], "", "show all parts again"),
     row(&[c('1')], Action::ShowOverview, PANES, "", "pane 1, Overview: what is wrong first"),
+    row(&[c('3')], Action::ShowAppliance, PANES, "", "pane 3, Appliance: its lamps and what it lent"),
     row(&[c('4')], Action::ShowLogs, PANES, "", "pane 4, Logs"),
     row(&[c('6')], Action::ShowBackups, PANES, "", "pane 6, Backups"),
     row(&[c('9')], Action::ShowSettings, PANES, "", "pane 9, Settings"),

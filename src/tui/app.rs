@@ -14,7 +14,7 @@ use super::dialogs::{audit, credential, help, jobs, palette, plan, prove, questi
 use super::effect::Effect;
 use super::frame::{self, Rows, SMALLEST, Said};
 use super::pane::{Known, Pane, Then};
-use super::panes::{backups::Backups, logs::Logs, overview::Overview, settings::Settings};
+use super::panes::{appliance::Appliance, backups::Backups, logs::Logs, overview::Overview, settings::Settings};
 use super::theme::{Theme, Tone};
 use super::words;
 use crate::domain::clean::clean;
@@ -26,16 +26,23 @@ use crate::domain::world::{Place, World};
 /// How many dialogs may lie on each other; a flood of problems must not fill the memory.
 const DEEPEST: usize = 8;
 
+/// The panes, each as it was left.
+#[derive(Default)]
+struct Panes {
+    overview: Overview,
+    logs: Logs,
+    appliance: Appliance,
+    backups: Backups,
+    settings: Settings,
+}
+
 /// The screen of the console.
 pub struct App {
     known: Known,
     theme: Theme,
     /// The looks that the terminal and the flags allow; settings can only take away.
     base: Theme,
-    overview: Overview,
-    logs: Logs,
-    backups: Backups,
-    settings: Settings,
+    panes: Panes,
     /// The pane that is shown, by the action that shows it.
     here: Action,
     stack: Vec<Box<dyn Pane>>,
@@ -58,10 +65,7 @@ impl App {
             known: Known { world, now: Stamp::default(), offset_s: 0, gate: None, size: (80, 24) },
             theme: Theme::default(),
             base: Theme::default(),
-            overview: Overview::default(),
-            logs: Logs::default(),
-            backups: Backups::default(),
-            settings: Settings::default(),
+            panes: Panes::default(),
             here: Action::ShowOverview,
             stack: Vec::new(),
             lock: None,
@@ -110,15 +114,15 @@ impl App {
     /// Does a slice of work that was put off so that a key need not wait, such as looking at old log lines
     /// with a new filter; some milliseconds at most. `true` while some is left: call again when nothing waits.
     pub fn work(&mut self) -> bool {
-        let began = self.logs.is_looking();
-        let more = self.logs.work();
+        let began = self.panes.logs.is_looking();
+        let more = self.panes.logs.work();
         self.dirty |= began && self.here == Action::ShowLogs && self.lock.is_none();
         more
     }
 
     /// What slices of work came to.
     pub fn ready(&mut self) -> Option<Effect> {
-        self.logs.ready()
+        self.panes.logs.ready()
     }
 
     /// Takes a key.
@@ -131,8 +135,7 @@ impl App {
             return self.act(action);
         }
         let known = &self.known;
-        let top =
-            top_mut(&mut self.lock, &mut self.stack, self.here, &mut self.overview, &mut self.logs, &mut self.backups, &mut self.settings);
+        let top = top_mut(&mut self.lock, &mut self.stack, self.here, &mut self.panes);
         if top.input().is_some_and(|input| input.key(&key)) {
             let then = top.typed(known);
             self.dirty = true;
@@ -144,8 +147,7 @@ impl App {
     /// Takes pasted text: into the line that is typed in, and nowhere else. Pasted text is never keys.
     pub fn paste(&mut self, text: &str) -> Vec<Effect> {
         let known = &self.known;
-        let top =
-            top_mut(&mut self.lock, &mut self.stack, self.here, &mut self.overview, &mut self.logs, &mut self.backups, &mut self.settings);
+        let top = top_mut(&mut self.lock, &mut self.stack, self.here, &mut self.panes);
         let Some(input) = top.input() else { return Vec::new() };
         input.paste(text);
         let then = top.typed(known);
@@ -187,9 +189,10 @@ impl App {
                 let active = self.active_jobs();
                 self.known.world.learn(*news);
                 let known = &self.known;
-                self.overview.news(known);
-                self.backups.news(known);
-                self.settings.news(known);
+                self.panes.overview.news(known);
+                self.panes.appliance.news(known);
+                self.panes.backups.news(known);
+                self.panes.settings.news(known);
                 let word = known.world.chosen().ok().and_then(|s| s.word("system.theme").ok());
                 self.theme = self.base.less(word.unwrap_or_default());
                 self.stack.iter_mut().for_each(|d| d.news(known));
@@ -217,7 +220,7 @@ impl App {
             }
             Fact::Login(news) => return self.login(&news),
             Fact::Log { source, at, lines, dropped } => self.log(&source, at, lines, dropped),
-            Fact::Marks(marks) => self.logs.marks(marks),
+            Fact::Marks(marks) => self.panes.logs.marks(marks),
             Fact::File { source, news } => {
                 let known = &self.known;
                 let then = self.stack.iter_mut().flat_map(|d| d.file(&source, &news, known)).collect();
@@ -226,7 +229,7 @@ impl App {
             }
             Fact::LogState { source, state } => {
                 self.look();
-                self.logs.log_state(&source, &state);
+                self.panes.logs.log_state(&source, &state);
                 self.stack.iter_mut().for_each(|d| d.log_state(&source, &state));
                 self.look_again();
             }
@@ -247,13 +250,13 @@ impl App {
                 return self.run(then);
             }
             Fact::Saved(Ok(n)) => {
-                self.settings.saved(true);
+                self.panes.settings.saved(true);
                 self.note = None;
                 self.last = Some(format!("saved {}", words::many(n, "setting")));
                 self.dirty = true;
             }
             Fact::Saved(Err(r)) => {
-                self.settings.saved(false);
+                self.panes.settings.saved(false);
                 self.note = None;
                 self.push(Box::new(text::refusal(&r)));
             }
@@ -324,10 +327,11 @@ impl App {
 
     fn pane(&self) -> &dyn Pane {
         match self.here {
-            Action::ShowLogs => &self.logs,
-            Action::ShowBackups => &self.backups,
-            Action::ShowSettings => &self.settings,
-            _ => &self.overview,
+            Action::ShowLogs => &self.panes.logs,
+            Action::ShowAppliance => &self.panes.appliance,
+            Action::ShowBackups => &self.panes.backups,
+            Action::ShowSettings => &self.panes.settings,
+            _ => &self.panes.overview,
         }
     }
 
@@ -435,8 +439,8 @@ impl App {
         if let Some(dialog) = self.stack.iter_mut().rev().find(|d| d.wants(source)) {
             dialog.log(source, at, lines, dropped, known);
             self.dirty |= self.lock.is_none();
-        } else if self.logs.wants(source) {
-            self.logs.log(source, at, lines, dropped, known);
+        } else if self.panes.logs.wants(source) {
+            self.panes.logs.log(source, at, lines, dropped, known);
             self.dirty |= self.lock.is_none() && self.here == Action::ShowLogs;
         }
     }
@@ -462,8 +466,7 @@ impl App {
         self.dirty = true;
         self.note = None;
         let known = &self.known;
-        let top =
-            top_mut(&mut self.lock, &mut self.stack, self.here, &mut self.overview, &mut self.logs, &mut self.backups, &mut self.settings);
+        let top = top_mut(&mut self.lock, &mut self.stack, self.here, &mut self.panes);
         if let Some(then) = top.act(action, known) {
             return Some(self.run(then));
         }
@@ -477,9 +480,13 @@ impl App {
         let mut effects = Vec::new();
         match action {
             Action::ShowOverview | Action::ShowBackups | Action::ShowSettings => self.here = action,
+            Action::ShowAppliance => {
+                self.here = action;
+                effects.push(Effect::Probe);
+            }
             Action::ShowLogs => {
                 self.here = action;
-                let then = self.logs.opened();
+                let then = self.panes.logs.opened();
                 effects = self.run(then);
             }
             Action::Jobs => self.push(Box::new(jobs::Drawer::default())),
@@ -489,11 +496,11 @@ impl App {
                 self.push(Box::new(dialog));
             }
             Action::Credential => {
-                let site = if self.top().context() == Context::Settings { self.settings.site() } else { "" };
+                let site = if self.top().context() == Context::Settings { self.panes.settings.site() } else { "" };
                 self.push(Box::new(credential::Credential::new(site, &self.known)));
             }
             Action::CredentialBack => match self.known.operator() {
-                Ok(_) => self.push(Box::new(question::credential_back(self.settings.site()))),
+                Ok(_) => self.push(Box::new(question::credential_back(self.panes.settings.site()))),
                 Err((why, hint)) => self.push(Box::new(text::problem(&format!("nothing can be changed now: {why}"), &hint))),
             },
             Action::Palette => self.push(Box::new(palette::Palette::new(self.top().context(), &self.known))),
@@ -501,6 +508,9 @@ impl App {
             Action::Refresh => {
                 self.asking = true;
                 effects.push(Effect::Refresh);
+                if self.here == Action::ShowAppliance {
+                    effects.push(Effect::Probe);
+                }
             }
             Action::Lock => match &self.known.gate {
                 Some(Gate::Open(_)) if !self.known.world.place.demo => effects.push(Effect::Lock),
@@ -529,7 +539,7 @@ impl App {
             match next {
                 Then::Do(effect) => {
                     if let Effect::Follow { source, on } = &effect {
-                        self.logs.switched(source, *on);
+                        self.panes.logs.switched(source, *on);
                     }
                     self.asking |= matches!(effect, Effect::Refresh);
                     effects.push(match effect {
@@ -557,27 +567,27 @@ impl App {
                 Then::Say(what) => self.say(what),
                 Then::Setting(key) => {
                     self.here = Action::ShowSettings;
-                    self.settings.go(&key);
+                    self.panes.settings.go(&key);
                 }
                 Then::Stage(key, change) => {
-                    self.settings.stage(key, change, &self.known);
+                    self.panes.settings.stage(key, change, &self.known);
                     self.say("not saved yet; s saves".into());
                 }
                 Then::LogsOf(source, words) => {
                     self.here = Action::ShowLogs;
-                    let mut then = self.logs.opened();
-                    then.extend(source.map(|source| self.logs.with(source)).unwrap_or_default());
-                    then.extend(self.logs.only(&words));
+                    let mut then = self.panes.logs.opened();
+                    then.extend(source.map(|source| self.panes.logs.with(source)).unwrap_or_default());
+                    then.extend(self.panes.logs.only(&words));
                     queue.extend(then);
                 }
                 Then::Logs(ask) => {
                     self.here = Action::ShowLogs;
-                    let then = self.logs.asked(ask, &self.known);
+                    let then = self.panes.logs.asked(ask, &self.known);
                     queue.extend(then);
                 }
                 Then::Guest(id) => {
                     self.here = Action::ShowOverview;
-                    if !self.overview.go(id, &self.known) {
+                    if !self.panes.overview.go(id, &self.known) {
                         self.say(format!("guest {id} is not in the list now"));
                     }
                 }
@@ -588,23 +598,16 @@ impl App {
 }
 
 /// What is on top, with only the fields borrowed that it may be.
-fn top_mut<'a>(
-    lock: &'a mut Option<Unlock>,
-    stack: &'a mut [Box<dyn Pane>],
-    here: Action,
-    overview: &'a mut Overview,
-    logs: &'a mut Logs,
-    backups: &'a mut Backups,
-    settings: &'a mut Settings,
-) -> &'a mut dyn Pane {
+fn top_mut<'a>(lock: &'a mut Option<Unlock>, stack: &'a mut [Box<dyn Pane>], here: Action, panes: &'a mut Panes) -> &'a mut dyn Pane {
     match (lock, stack.last_mut()) {
         (Some(lock), _) => lock,
         (None, Some(dialog)) => dialog.as_mut(),
         (None, None) => match here {
-            Action::ShowLogs => logs,
-            Action::ShowBackups => backups,
-            Action::ShowSettings => settings,
-            _ => overview,
+            Action::ShowLogs => &mut panes.logs,
+            Action::ShowAppliance => &mut panes.appliance,
+            Action::ShowBackups => &mut panes.backups,
+            Action::ShowSettings => &mut panes.settings,
+            _ => &mut panes.overview,
         },
     }
 }
@@ -676,6 +679,7 @@ mod tests {
         let ways: &[&[Action]] = match context {
             Context::Overview | Context::Plan | Context::Unlock => &[&[]],
             Context::Logs => &[&[Action::ShowLogs]],
+            Context::Appliance => &[&[Action::ShowAppliance]],
             Context::Backups => &[&[Action::ShowBackups]],
             Context::Settings => &[&[Action::ShowSettings]],
             Context::Text => &[&[Action::Help]],

@@ -126,6 +126,7 @@ pub fn bar(on: &mut Canvas<'_>, here: Action, known: &Known) {
     let mut x = 1;
     for (action, key, word) in [
         (Action::ShowOverview, "1", "Overview"),
+        (Action::ShowAppliance, "3", "Appliance"),
         (Action::ShowLogs, "4", "Logs"),
         (Action::ShowBackups, "6", "Backups"),
         (Action::ShowSettings, "9", "Settings"),

@@ -1,6 +1,9 @@
 //! The worlds the screens are drawn of.
 
 use proximity::domain::access;
+use proximity::domain::appliance::Seen;
+use proximity::domain::appliance::lamp::{Evidence, LAMPS, Lamp, Light};
+use proximity::domain::appliance::lease::{self, Pool};
 use proximity::domain::audit::{Deed, Ending, Entry, Page, Phase, Record, Who};
 use proximity::domain::backup::Archive;
 use proximity::domain::cmd::Cmd;
@@ -136,7 +139,32 @@ pub fn news() -> News {
         ])),
         jobs: Some(part(vec![])),
         settings: None,
+        appliance: None,
     }
+}
+
+/// What an appliance said that is not quite well.
+pub fn appliance() -> Seen {
+    let at = ago(4);
+    let lamp = |name: &'static str, light, says: &str| Lamp {
+        name,
+        light,
+        says: says.into(),
+        evidence: vec![Evidence { asked: format!("pct exec 9999 -- ask {name}"), answer: "first line\nsecond line".into(), at }],
+    };
+    let lamps = LAMPS
+        .iter()
+        .map(|(name, _)| match *name {
+            "caddy" => lamp(name, Light::Fail, "it does not run: crashed"),
+            "ports" => lamp(name, Light::Warn, "of the ports 40000-40999 not all are kept back"),
+            "isolation" => lamp(name, Light::Unknown, "no running app to ask from"),
+            _ => lamp(name, Light::Pass, "well"),
+        })
+        .collect();
+    let lent = "1795290000 bc:24:11:00:00:dd 10.20.0.131 web *\n1795290000 bc:24:11:00:00:77 10.20.0.140 old *\n";
+    let leases = lease::parse(lent);
+    let rows = lease::join(&leases, Some(&guests()), None, ago(0));
+    Seen { lamps, leases: Ok(rows), pool: Some(Pool { used: 2, size: 151 }) }
 }
 
 /// A node on which nothing is wrong.
@@ -153,7 +181,18 @@ pub fn unknown() -> News {
     fn no<T>() -> Option<Part<T>> {
         Some(Part::unknown("10.1.2.30 did not answer within 5 s", ago(200)))
     }
-    News { node: no(), quorum: no(), guests: no(), storages: no(), network: no(), tasks: no(), archives: no(), jobs: no(), settings: no() }
+    News {
+        node: no(),
+        quorum: no(),
+        guests: no(),
+        storages: no(),
+        network: no(),
+        tasks: no(),
+        archives: no(),
+        jobs: no(),
+        settings: no(),
+        appliance: no(),
+    }
 }
 
 /// The same node, with this name wherever a name from outside may stand.

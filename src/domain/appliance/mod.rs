@@ -24,6 +24,17 @@ pub mod nat;
 pub mod system;
 pub mod tar;
 
+/// What is known of the appliance: asked when somebody looks at it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seen {
+    /// All lamps.
+    pub lamps: Vec<lamp::Lamp>,
+    /// What it lent and to whom; why that is not known.
+    pub leases: Result<Vec<lease::Row>, String>,
+    /// How much of what it may lend is lent; `None` where its settings do not tell.
+    pub pool: Option<lease::Pool>,
+}
+
 /// Where the appliance lives unless settings say otherwise.
 pub const VMID: u32 = 9999;
 

@@ -1,5 +1,6 @@
 //! The panes. Each draws itself in the file that lays it out.
 
+pub mod appliance;
 pub mod backups;
 pub mod guest;
 pub mod logs;
