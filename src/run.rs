@@ -448,7 +448,7 @@ impl Hands {
                 Ok(()) => self.go(effect),
                 Err(refused) => {
                     let me = Arc::clone(self);
-                    tokio::spawn(async move { me.tell(door::refused(effect, refused)).await });
+                    tokio::spawn(async move { me.tell(door::refused(effect, refused, me.ctx.host.clock().0)).await });
                 }
             },
             Some(need) => {
@@ -456,7 +456,7 @@ impl Hands {
                 // The role is read from the store each time, and the store may be busy.
                 tokio::task::spawn_blocking(move || match me.allowed(&need) {
                     Ok(_) => me.go(effect),
-                    Err(refused) => me.tell_now(door::refused(effect, refused)),
+                    Err(refused) => me.tell_now(door::refused(effect, refused, me.ctx.host.clock().0)),
                 });
             }
             None => self.go(effect),

@@ -1327,6 +1327,13 @@ fn a_file_of_any_size_is_read_by_pages() {
 
     let effects = keys(&mut app, "<Esc><Esc>");
     assert!(matches!(effects.last(), Some(Effect::File { ask: FileAsk::Close, .. })) && app.context() == Context::Logs);
+    // A whole name typed behind what is offered is meant by itself.
+    for (typed, name) in [("/tmp/x.log", "file:/tmp/x.log"), ("101:/srv/x.log", "101:/srv/x.log"), ("app/x.log", "file:/var/log/app/x.log")]
+    {
+        let effects = keys(&mut app, &format!("o{typed}<Enter>"));
+        assert!(matches!(&effects[0], Effect::File { source, ask: FileAsk::Open } if source.name() == name), "{typed}: {}", effects.len());
+        keys(&mut app, "<Esc>");
+    }
     let effects = keys(&mut app, "o<C-u>/dev/null<Enter>");
     let failed = FileNews::Failed("/dev/null: is a device, and only files are read".into());
     app.learn(Fact::File { source: LogSource::File("/dev/null".into()), news: failed });

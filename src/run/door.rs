@@ -12,6 +12,7 @@ use crate::domain::log_page::{FileAsk, FileNews};
 use crate::domain::plan::Refusal;
 use crate::domain::secret::{Secret, Shown};
 use crate::domain::session::{Moment, Over, PROOF_MS, Session};
+use crate::domain::stamp::Stamp;
 use crate::domain::trial::{Mark, Progress, Report, Step, Taken, Trouble};
 use crate::domain::world::{News, Part};
 use crate::host::local;
@@ -95,10 +96,11 @@ pub(super) fn need(effect: &Effect) -> Option<Need> {
 }
 
 /// That an effect was refused, as the news that whoever wants it waits for.
-pub(super) fn refused(effect: Effect, refused: Refused) -> Fact {
+pub(super) fn refused(effect: Effect, refused: Refused, now: Stamp) -> Fact {
     const WHAT: &str = "not allowed";
     let Refused { why, hint } = refused;
     match effect {
+        Effect::Probe => Fact::News(Box::new(News { appliance: Some(Part::unknown(why, now)), ..News::default() })),
         Effect::Plan(_) => Fact::Planned(Err(Refusal::new(WHAT, why, hint))),
         Effect::Save(_) | Effect::CredentialBack(_) => Fact::Saved(Err(Refusal::new(WHAT, why, hint))),
         Effect::Keep { nth, .. } => Fact::Trial { nth, news: Progress::NotKept(why) },

@@ -65,7 +65,7 @@ impl Default for File {
     fn default() -> Self {
         File {
             source: None,
-            input: Some((Asked::Path, Input::with("/var/log/"))),
+            input: Some((Asked::Path, Input::with(OFFERED))),
             wrong: None,
             filter: Filter::default(),
             before: Filter::default(),
@@ -219,7 +219,7 @@ impl File {
     fn entered(&mut self, known: &Known) -> Vec<Then> {
         let Some((asked, text)) = self.input.as_ref().map(|(a, i)| (*a, i.text().trim().to_owned())) else { return Vec::new() };
         match asked {
-            Asked::Path => match LogSource::from_name(&text).filter(|s| s.file().is_some()) {
+            Asked::Path => match LogSource::from_name(meant(&text)).filter(|s| s.file().is_some()) {
                 Some(source) => {
                     self.source = Some(source);
                     self.input = None;
@@ -349,6 +349,17 @@ impl File {
 
 fn line_offset(cursor: Option<u64>) -> u64 {
     cursor.unwrap_or(u64::MAX)
+}
+
+/// Where most logs are.
+const OFFERED: &str = "/var/log/";
+
+/// A whole name that was typed behind what is offered is meant by itself.
+fn meant(text: &str) -> &str {
+    let behind = text
+        .strip_prefix(OFFERED)
+        .filter(|rest| rest.starts_with('/') || rest.split_once(":/").is_some_and(|(id, _)| id.bytes().all(|b| b.is_ascii_digit())));
+    behind.unwrap_or(text)
 }
 
 impl Pane for File {
