@@ -194,6 +194,19 @@ pub struct News {
 }
 
 impl News {
+    /// Nothing is known any more of the parts that [`only`](Self::only) leaves things out of: for a screen at which
+    /// somebody sits now who may look at less than whoever sat there before.
+    pub fn forget() -> News {
+        News {
+            guests: Some(Part::default()),
+            archives: Some(Part::default()),
+            tasks: Some(Part::default()),
+            jobs: Some(Part::default()),
+            appliance: Some(Part::default()),
+            ..News::default()
+        }
+    }
+
     /// Leaves out what belongs to guests that `sees` does not name: what somebody may look at who may not look at all.
     pub fn only(&mut self, sees: impl Fn(Vmid) -> bool) {
         fn keep<T>(part: &mut Option<Part<Vec<T>>>, of: impl Fn(&T) -> bool) {
@@ -280,5 +293,29 @@ impl World {
     pub fn next_id(&self) -> Option<Vmid> {
         let taken: std::collections::BTreeSet<u32> = self.guests.get()?.iter().map(|g| g.id.into()).collect();
         (100..=999_999_999).find(|n| !taken.contains(n)).and_then(|n| Vmid::try_from(n).ok())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Was: the leases that an admin had looked at stayed on the screen for the service owner after him.
+    #[test]
+    fn what_somebody_else_looked_at_is_forgotten() {
+        let seen = Seen { lamps: vec![], leases: Ok(vec![]), pool: None };
+        let guest = Guest::bare("101".parse().unwrap(), super::super::guest::Kind::Lxc);
+        let mut world = World {
+            guests: Part::new(vec![guest], Stamp(1), From::Files),
+            archives: Part::new(vec![], Stamp(1), From::Files),
+            tasks: Part::new(vec![], Stamp(1), From::Files),
+            jobs: Part::new(vec![], Stamp(1), From::Files),
+            appliance: Part::new(seen, Stamp(1), From::Pct),
+            ..World::default()
+        };
+        world.learn(News::forget());
+        let pending = [world.guests.is_pending(), world.archives.is_pending(), world.tasks.is_pending(), world.jobs.is_pending()];
+        assert_eq!((pending, world.appliance.is_pending()), ([true; 4], true));
     }
 }

@@ -336,14 +336,7 @@ impl Hands {
         *locked(&self.door) = Door::Open(Inside { who, vault: Arc::new(vault), session: Some(Session::begin(&now())) });
         if limited {
             // What was learnt while nobody was in holds more than he may see.
-            let nothing = News {
-                guests: Some(Part::default()),
-                archives: Some(Part::default()),
-                tasks: Some(Part::default()),
-                jobs: Some(Part::default()),
-                ..News::default()
-            };
-            self.tell_now(Fact::News(Box::new(nothing)));
+            self.tell_now(Fact::News(Box::new(News::forget())));
         }
         self.tell_now(Fact::Gate(Gate::Open(name)));
         // Whoever was in before may have seen less, or more.
