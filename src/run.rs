@@ -370,13 +370,20 @@ impl Hands {
         }
     }
 
+    /// The World as it is now: what decides about locks and room, or about whom to ask, is not taken from the screen.
+    async fn fresh(&self) -> World {
+        let news = refresh::refresh(self.ctx.host.as_ref()).await;
+        let mut world = World { place: self.ctx.place(), settings: locked(&self.world).settings.clone(), ..World::default() };
+        world.learn(news.clone());
+        self.tell_news(news).await;
+        world
+    }
+
     /// Asks the appliance everything, one time after the other.
     async fn probe(&self) {
         let Some(vmid) = appliance::vmid() else { return };
         let _one = self.probing.lock().await;
-        let mut world = World { place: self.ctx.place(), settings: locked(&self.world).settings.clone(), ..World::default() };
-        // Who runs decides what can be asked.
-        world.learn(refresh::refresh(self.ctx.host.as_ref()).await);
+        let world = self.fresh().await;
         let seen = probe::look(self.ctx.host.as_ref(), &world, vmid).await;
         self.tell_news(News { appliance: Some(seen), ..News::default() }).await;
     }
@@ -488,12 +495,7 @@ impl Hands {
             Effect::ConfirmSecond(code) => drop(tokio::task::spawn_blocking(move || me.confirm_second(&code))),
             Effect::Lock => self.lock(None),
             Effect::Plan(wish) => drop(tokio::spawn(async move {
-                // What decides about locks and room is asked now, not taken from the screen.
-                let news = refresh::refresh(me.ctx.host.as_ref()).await;
-                let settings = locked(&me.world).settings.clone();
-                let mut world = World { place: me.ctx.place(), settings, ..World::default() };
-                world.learn(news.clone());
-                me.tell_news(news).await;
+                let world = me.fresh().await;
                 let planned = planner::plan(me.ctx.host.as_ref(), &world, &wish).await;
                 me.tell(Fact::Planned(planned.map(Box::new))).await;
             })),

@@ -9,8 +9,8 @@ use crate::domain::appliance::lamp::{LAMPS, Lamp, Light, means, worst};
 use crate::domain::appliance::{VMID, lease, vmid};
 use crate::domain::clean::clean;
 use crate::domain::guest::Vmid;
-use crate::domain::world::{From, World};
-use crate::ops::probe::{Probed, leases, probe};
+use crate::domain::world::World;
+use crate::ops::probe::{Probed, joined, leases, probe};
 use crate::problem::{Kind, Problem, WARNED};
 
 /// `appliance`.
@@ -133,9 +133,7 @@ async fn lent(ctx: &Ctx, world: &World, id: Vmid) -> Done {
     let now = ctx.host.clock().0;
     let leases =
         leases.map_err(|why| Problem::new(Kind::Unreachable, "leases", format!("unknown: {why}"), "see proximity appliance status"))?;
-    let guests = world.guests.get().filter(|_| world.guests.from != From::Kernel).map(Vec::as_slice);
-    let rows = lease::join(&leases, guests, wish.as_ref().ok(), now);
-    let pool = wish.as_ref().ok().map(|d| lease::pool(&leases, d));
+    let (rows, pool) = joined(&leases, world, wish.as_ref().ok(), now);
     let odd = |r: &lease::Row| r.odd.iter().map(lease::Oddity::words).collect::<Vec<_>>();
     if ctx.form == Form::Json {
         let item = |r: &lease::Row| {

@@ -39,6 +39,11 @@ pub enum Holder<'w> {
     Unknown(&'w str),
 }
 
+/// Whether a task is a backup of several guests: such a job has no guest in its name.
+pub fn is_over_several(upid: &Upid) -> bool {
+    upid.kind == "vzdump" && upid.id.is_empty()
+}
+
 /// Who may hold the lock of a guest.
 pub fn holder<'w>(world: &'w World, id: Vmid) -> Holder<'w> {
     let tasks = match &world.tasks.known {
@@ -48,8 +53,7 @@ pub fn holder<'w>(world: &'w World, id: Vmid) -> Holder<'w> {
     if let Some(upid) = world.task_on(id) {
         return Holder::Task(upid);
     }
-    // A job over several guests has no guest in its name.
-    let several = tasks.iter().find(|t| t.end.is_none() && t.upid.kind == "vzdump" && t.upid.id.is_empty());
+    let several = tasks.iter().find(|t| t.end.is_none() && is_over_several(&t.upid));
     several.map_or(Holder::Nobody, |task| Holder::Perhaps(&task.upid))
 }
 

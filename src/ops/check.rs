@@ -97,7 +97,7 @@ async fn no_task(host: &dyn Host, id: Vmid) -> Held {
         Some(Err(e)) => return Held::Unknown(e.to_string()),
         None => return Held::Unknown("no answer".into()),
     };
-    let may = |t: &TaskSeen| t.end.is_none() && (t.upid.id == id.to_string() || t.upid.kind == "vzdump" && t.upid.id.is_empty());
+    let may = |t: &TaskSeen| t.end.is_none() && (t.upid.id == id.to_string() || unlock::is_over_several(&t.upid));
     for task in parse_active(&text).into_iter().filter(may) {
         match truth::of_task(host, &task.upid, &boot).await {
             Truth::Ended(_) => {}

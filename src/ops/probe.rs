@@ -18,6 +18,7 @@ use crate::domain::cmd::Cmd;
 use crate::domain::guest::{Guest, Power, Vmid};
 use crate::domain::interfaces::{self, Interfaces};
 use crate::domain::pve;
+use crate::domain::stamp::Stamp;
 use crate::domain::world::Part;
 use crate::domain::world::{From, World};
 use crate::host::{Found, Host, HostError, Look, bytes_of, text_of};
@@ -44,12 +45,20 @@ pub struct Probed {
 pub async fn look(host: &dyn Host, world: &World, vmid: Vmid) -> Part<Seen> {
     let probed = probe(host, world, vmid).await;
     let now = host.clock().0;
-    let guests = world.guests.get().filter(|_| world.guests.from != From::Kernel).map(Vec::as_slice);
-    let wish = probed.wish.as_ref().ok();
-    let rows = |leases: &Leases| lease::join(leases, guests, wish, now);
-    let leases = probed.leases.as_ref().map(rows).map_err(Clone::clone);
-    let pool = probed.leases.as_ref().ok().zip(wish).map(|(leases, wish)| lease::pool(leases, wish));
+    let (leases, pool) = match &probed.leases {
+        Ok(leases) => {
+            let (rows, pool) = joined(leases, world, probed.wish.as_ref().ok(), now);
+            (Ok(rows), pool)
+        }
+        Err(why) => (Err(why.clone()), None),
+    };
     Part::new(Seen { lamps: probed.lamps, leases, pool }, now, From::Pct)
+}
+
+/// Leases with the guests that hold them, where all guests are known, and how much of the pool is lent.
+pub fn joined(leases: &Leases, world: &World, wish: Option<&Desired>, now: Stamp) -> (Vec<lease::Row>, Option<lease::Pool>) {
+    let guests = world.guests.get().filter(|_| world.guests.from != From::Kernel).map(Vec::as_slice);
+    (lease::join(leases, guests, wish, now), wish.map(|wish| lease::pool(leases, wish)))
 }
 
 /// Asks everything. The World must be fresh: it tells which guests run.

@@ -18,7 +18,7 @@ use crate::domain::world::{News, Part};
 use crate::host::local;
 use crate::jobs::Jobs;
 use crate::problem::{Kind, Problem};
-use crate::store::{Passed, PasswordOk, Unlocked, Vault, host_key_path};
+use crate::store::{Passed, PasswordOk, Unlocked, Vault, VaultError, host_key_path};
 use crate::tui::effect::Effect;
 
 /// Where whoever sits at the console stands.
@@ -277,13 +277,9 @@ impl Hands {
         }
     }
 
-    pub(super) fn unlock(&self, operator: &str, passphrase: &Secret) {
-        // The list on the screen is no proof of who may be chosen.
-        let may = cli::may_unlock(&self.ctx, vec![operator.to_owned()]);
-        if may.is_empty() {
-            return self.tell_now(Fact::UnlockFailed("somebody else".into()));
-        }
-        let tried = self.step(|step| {
+    /// Tries a passphrase, and writes down that it was tried.
+    pub(super) fn try_passphrase(&self, operator: &str, passphrase: &Secret) -> Option<Result<Passed, VaultError>> {
+        self.step(|step| {
             let passed = step.passphrase(operator, passphrase);
             // Whoever must still give a code is not in yet.
             match &passed {
@@ -292,8 +288,28 @@ impl Hands {
                 Err(e) => cli::note_login(&self.ctx, step.store, &Err((operator, e))),
             }
             passed
-        });
-        match tried {
+        })
+    }
+
+    /// Tries a code, and writes down that it was tried.
+    pub(super) fn try_code(&self, half: PasswordOk, code: &Secret) -> Option<Result<Unlocked, Box<(PasswordOk, VaultError)>>> {
+        self.step(|step| {
+            let tried = half.code(step, code);
+            match &tried {
+                Ok(unlocked) => cli::note_login(&self.ctx, step.store, &Ok(&unlocked.who)),
+                Err(failed) => cli::note_login(&self.ctx, step.store, &Err((failed.0.name(), &failed.1))),
+            }
+            tried
+        })
+    }
+
+    pub(super) fn unlock(&self, operator: &str, passphrase: &Secret) {
+        // The list on the screen is no proof of who may be chosen.
+        let may = cli::may_unlock(&self.ctx, vec![operator.to_owned()]);
+        if may.is_empty() {
+            return self.tell_now(Fact::UnlockFailed("somebody else".into()));
+        }
+        match self.try_passphrase(operator, passphrase) {
             Some(Ok(Passed::Unlocked(unlocked))) => self.let_in(unlocked),
             Some(Ok(Passed::Half(half))) => {
                 *locked(&self.door) = Door::Half(half, now());
@@ -306,15 +322,7 @@ impl Hands {
 
     pub(super) fn code(&self, code: &Secret) {
         let Door::Half(half, since) = std::mem::take(&mut *locked(&self.door)) else { return };
-        let tried = self.step(|step| {
-            let tried = half.code(step, code);
-            match &tried {
-                Ok(unlocked) => cli::note_login(&self.ctx, step.store, &Ok(&unlocked.who)),
-                Err(failed) => cli::note_login(&self.ctx, step.store, &Err((failed.0.name(), &failed.1))),
-            }
-            tried
-        });
-        match tried {
+        match self.try_code(half, code) {
             Some(Ok(unlocked)) => self.let_in(unlocked),
             Some(Err(failed)) => {
                 let (half, e) = *failed;

@@ -3,7 +3,6 @@
 
 use super::door::{Door, Inside, now};
 use super::{Hands, locked};
-use crate::cli;
 use crate::domain::access::Who;
 use crate::domain::fact::{Fact, Login};
 use crate::domain::plan::{Approved, Risk};
@@ -83,16 +82,7 @@ impl Hands {
     /// Somebody else says yes to what waits: his passphrase.
     pub(super) fn second_person(&self, operator: &str, passphrase: &Secret) {
         let Some(order) = self.waits() else { return };
-        let tried = self.step(|step| {
-            let passed = step.passphrase(operator, passphrase);
-            match &passed {
-                Ok(Passed::Unlocked(unlocked)) => cli::note_login(&self.ctx, step.store, &Ok(&unlocked.who)),
-                Ok(Passed::Half(_)) => {}
-                Err(e) => cli::note_login(&self.ctx, step.store, &Err((operator, e))),
-            }
-            passed
-        });
-        match tried {
+        match self.try_passphrase(operator, passphrase) {
             Some(Ok(Passed::Unlocked(unlocked))) => self.second_yes(order, &unlocked.who),
             Some(Ok(Passed::Half(half))) => {
                 let mut waiting = locked(&self.waiting);
@@ -110,15 +100,7 @@ impl Hands {
     pub(super) fn second_code(&self, code: &Secret) {
         let taken = locked(&self.waiting).as_mut().and_then(|w| Some((w.order.clone(), w.half.take()?)));
         let Some((order, half)) = taken else { return };
-        let tried = self.step(|step| {
-            let tried = half.code(step, code);
-            match &tried {
-                Ok(unlocked) => cli::note_login(&self.ctx, step.store, &Ok(&unlocked.who)),
-                Err(failed) => cli::note_login(&self.ctx, step.store, &Err((failed.0.name(), &failed.1))),
-            }
-            tried
-        });
-        match tried {
+        match self.try_code(half, code) {
             Some(Ok(Unlocked { who, .. })) => self.second_yes(order, &who),
             Some(Err(failed)) => {
                 let (half, e) = *failed;
