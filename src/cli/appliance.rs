@@ -1,15 +1,24 @@
-//! `appliance`: its lamps, the evidence of one, what it lent.
+//! `appliance`: its lamps, the evidence of one, what it lent; to build it, mend it, restart a service of it.
 
-use clap::Subcommand;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use clap::{Subcommand, ValueEnum};
+use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
 use super::{Ctx, Done, Form, Need, output};
 use crate::domain::access::{Object, Permission};
 use crate::domain::appliance::lamp::{LAMPS, Lamp, Light, means, worst};
+use crate::domain::appliance::provision::{ApplianceWish, CONFIRM_S, Options};
+use crate::domain::appliance::system::Service;
 use crate::domain::appliance::{VMID, lease, vmid};
 use crate::domain::clean::clean;
+use crate::domain::fact::Wish;
 use crate::domain::guest::Vmid;
+use crate::domain::storage::StorageId;
 use crate::domain::world::World;
+use crate::jobs::Jobs;
 use crate::ops::probe::{Probed, joined, leases, probe};
 use crate::problem::{Kind, Problem, WARNED};
 
@@ -25,6 +34,45 @@ pub(super) enum Appliance {
     },
     /// What it lent, and to whom
     Leases,
+    /// Build it: bridge, container, services, rules. Asked for again it goes on where it was broken off
+    Provision {
+        /// Storage of its root disk
+        #[arg(long)]
+        storage: Option<StorageId>,
+        /// Volume of its template, such as local:vztmpl/alpine-3.23-default_20260116_amd64.tar.xz
+        #[arg(long, value_name = "VOLID")]
+        template: Option<String>,
+        /// Fetch the newest Alpine template where none is there
+        #[arg(long)]
+        download: bool,
+        /// Its own address on the way out, with prefix; by DHCP where it is not given
+        #[arg(long, value_name = "CIDR", requires = "gateway")]
+        address: Option<Ipv4Net>,
+        /// The gateway that belongs to it
+        #[arg(long, value_name = "ADDRESS", requires = "address")]
+        gateway: Option<Ipv4Addr>,
+        /// Seconds in which a change of the host's network must be confirmed
+        #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u32).range(i64::from(CONFIRM_S.0)..=i64::from(CONFIRM_S.1)))]
+        confirm_within: u32,
+    },
+    /// Bring it back to how the settings want it, after a look at what differs
+    Converge,
+    /// Restart a service of it, if it would take its configuration
+    Restart {
+        /// Which
+        service: Restartable,
+    },
+    /// Your line still holds after a change of the host's network: keep the change
+    Confirm,
+}
+
+/// A service that may be restarted by name.
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum Restartable {
+    /// Addresses and names
+    Dnsmasq,
+    /// The way in to apps
+    Caddy,
 }
 
 impl Appliance {
@@ -36,11 +84,24 @@ impl Appliance {
                 Some(id) => Need::Permission(Permission::Look, Object::Guest(id)),
                 None => Need::Permission(Permission::Look, Object::Host),
             },
+            _ => Need::Permission(Permission::Appliance, Object::Host),
         }
     }
 }
 
 pub(super) async fn run(ctx: &Ctx, command: Appliance) -> Done {
+    let asked = |wish| ctx.fulfil(Wish::Appliance(wish));
+    match command {
+        Appliance::Provision { storage, template, download, address, gateway, confirm_within } => {
+            let options = Options { storage, template, download, address: address.zip(gateway), confirm_s: confirm_within };
+            return asked(ApplianceWish::Provision(options)).await;
+        }
+        Appliance::Converge => return asked(ApplianceWish::Converge).await,
+        Appliance::Restart { service: Restartable::Dnsmasq } => return asked(ApplianceWish::Restart(Service::Dnsmasq)).await,
+        Appliance::Restart { service: Restartable::Caddy } => return asked(ApplianceWish::Restart(Service::Caddy)).await,
+        Appliance::Confirm => return asked(ApplianceWish::Confirm).await,
+        Appliance::Status | Appliance::Probe { .. } | Appliance::Leases => {}
+    }
     let id = vmid().ok_or_else(|| Problem::new(Kind::Failed, "appliance", format!("{VMID} is no id of a guest"), ""))?;
     if let Appliance::Probe { name: Some(name) } = &command
         && !LAMPS.iter().any(|(n, _)| n == name)
@@ -68,7 +129,21 @@ pub(super) async fn run(ctx: &Ctx, command: Appliance) -> Done {
             evidence(ctx, &probed);
             ended(&probed.lamps)
         }
+        _ => Ok(0),
     }
+}
+
+/// The word that a line still holds, for whoever waits for a job that asks for it. A terminal is asked where its cursor is:
+/// the answer came through the whole line. Without a terminal `--yes` was the word.
+pub(super) async fn confirm_if_the_line_holds(ctx: &Ctx, jobs: &Arc<Jobs>) -> Result<(), Problem> {
+    if output::at_terminal() {
+        let answered = tokio::task::spawn_blocking(|| crossterm::cursor::position().is_ok()).await;
+        if !matches!(answered, Ok(true)) {
+            output::murmur("the terminal does not answer; say that your line holds with: proximity appliance confirm");
+            return Ok(());
+        }
+    }
+    ctx.fulfil_beside(jobs, &Wish::Appliance(ApplianceWish::Confirm)).await
 }
 
 /// All well is 0, with warnings 10; a failed lamp fails, an unknown one is unknown.

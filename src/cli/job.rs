@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{Ctx, Done, Form, Need, output, status_of};
+use super::{Ctx, Done, Form, Need, appliance, output, status_of};
 use crate::domain::access::{Object, Permission};
-use crate::domain::job::{Job, JobId};
+use crate::domain::job::{Job, JobId, State};
 use crate::domain::stamp::{age, bytes, span};
 use crate::jobs::{JobError, Jobs as Supervisor};
 use crate::problem::Problem;
@@ -163,7 +163,7 @@ async fn log(jobs: &Supervisor, id: JobId, follow: bool) -> Done {
 pub(super) async fn wait(ctx: &Ctx, jobs: &Arc<Supervisor>, id: JobId, within_s: Option<u64>) -> Done {
     let begun = Instant::now();
     let live = ctx.form == Form::Table && std::io::stderr().is_terminal();
-    let mut told = String::new();
+    let (mut told, mut confirmed) = (String::new(), false);
     loop {
         let now = job(jobs, id)?;
         if now.state.is_final() {
@@ -171,6 +171,10 @@ pub(super) async fn wait(ctx: &Ctx, jobs: &Arc<Supervisor>, id: JobId, within_s:
                 murmur!("\r\x1b[K");
             }
             return end(ctx, &now);
+        }
+        if !confirmed && now.state == State::Running && now.waits_for_a_word() {
+            confirmed = true;
+            appliance::confirm_if_the_line_holds(ctx, jobs).await?;
         }
         let line = progress(&now);
         if line != told && ctx.form != Form::Json {
@@ -213,7 +217,7 @@ fn end(ctx: &Ctx, job: &Job) -> Done {
     if ctx.form == Form::Json {
         output::object(&json_of(job));
     } else if let Some(out) =
-        job.life.outcome.as_ref().filter(|_| matches!(job.state, crate::domain::job::State::Succeeded | crate::domain::job::State::Warned))
+        job.life.outcome.as_ref().filter(|_| matches!(job.state, State::Succeeded | State::Warned))
     {
         output::say(&format!("{}: {}", job.state.word(), out.what));
         out.warnings.iter().for_each(|w| output::say(&format!("warning: {w}")));

@@ -123,7 +123,7 @@ enum Command {
     /// Backups: list, run, restore beside
     #[command(subcommand)]
     Backup(backup::Backup),
-    /// The network appliance: status, probe, leases
+    /// The network appliance: status, probe, leases; provision, converge, restart
     #[command(subcommand)]
     Appliance(appliance::Appliance),
     /// Print or follow logs
@@ -439,6 +439,10 @@ impl Ctx {
             return Err(Problem::new(Kind::ReadOnly, plan.title, "--read-only refuses everything that changes something", ""));
         }
         self.not_read_only_by_setting(&plan.title)?;
+        if plan.steps.is_empty() {
+            output::nothing_to_do(self.form, &plan);
+            return Ok(0);
+        }
         if self.no_wait && self.host.is_demo() {
             return Err(Problem::new(Kind::Usage, "--no-wait", "jobs of the demo end with the program", "leave it out"));
         }
@@ -451,6 +455,17 @@ impl Ctx {
             return Ok(0);
         }
         job::wait(self, &jobs, id, None).await
+    }
+
+    /// Carries out, without a word, what needs no asking, beside a job that is waited for.
+    async fn fulfil_beside(&self, jobs: &Arc<Jobs>, wish: &Wish) -> Result<(), Problem> {
+        let (permission, object) = of_wish(wish);
+        self.allow(permission, object)?;
+        let mut world = self.whole_world().await;
+        world.settings = self.settings();
+        let order = self.approve(planner::plan(self.host.as_ref(), &world, wish).await?)?;
+        jobs.start(&self.host, order)?;
+        Ok(())
     }
 
     /// Low risk needs nothing; the rest `--yes` or a yes at the terminal, and the name where something is lost.

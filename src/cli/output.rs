@@ -87,6 +87,19 @@ pub(super) fn at_terminal() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
+/// A line for whoever sits there; standard output is for results.
+pub(super) fn murmur(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// A plan that has no steps left.
+pub(super) fn nothing_to_do(form: Form, plan: &Plan) {
+    match form {
+        Form::Json => object(&serde_json::json!({ "plan": plan, "done": "nothing" })),
+        _ => say(&format!("{}: nothing to do, all of it holds already", plan.title)),
+    }
+}
+
 /// Asks for a yes; anything else is a no.
 pub(super) fn ask_yes() -> Result<bool, Problem> {
     Ok(ask("go on? type yes: ")? == "yes")

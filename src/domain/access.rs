@@ -98,6 +98,8 @@ permissions! {
     Unlock          "take locks of guests away":                        All All No  No;
     /// Making a backup.
     Backup          "back this guest up":                               All All Own No;
+    /// Building and changing the appliance: it changes the network of the host and of all apps.
+    Appliance       "build or change the network appliance":            All No  No  No;
     /// Restoring beside: it makes a new guest.
     Restore         "restore backups":                                  All All No  No;
     /// A command or a shell inside a guest; as root there.
@@ -211,6 +213,7 @@ pub fn of_plan(plan: &Plan) -> (Permission, Object) {
         Purpose::RestoreBeside => Permission::Restore,
         Purpose::Power => Permission::Power,
         Purpose::Unlock => Permission::Unlock,
+        Purpose::Appliance => Permission::Appliance,
     };
     (permission, Object::Guest(plan.guest))
 }
@@ -223,6 +226,7 @@ pub fn of_wish(wish: &Wish) -> (Permission, Object) {
         Wish::Restore(_) => (Permission::Restore, Object::Host),
         Wish::Power(w) => (Permission::Power, Object::Guest(w.guest)),
         Wish::Unlock(w) => (Permission::Unlock, Object::Guest(w.guest)),
+        Wish::Appliance(_) => (Permission::Appliance, Object::Host),
     }
 }
 

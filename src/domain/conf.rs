@@ -11,7 +11,12 @@ pub fn parse_lxc(id: Vmid, text: &str) -> Guest {
     let mut in_main = true;
     for line in text.lines() {
         let line = line.trim_end();
-        if line.is_empty() || line.starts_with('#') {
+        if line.is_empty() {
+            continue;
+        }
+        if let Some(note) = line.strip_prefix('#') {
+            // Those of a snapshot are its own.
+            guest.notes.extend(in_main.then(|| note.to_owned()));
             continue;
         }
         if let Some(section) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {

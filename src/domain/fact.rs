@@ -254,6 +254,8 @@ pub enum Wish {
     Power(super::power::PowerWish),
     /// Take a lock away that nothing holds.
     Unlock(super::unlock::UnlockWish),
+    /// Build, mend or change the appliance.
+    Appliance(super::appliance::provision::ApplianceWish),
 }
 
 /// News about a single archive that a restore needs: the configuration inside it.

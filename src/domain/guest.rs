@@ -147,6 +147,8 @@ pub struct Guest {
     pub ostype: Option<String>,
     /// Tags in order.
     pub tags: Vec<String>,
+    /// Lines of its notes, as the file has them: Proxmox writes what is not plain as `%3A`.
+    pub notes: Vec<String>,
     /// Interfaces in order.
     pub nics: Vec<Nic>,
     /// Root disk and mount points in order.
@@ -179,6 +181,7 @@ impl Guest {
             protection: false,
             ostype: None,
             tags: Vec::new(),
+            notes: Vec::new(),
             nics: Vec::new(),
             mounts: Vec::new(),
             snapshots: Vec::new(),

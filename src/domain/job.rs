@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::plan::Approved;
+use super::plan::{Approved, Check};
 use super::stamp::Stamp;
 use super::task::Upid;
 
@@ -161,6 +161,12 @@ impl Job {
     /// `back up 101 web to local`.
     pub fn title(&self) -> &str {
         &self.order.plan().title
+    }
+
+    /// Whether the step it is at waits for somebody to say that his line still holds.
+    pub fn waits_for_a_word(&self) -> bool {
+        let step = self.order.plan().steps.get(self.life.step);
+        self.state == State::Running && step.is_some_and(|s| matches!(s.check, Check::Kept { .. }))
     }
 
     /// One line about where it stands: phase and percent while it runs, the outcome when it ended.

@@ -8,6 +8,7 @@ pub mod address;
 pub mod appliance;
 pub mod audit;
 pub mod backup;
+pub mod change;
 pub mod clean;
 pub mod cmd;
 pub mod conf;

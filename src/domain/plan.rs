@@ -5,9 +5,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::access::{Refused, Who};
+use super::appliance::desired::Desired;
+use super::change::{Change, Place};
 use super::cmd::Cmd;
 use super::guest::Vmid;
-use super::second;
+use super::{pve, second};
 use super::storage::StorageId;
 
 /// What a plan is for.
@@ -22,6 +24,8 @@ pub enum Purpose {
     Power,
     /// Take a lock away that nothing holds.
     Unlock,
+    /// Build, mend or change the network appliance and the bridge of the apps.
+    Appliance,
 }
 
 /// How much asking a plan needs before it may run.
@@ -71,7 +75,7 @@ pub struct Step {
     /// unless `always` is set.
     pub check: Check,
     /// How it is taken back; `None` where nothing is left behind or nothing can be taken back.
-    pub undo: Option<Cmd>,
+    pub undo: Option<Undo>,
     /// Run even when the check already holds (a backup is wanted although one exists).
     pub always: bool,
 }
@@ -92,6 +96,93 @@ pub enum Act {
         /// Deadline in seconds.
         within_s: u32,
     },
+    /// Changes one file, if it still is as it was when the plan was made.
+    Put(Box<Change>),
+}
+
+/// How a step is taken back. Untagged: rows of jobs hold a command as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Undo {
+    /// By a command.
+    Run(Cmd),
+    /// By the change turned round.
+    Put(Box<Change>),
+}
+
+impl Undo {
+    /// What is done, as one would type or say it.
+    pub fn shown(&self) -> String {
+        match self {
+            Undo::Run(cmd) => cmd.shown(),
+            Undo::Put(change) => change.shown(),
+        }
+    }
+}
+
+impl From<Cmd> for Undo {
+    fn from(cmd: Cmd) -> Undo {
+        Undo::Run(cmd)
+    }
+}
+
+impl Step {
+    /// A step that runs a command to its end.
+    pub fn run(title: impl Into<String>, cmd: Cmd, check: Check) -> Step {
+        Step { title: title.into(), act: Act::Run { cmd, watch: Watch::Exit }, check, undo: None, always: false }
+    }
+
+    /// A step that waits.
+    pub fn wait(title: impl Into<String>, within_s: u32, check: Check) -> Step {
+        Step { title: title.into(), act: Act::Wait { within_s }, check, undo: None, always: false }
+    }
+
+    /// A step that changes a file and can be taken back.
+    pub fn put(change: Change) -> Step {
+        let check = Check::Content { at: change.at, path: change.path.clone(), digest: change.now.as_ref().map(|c| digest(c.bytes())) };
+        let undo = change.back().map(|back| Undo::Put(Box::new(back)));
+        Step { title: change.shown(), act: Act::Put(Box::new(change)), check, undo, always: false }
+    }
+
+    /// The same with a way back.
+    pub fn undone_by(self, undo: Cmd) -> Step {
+        Step { undo: Some(undo.into()), ..self }
+    }
+}
+
+/// What a file's content is known by in a check: 128 bits of BLAKE2b, in hexadecimal digits.
+pub fn digest(bytes: &[u8]) -> String {
+    blake2b_simd::Params::new().hash_length(16).hash(bytes).to_hex().to_string()
+}
+
+/// What a command must have said for a check to hold. In each case it must have succeeded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Wants {
+    /// Nothing more.
+    Success,
+    /// Anything.
+    Something,
+    /// All of these lines, each as it stands, without blanks at its ends.
+    Lines(Vec<String>),
+    /// One of these, and nothing else.
+    OneOf(Vec<String>),
+    /// A line whose first word is this one.
+    FirstWord(String),
+}
+
+impl Wants {
+    /// Whether a command's standard output has it.
+    pub fn are_in(&self, out: &str) -> bool {
+        let mut lines = out.lines().map(str::trim);
+        match self {
+            Wants::Success => true,
+            Wants::Something => !out.trim().is_empty(),
+            Wants::Lines(all) => all.iter().all(|want| out.lines().any(|l| l.trim() == want)),
+            Wants::OneOf(all) => all.iter().any(|want| out.trim() == want),
+            Wants::FirstWord(word) => lines.any(|l| l.split_whitespace().next() == Some(word)),
+        }
+    }
 }
 
 /// What the lines of a running command tell.
@@ -159,9 +250,76 @@ pub enum Check {
         /// The guest.
         vmid: Vmid,
     },
+    /// A file holds exactly this; without a digest: there is no such file.
+    Content {
+        /// Where it lies.
+        at: Place,
+        /// Its path.
+        path: String,
+        /// See [`digest`].
+        digest: Option<String>,
+    },
+    /// A command that only asks gives an answer.
+    Says {
+        /// What that means, in words.
+        what: String,
+        /// The question.
+        cmd: Cmd,
+        /// The answer.
+        wants: Wants,
+    },
+    /// The guest's configuration is there, without a lock, and says that it is Proximity's appliance.
+    Ours {
+        /// The guest.
+        vmid: Vmid,
+    },
+    /// The host has this interface, and it is switched on.
+    LinkUp {
+        /// Its name.
+        name: String,
+    },
+    /// The rules in force inside the guest are these and no others beside them.
+    Rules {
+        /// The guest.
+        vmid: Vmid,
+        /// As `iptables-restore` takes them.
+        text: String,
+    },
+    /// Caddy inside the guest works by its files.
+    CaddyByFiles {
+        /// The guest.
+        vmid: Vmid,
+    },
+    /// Somebody said that his line still holds: the timer that would take the change back is gone, and the file is as it was
+    /// changed.
+    Kept {
+        /// The unit, without its ending.
+        unit: String,
+        /// The file on the host.
+        path: String,
+        /// See [`digest`].
+        digest: String,
+    },
+    /// No lamp of the appliance is red.
+    Lamps {
+        /// The appliance.
+        vmid: Vmid,
+        /// How it should be.
+        wish: Box<Desired>,
+    },
 }
 
 impl Check {
+    /// The guest that must run so that it can be asked; `None` where the host tells.
+    pub fn inside(&self) -> Option<Vmid> {
+        match self {
+            Check::Content { at: Place::Guest(id), .. } => Some(*id),
+            Check::Answers { vmid } | Check::Rules { vmid, .. } | Check::CaddyByFiles { vmid } | Check::Lamps { vmid, .. } => Some(*vmid),
+            Check::Says { cmd, .. } => pve::inside(cmd),
+            _ => None,
+        }
+    }
+
     /// The check in words.
     pub fn words(&self) -> String {
         match self {
@@ -172,6 +330,15 @@ impl Check {
             Check::Idle { vmid, lock } => format!("nothing works on {vmid}, and its lock is still '{lock}'"),
             Check::Archived { storage, .. } => format!("task ended well, archive stands whole on {storage}"),
             Check::Restarted { vmid } => format!("{vmid} runs with a new init"),
+            Check::Content { at, path, digest: Some(_) } => format!("{} in {at} is exactly that", super::clean::clean(path)),
+            Check::Content { at, path, digest: None } => format!("{} is not in {at}", super::clean::clean(path)),
+            Check::Says { what, .. } => what.clone(),
+            Check::Ours { vmid } => format!("{vmid} is there, without a lock, and is Proximity's appliance"),
+            Check::LinkUp { name } => format!("{name} is up"),
+            Check::Rules { vmid, .. } => format!("these rules and no others are in force in {vmid}"),
+            Check::CaddyByFiles { vmid } => format!("Caddy in {vmid} works by its files"),
+            Check::Kept { .. } => "you said that your line still holds".into(),
+            Check::Lamps { vmid, .. } => format!("no lamp of {vmid} is red"),
         }
     }
 }
@@ -185,6 +352,7 @@ impl Plan {
             match &step.act {
                 Act::Run { cmd, .. } => out.push(format!("    $ {}", cmd.shown())),
                 Act::Wait { within_s } => out.push(format!("    wait, at most {within_s} s")),
+                Act::Put(change) => out.extend(change.lines().into_iter().map(|l| format!("    {l}"))),
             }
             out.push(format!("    then: {}", step.check.words()));
             if let Some(undo) = &step.undo {

@@ -17,6 +17,14 @@ pub fn exec<A: Into<String>>(id: Vmid, argv: impl IntoIterator<Item = A>) -> Cmd
     Cmd::new("pct", head.into_iter().chain(argv.into_iter().map(Into::into)))
 }
 
+/// The guest that a command of [`exec`] runs in.
+pub fn inside(cmd: &Cmd) -> Option<Vmid> {
+    match cmd.args.first().map(String::as_str) {
+        Some("exec") if cmd.program == "pct" => cmd.args.get(1)?.parse().ok(),
+        _ => None,
+    }
+}
+
 /// The last `lines` of a file inside a guest; goes on through rotation and re-creation where it follows.
 pub fn tail_in_guest(id: Vmid, path: &str, lines: Option<u32>, follow: bool) -> Cmd {
     let tail = tail(path, lines, follow);
@@ -104,6 +112,52 @@ pub fn restore(new: Vmid, volid: &str, options: &RestoreOptions) -> Cmd {
     for (key, value) in &options.nets {
         args.extend([format!("--{key}"), value.clone()]);
     }
+    Cmd::new("pct", args).unlimited()
+}
+
+/// What a new container is made with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateOptions {
+    /// Its host name.
+    pub hostname: String,
+    /// Storage of its root disk.
+    pub storage: StorageId,
+    /// Size of its root disk in GiB.
+    pub disk_gib: u32,
+    /// Memory in MiB; it gets no swap.
+    pub memory_mib: u32,
+    /// Processors.
+    pub cores: u32,
+    /// Whether systemd runs in it, which wants to mount in its own name space.
+    pub nesting: bool,
+    /// `(net0, value)` pairs.
+    pub nets: Vec<(String, String)>,
+    /// Place in the order of start at boot.
+    pub order: u32,
+    /// Its tag.
+    pub tag: String,
+    /// Its notes.
+    pub notes: String,
+}
+
+/// `pct create ID TEMPLATE …`: unprivileged, started with the host.
+pub fn create(id: Vmid, template: &str, o: &CreateOptions) -> Cmd {
+    let mut args: Vec<String> = vec!["create".into(), id.to_string(), template.into()];
+    let mut add = |key: &str, value: String| args.extend([format!("--{key}"), value]);
+    add("hostname", o.hostname.clone());
+    add("unprivileged", "1".into());
+    add("rootfs", format!("{}:{}", o.storage, o.disk_gib));
+    add("memory", o.memory_mib.to_string());
+    add("swap", "0".into());
+    add("cores", o.cores.to_string());
+    if o.nesting {
+        add("features", "nesting=1".into());
+    }
+    o.nets.iter().for_each(|(key, value)| add(key, value.clone()));
+    add("onboot", "1".into());
+    add("startup", format!("order={}", o.order));
+    add("tags", o.tag.clone());
+    add("description", o.notes.clone());
     Cmd::new("pct", args).unlimited()
 }
 

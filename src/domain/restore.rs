@@ -55,7 +55,7 @@ pub fn plan(world: &World, wish: &RestoreWish, found: &ArchiveConf) -> Result<Pl
         title: format!("restore {to} {hostname} from {}", wish.volid),
         act: Act::Run { cmd: pve::restore(to, &wish.volid, &options), watch: Watch::Restore { vmid: to } },
         check: Check::Unlocked { vmid: to },
-        undo: Some(pve::pct("destroy", to)),
+        undo: Some(pve::pct("destroy", to).into()),
         always: true,
     }];
     if wish.start {
@@ -63,7 +63,7 @@ pub fn plan(world: &World, wish: &RestoreWish, found: &ArchiveConf) -> Result<Pl
             title: format!("start {to}"),
             act: Act::Run { cmd: pve::pct("start", to).limit(120), watch: Watch::Exit },
             check: Check::Running { vmid: to },
-            undo: Some(pve::pct("stop", to)),
+            undo: Some(pve::pct("stop", to).into()),
             always: false,
         });
         steps.push(Step {

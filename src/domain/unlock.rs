@@ -109,7 +109,7 @@ pub fn plan(world: &World, wish: &UnlockWish) -> Result<Plan, Refusal> {
                 title: format!("unlock {id}"),
                 act: Act::Run { cmd: pve::pct("unlock", id).limit(60), watch: Watch::Exit },
                 check: Check::Unlocked { vmid: id },
-                undo: Some(Cmd::new("pct", ["set", &id.to_string(), "--lock", lock]).limit(60)),
+                undo: Some(Cmd::new("pct", ["set", &id.to_string(), "--lock", lock]).limit(60).into()),
                 always: false,
             },
         ],

@@ -21,7 +21,7 @@ use rusqlite::Transaction;
 use super::who::who;
 use crate::domain::audit::{Deed, Ending, Entry, Head, Phase};
 use crate::domain::cmd::Cmd;
-use crate::domain::plan::{Act, Approved};
+use crate::domain::plan::{Act, Approved, digest};
 use crate::domain::stamp::Stamp;
 use crate::host::Host;
 use crate::host::local::{Journal, boot_id};
@@ -262,11 +262,13 @@ pub fn heads(answer: &[u8]) -> Vec<Head> {
 pub fn deed_of(order: &Approved) -> Deed {
     let plan = order.plan();
     let purpose = serde_json::to_value(&plan.purpose).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
-    let commands = plan.steps.iter().filter_map(|step| match &step.act {
-        Act::Run { cmd, .. } => Some(cmd),
+    let commands: Vec<Cmd> = plan.steps.iter().filter_map(|step| match &step.act {
+        Act::Run { cmd, .. } => Some(cmd.clone()),
         Act::Wait { .. } => None,
-    });
-    let argv = audit::argv_hash(commands);
+        // A changed file counts by what it is changed to.
+        Act::Put(change) => Some(change.at.cmd(["put", &change.path, &change.now.as_ref().map_or(String::new(), |c| digest(c.bytes()))])),
+    }).collect();
+    let argv = audit::argv_hash(&commands);
     // In the title, which intent and outcome have both, and every list shows.
     let title = order.second().map_or_else(|| plan.title.clone(), |second| format!("{}, seconded by {second}", plan.title));
     let deed = Deed::new(&order.by, format!("job.{purpose}"), format!("guest {}", plan.guest), title);

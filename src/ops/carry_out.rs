@@ -7,12 +7,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::check::{self, Held};
+use super::place;
 use super::truth::{self, Truth};
 use crate::domain::backup::{VzdumpLine, no_room, parse_line, partial_of};
 use crate::domain::cmd::Cmd;
 use crate::domain::guest::Vmid;
 use crate::domain::job::{Life, Outcome, State};
-use crate::domain::plan::{Act, Check, Plan, Purpose, Step, Watch};
+use crate::domain::plan::{Act, Check, Plan, Purpose, Step, Undo, Watch};
 use crate::domain::stamp::{Stamp, bytes};
 use crate::domain::task::TaskEnd;
 use crate::host::{Found, Host, HostError, Look, Pace, Said};
@@ -77,7 +78,10 @@ impl Run<'_> {
             self.remember()?;
             self.say(&format!("step {} of {}: {}", n + 1, plan.steps.len(), step.title));
             if let Err(bad) = self.step(step).await {
-                self.undo(&plan.steps[..n]).await;
+                // What was built stands and checked itself; that it does not do what it is for is no reason to tear it down.
+                if !matches!(step.check, Check::Lamps { .. }) {
+                    self.undo(&plan.steps[..n]).await;
+                }
                 return Err(bad);
             }
         }
@@ -102,6 +106,11 @@ impl Run<'_> {
                 self.settle(step, init).await
             }
             Act::Wait { within_s } => self.wait(step, Duration::from_secs((*within_s).into()), None).await,
+            Act::Put(change) => {
+                change.lines().iter().for_each(|line| self.say(line));
+                place::put(self.host, change).await.map_err(Bad::Failed)?;
+                self.wait(step, Duration::ZERO, None).await
+            }
         }
     }
 
@@ -271,9 +280,20 @@ impl Run<'_> {
     /// Takes the steps that were done back, last first. An undo that fails is said and does not stop the others.
     async fn undo(&mut self, done: &[Step]) {
         for step in done.iter().rev() {
-            let Some(cmd) = &step.undo else { continue };
-            self.say(&format!("undo of '{}': $ {}", step.title, cmd.shown()));
-            let result = self.host.run(cmd.clone().limit(120)).await.and_then(|out| out.success().map(|_| ()));
+            let Some(undo) = &step.undo else { continue };
+            // A file or an interface that is not as the step left it is gone already, or somebody else's by now.
+            let plain = matches!(step.check, Check::Content { .. } | Check::LinkUp { .. } | Check::Says { .. });
+            if plain && matches!(check::holds(self.host, &step.check, &self.life, None).await, Held::No(_)) {
+                continue;
+            }
+            self.say(&format!("undo of '{}': {}", step.title, undo.shown()));
+            let result = match undo {
+                Undo::Run(cmd) => {
+                    let out = self.host.run(cmd.clone().limit(120)).await;
+                    out.and_then(|out| out.success().map(|_| ())).map_err(|e| e.to_string())
+                }
+                Undo::Put(change) => place::put(self.host, change).await,
+            };
             match result {
                 Ok(()) => self.say("undone"),
                 Err(e) => {
@@ -304,7 +324,7 @@ impl Run<'_> {
         match plan.purpose {
             Purpose::Backup => finish_backup(self.host, plan, &self.life, &mut self.out).await,
             Purpose::RestoreBeside => self.out.what = format!("{} is there and was checked", plan.guest),
-            Purpose::Power | Purpose::Unlock => self.out.what = plan.steps.last().map(|s| s.check.words()).unwrap_or_default(),
+            Purpose::Power | Purpose::Unlock | Purpose::Appliance => self.out.what = plan.steps.last().map(|s| s.check.words()).unwrap_or_default(),
         }
         if self.out.warnings.is_empty() { State::Succeeded } else { State::Warned }
     }
@@ -330,6 +350,8 @@ pub(crate) async fn left_by(host: &dyn Host, plan: &Plan, life: &Life) -> Vec<St
         Purpose::Backup => truth::leftovers(host, plan.guest, life.archive.as_deref()).await,
         Purpose::RestoreBeside => new_guest(host, plan.guest).await,
         Purpose::Power | Purpose::Unlock => Vec::new(),
+        // Each step looks first whether it is needed.
+        Purpose::Appliance => vec!["what stands so far; asked for again, it goes on from there".into()],
     }
 }
 

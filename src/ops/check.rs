@@ -1,10 +1,12 @@
 //! Asks the host whether a step's check holds. Each answer comes from a question put now, never from a log's words.
 
+use crate::domain::appliance::{is_ours, nat};
 use crate::domain::backup::partial_of;
+use crate::domain::change::Place;
 use crate::domain::cmd::Cmd;
 use crate::domain::guest::Vmid;
 use crate::domain::job::Life;
-use crate::domain::plan::Check;
+use crate::domain::plan::{self, Check, Wants};
 use crate::domain::pve;
 use crate::domain::storage::StorageId;
 use crate::domain::task::{TaskSeen, parse_active};
@@ -12,6 +14,7 @@ use crate::domain::unlock;
 use crate::host::{Found, Host, HostError, Look, text_of};
 
 use super::truth::{self, Truth};
+use super::{appliance, place};
 
 /// What a check gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +62,83 @@ pub async fn holds(host: &dyn Host, check: &Check, life: &Life, init: Option<u32
             Err(e) => Held::Unknown(e.to_string()),
         },
         Check::Archived { storage, .. } => archived(host, storage, life).await,
+        Check::Content { at, path, digest } => content(host, *at, path, digest.as_deref()).await,
+        Check::Says { what, cmd, wants } => says(host, what, cmd, wants).await,
+        Check::Ours { vmid } => match truth::guest(host, *vmid).await {
+            Ok(guest) if guest.lock.is_some() => Held::No(format!("{vmid} is locked ({})", guest.lock.unwrap_or_default())),
+            Ok(guest) => Held::when(is_ours(&guest), || format!("{vmid} is there and is not Proximity's")),
+            Err(HostError::Missing { .. }) => Held::No(format!("{vmid} has no configuration on this node")),
+            Err(e) => Held::Unknown(e.to_string()),
+        },
+        Check::LinkUp { name } => match link_up(host, name).await {
+            Ok(Some(true)) => Held::Yes,
+            Ok(Some(false)) => Held::No(format!("{name} is down")),
+            Ok(None) => Held::No(format!("there is no interface {name}")),
+            Err(why) => Held::Unknown(why),
+        },
+        Check::Rules { vmid, text } => rules(host, *vmid, text).await,
+        Check::CaddyByFiles { vmid } => appliance::caddy_by_files(host, *vmid).await,
+        Check::Kept { unit, path, digest } => kept(host, unit, path, digest).await,
+        Check::Lamps { vmid, wish } => appliance::no_red_lamp(host, *vmid, wish).await,
+    }
+}
+
+async fn content(host: &dyn Host, at: Place, path: &str, digest: Option<&str>) -> Held {
+    match place::read(host, at, &[path]).await.map(|all| all.into_iter().next().flatten()) {
+        Ok(found) => Held::when(found.as_deref().map(plan::digest).as_deref() == digest, || format!("{path} is not exactly that")),
+        Err(e) => Held::Unknown(e.to_string()),
+    }
+}
+
+async fn says(host: &dyn Host, what: &str, cmd: &Cmd, wants: &Wants) -> Held {
+    match host.run(cmd.clone()).await {
+        Ok(out) => match out.success() {
+            Ok(text) => Held::when(wants.are_in(&String::from_utf8_lossy(text.out)), || format!("asked whether {what}: no")),
+            Err(e) => Held::No(format!("asked whether {what}: {e}")),
+        },
+        Err(e @ HostError::LinkLost { .. }) => Held::Unknown(e.to_string()),
+        Err(e) => Held::No(format!("asked whether {what}: {e}")),
+    }
+}
+
+/// Whether an interface of the host is switched on; `None` where there is none of that name.
+pub async fn link_up(host: &dyn Host, name: &str) -> Result<Option<bool>, String> {
+    let found = host.look(vec![Look::File(format!("/sys/class/net/{name}/flags"), 64)]).await.into_iter().next();
+    match found.map(|f| text_of(&f)) {
+        // The lowest bit is IFF_UP (linux/if.h).
+        Some(Ok(text)) => match u32::from_str_radix(text.trim().trim_start_matches("0x"), 16) {
+            Ok(flags) => Ok(Some(flags & 1 == 1)),
+            Err(e) => Err(format!("its flags cannot be read: {e}")),
+        },
+        Some(Err(HostError::Missing { .. })) => Ok(None),
+        Some(Err(e)) => Err(e.to_string()),
+        None => Err("no answer".into()),
+    }
+}
+
+async fn rules(host: &dyn Host, id: Vmid, text: &str) -> Held {
+    let asked = host.run(pve::exec(id, ["iptables-save"])).await;
+    match asked.and_then(|out| out.success().map(|t| String::from_utf8_lossy(t.out).into_owned())) {
+        Ok(found) => match (nat::parse(text), nat::parse(&found)) {
+            (Some(wanted), Some(found)) => {
+                Held::when(nat::compare(&wanted, &found).is_same(), || "the rules in force are others".to_owned())
+            }
+            _ => Held::Unknown("the rules in force cannot be read".into()),
+        },
+        Err(e) => Held::Unknown(e.to_string()),
+    }
+}
+
+/// A timer that is gone and a file that is as it was changed: then somebody stopped it. Otherwise it waits, or it ran.
+async fn kept(host: &dyn Host, unit: &str, path: &str, digest: &str) -> Held {
+    let question = Cmd::new("systemctl", ["show", "--property=ActiveState", "--value", &format!("{unit}.timer"), &format!("{unit}.service")]);
+    match host.run(question).await.and_then(|out| out.success().map(|t| String::from_utf8_lossy(t.out).into_owned())) {
+        Ok(states) if states.split_whitespace().all(|s| s == "inactive") => match content(host, Place::Host, path, Some(digest)).await {
+            Held::No(_) => Held::No("nobody said in time that his line still holds: the change was taken back".into()),
+            other => other,
+        },
+        Ok(_) => Held::No("nobody said yet that his line still holds".into()),
+        Err(e) => Held::Unknown(e.to_string()),
     }
 }
 

@@ -1,11 +1,13 @@
 //! LOOK and CARRY OUT: what is asked of a host and what is done to it. Knows hosts, the store and the domain.
 
+pub mod appliance;
 pub mod archives;
 pub mod audit;
 pub mod carry_out;
 pub mod check;
 pub mod credential;
 pub mod follow;
+pub mod place;
 pub mod planner;
 pub mod probe;
 pub mod refresh;

@@ -1,6 +1,6 @@
 //! Makes a plan of a wish: asks what the pure planner still needs to know, then lets it decide.
 
-use super::archives;
+use super::{appliance, archives};
 use super::check::{self, Held};
 use crate::domain::fact::Wish;
 use crate::domain::plan::{Plan, Refusal};
@@ -13,6 +13,7 @@ pub async fn plan(host: &dyn Host, world: &World, wish: &Wish) -> Result<Plan, R
     match wish {
         Wish::Backup(wish) => backup::plan(world, wish),
         Wish::Power(wish) => power::plan(world, wish),
+        Wish::Appliance(wish) => appliance::plan(host, world, wish).await,
         Wish::Unlock(wish) => {
             let plan = unlock::plan(world, wish)?;
             // What the list of tasks does not show: a process at the lock files.

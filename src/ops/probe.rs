@@ -21,9 +21,9 @@ use crate::domain::pve;
 use crate::domain::stamp::Stamp;
 use crate::domain::world::Part;
 use crate::domain::world::{From, World};
-use crate::host::{Found, Host, HostError, Look, bytes_of, text_of};
+use crate::host::{Found, Host, Look, bytes_of, text_of};
 
-use super::check::init_pid;
+use super::check::{init_pid, link_up};
 
 /// Seconds a question may take.
 const LIMIT_S: u32 = 5;
@@ -65,6 +65,17 @@ pub fn joined(leases: &Leases, world: &World, wish: Option<&Desired>, now: Stamp
 pub async fn probe(host: &dyn Host, world: &World, vmid: Vmid) -> Probed {
     let interfaces = host_interfaces(host).await;
     let wish = wish(world, &interfaces);
+    probe_by(host, world, vmid, wish, &interfaces).await
+}
+
+/// The same, by a wish that is known.
+pub(super) async fn probe_by(
+    host: &dyn Host,
+    world: &World,
+    vmid: Vmid,
+    wish: Result<Desired, Vec<String>>,
+    interfaces: &HostInterfaces,
+) -> Probed {
     let guests = world.guests.get().map_or(&[][..], Vec::as_slice);
     let appliance = guests.iter().find(|g| is_appliance(g));
     let closed = match appliance {
@@ -115,7 +126,7 @@ pub async fn probe(host: &dyn Host, world: &World, vmid: Vmid) -> Probed {
                 room.inside(["date", "+%s"]),
                 room.inside(["df", "-kP", "/"]),
                 memory(host, vmid, appliance, &room),
-                bridge(host, d, &interfaces),
+                bridge(host, d, interfaces),
             )
         },
     );
@@ -190,7 +201,7 @@ fn leases_in(files: &Asked<Gave>) -> Result<Leases, String> {
     Ok(held.map_or_else(Leases::default, |b| lease::parse(&String::from_utf8_lossy(b))))
 }
 
-fn wish(world: &World, interfaces: &HostInterfaces) -> Result<Desired, Vec<String>> {
+pub(super) fn wish(world: &World, interfaces: &HostInterfaces) -> Result<Desired, Vec<String>> {
     let settings = world.chosen().map_err(|why| vec![why])?;
     let guests = world.guests.known.as_ref().map_err(|why| vec![format!("the guests are unknown: {why}")])?;
     let appliance = guests.iter().find(|g| is_appliance(g));
@@ -202,13 +213,13 @@ fn wish(world: &World, interfaces: &HostInterfaces) -> Result<Desired, Vec<Strin
 }
 
 /// The host's network files.
-struct HostInterfaces {
-    files: Vec<(String, Interfaces)>,
+pub(super) struct HostInterfaces {
+    pub(super) files: Vec<(String, Interfaces)>,
     /// Why not all are known.
-    gap: Option<String>,
+    pub(super) gap: Option<String>,
 }
 
-async fn host_interfaces(host: &dyn Host) -> HostInterfaces {
+pub(super) async fn host_interfaces(host: &dyn Host) -> HostInterfaces {
     const MOST: usize = 1 << 20;
     let looks = vec![Look::File(interfaces::PATH.into(), MOST), Look::Glob("/etc/network/interfaces.d/*".into(), MOST)];
     let mut found = host.look(looks).await.into_iter();
@@ -227,24 +238,19 @@ async fn host_interfaces(host: &dyn Host) -> HostInterfaces {
     out
 }
 
-async fn bridge(host: &dyn Host, d: Option<&Desired>, interfaces: &HostInterfaces) -> Asked<BridgeSeen> {
+pub(super) async fn bridge(host: &dyn Host, d: Option<&Desired>, interfaces: &HostInterfaces) -> Asked<BridgeSeen> {
     let Some(d) = d else { return Asked::not("/sys/class/net", host.clock().0, "how it should be is not known") };
     let name = &d.lan_bridge;
     let (flags, plugs) = (format!("/sys/class/net/{name}/flags"), format!("/sys/class/net/{name}/brif"));
-    let looks = vec![Look::File(flags.clone(), 64), Look::Dir(plugs.clone()), Look::Stat("/etc/network/interfaces.new".into())];
-    let mut found = host.look(looks).await.into_iter();
-    let (up, ports, staged) = (found.next(), found.next(), found.next());
+    let looks = vec![Look::Dir(plugs.clone()), Look::Stat("/etc/network/interfaces.new".into())];
+    let (up, found) = tokio::join!(link_up(host, name.as_str()), host.look(looks));
+    let mut found = found.into_iter();
+    let (ports, staged) = (found.next(), found.next());
     let question = format!("{flags}, {plugs}, {}", interfaces::PATH);
     let at = host.clock().0;
-    // The lowest bit is IFF_UP (linux/if.h).
-    let up = match up.map(|f| text_of(&f)) {
-        Some(Ok(text)) => match u32::from_str_radix(text.trim().trim_start_matches("0x"), 16) {
-            Ok(flags) => Some(flags & 1 == 1),
-            Err(e) => return Asked::not(question, at, format!("its flags cannot be read: {e}")),
-        },
-        Some(Err(HostError::Missing { .. })) => None,
-        Some(Err(e)) => return Asked::not(question, at, e.to_string()),
-        None => return Asked::not(question, at, "no answer"),
+    let up = match up {
+        Ok(up) => up,
+        Err(why) => return Asked::not(question, at, why),
     };
     let there = interfaces.files.iter().flat_map(|(_, f)| f.bridges()).any(|b| b.name == name.as_str() && b.auto);
     let persisted = if there { Ok(true) } else { interfaces.gap.clone().map_or(Ok(false), Err) };

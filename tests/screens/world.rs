@@ -261,14 +261,14 @@ pub fn plan(risk: Risk) -> Plan {
                     watch: Watch::Restore { vmid: to },
                 },
                 check: Check::Unlocked { vmid: to },
-                undo: Some(Cmd::new("pct", ["destroy", "107"])),
+                undo: Some(Cmd::new("pct", ["destroy", "107"]).into()),
                 always: true,
             },
             Step {
                 title: "start 107".into(),
                 act: Act::Run { cmd: Cmd::new("pct", ["start", "107"]), watch: Watch::Exit },
                 check: Check::Running { vmid: to },
-                undo: Some(Cmd::new("pct", ["stop", "107"])),
+                undo: Some(Cmd::new("pct", ["stop", "107"]).into()),
                 always: false,
             },
             Step {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
+use serde::{Deserialize, Serialize};
 
 use super::names::{Interface, Label, Mac, Name};
 use super::system::System;
@@ -23,7 +24,7 @@ pub const WAN: &str = "eth0";
 pub const LAN: &str = "eth1";
 
 /// How the appliance should be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Desired {
     /// What it runs.
     pub system: System,
@@ -64,7 +65,7 @@ pub struct Desired {
 }
 
 /// An app that asks for its address.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Client {
     /// Its hardware address.
     pub mac: Mac,

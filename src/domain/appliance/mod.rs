@@ -6,6 +6,7 @@
 //! desired.rs  settings and guests → how it should be
 //! files.rs    how it should be → its files, byte for byte; nat.rs: the rules among them
 //! lease.rs    what dnsmasq lent, joined to the guests; how much of the range is left
+//! provision.rs  what is there → the plan that builds or mends it
 //! answer.rs   what a question to the appliance gave;  tar.rs: many files in one answer
 //! lamp.rs     a lamp and its evidence;  judge.rs: answers → lamps
 //! ```
@@ -21,6 +22,7 @@ pub mod lease;
 
 pub mod names;
 pub mod nat;
+pub mod provision;
 pub mod system;
 pub mod tar;
 
@@ -40,6 +42,14 @@ pub const VMID: u32 = 9999;
 
 /// The tag by which a container says that it is Proximity's.
 pub const TAG: &str = "proximity";
+
+/// The line in a container's notes that says the same. Both are asked for: tags are given by hand, and to apps too.
+pub const MARK: &str = "Proximity network appliance";
+
+/// Whether a container says that Proximity made it to be the appliance.
+pub fn is_ours(guest: &Guest) -> bool {
+    guest.tags.iter().any(|t| t == TAG) && guest.notes.iter().any(|n| n.starts_with(MARK))
+}
 
 /// The appliance's id.
 pub fn vmid() -> Option<Vmid> {

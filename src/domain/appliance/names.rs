@@ -3,8 +3,11 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// One part of a DNS name: small letters, digits, dashes within, 63 at most (RFC 1123 §2.1).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Label(String);
 
 impl Label {
@@ -17,7 +20,8 @@ impl Label {
 }
 
 /// A DNS name: labels with dots, 253 bytes at most, small letters.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Name(String);
 
 impl Name {
@@ -28,7 +32,8 @@ impl Name {
 }
 
 /// A hardware address of six bytes, no group address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Mac([u8; 6]);
 
 impl Mac {
@@ -45,7 +50,8 @@ impl Mac {
 }
 
 /// A network interface as the kernel takes it (`dev_valid_name`), of harmless characters only.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Interface(String);
 
 impl Interface {
@@ -61,6 +67,25 @@ impl Interface {
         &self.0
     }
 }
+
+/// They are written as text and read by the same rules.
+macro_rules! as_text {
+    ($($name:ident),*) => {$(
+        impl TryFrom<String> for $name {
+            type Error = String;
+            fn try_from(text: String) -> Result<Self, String> {
+                $name::new(&text).ok_or_else(|| format!(concat!("no ", stringify!($name), ": {}"), crate::domain::clean::clean(&text)))
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> String {
+                name.to_string()
+            }
+        }
+    )*};
+}
+as_text!(Label, Name, Mac, Interface);
 
 impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

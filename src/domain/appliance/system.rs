@@ -1,9 +1,12 @@
 //! The two systems an appliance may run: how a service is asked about, where files lie. Data, and nothing that decides.
 
+use serde::{Deserialize, Serialize};
+
 use super::super::guest::Guest;
 
 /// A system an appliance runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum System {
     /// Alpine with OpenRC.
     Alpine,
@@ -115,6 +118,41 @@ impl System {
             (System::Alpine, _) => vec!["rc-update", "-q", "add", self.service(service), "default"],
             (System::Debian, _) => vec!["systemctl", "enable", "--quiet", self.service(service)],
         }
+    }
+
+    /// Asks whether a service is started at boot: success or not.
+    pub fn is_enabled(self, service: Service) -> Vec<String> {
+        match (self, service) {
+            (System::Alpine, Service::Sysctl) => ["test", "-e", "/etc/runlevels/boot/sysctl"].map(str::to_owned).into(),
+            (System::Alpine, _) => vec!["test".into(), "-e".into(), format!("/etc/runlevels/default/{}", self.service(service))],
+            (System::Debian, _) => ["systemctl", "is-enabled", "--quiet", self.service(service)].map(str::to_owned).into(),
+        }
+    }
+
+    /// Asks whether the start of the system has come to rest, and what it says then.
+    pub fn at_rest(self) -> (&'static [&'static str], &'static [&'static str]) {
+        match self {
+            System::Alpine => (&["rc-status", "-r"], &["default"]),
+            // Its exit status is 1 when something failed at the start; that is not asked here.
+            System::Debian => (&["systemctl", "show", "--property=SystemState", "--value"], &["running", "degraded"]),
+        }
+    }
+
+    /// Fetches and installs the packages.
+    pub fn install(self) -> Vec<Vec<String>> {
+        let with = |head: &[&str]| head.iter().chain(self.packages()).map(|w| (*w).to_owned()).collect();
+        match self {
+            System::Alpine => vec![with(&["apk", "add", "--no-cache", "--no-progress"])],
+            System::Debian => vec![
+                ["apt-get", "-qq", "update"].map(str::to_owned).into(),
+                with(&["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-y", "--no-install-recommends", "install"]),
+            ],
+        }
+    }
+
+    /// The programs that are there when the packages are.
+    pub fn programs(self) -> &'static [&'static str] {
+        &["dnsmasq", "caddy", "iptables-restore", "ip", "sysctl", "busybox"]
     }
 
     /// The file that loads the rules at boot.

@@ -1,5 +1,6 @@
-//! Many files in one answer: `tar -cf -` inside the appliance, read here. One command instead of one per file, the bytes
-//! exactly as they are, and a link is told as a link instead of being followed to somewhere.
+//! Files as they are, to and fro. `tar -cf -` inside the appliance, read here: one command instead of one per file, the bytes
+//! exactly as they are, and a link is told as a link instead of being followed to somewhere. And one file with its owner and
+//! mode for `tar -xf -`, whatever the umask of whoever runs it.
 
 /// One member of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,35 @@ pub fn members(archive: &[u8]) -> Result<Vec<Member>, String> {
         });
         at = from + size.div_ceil(BLOCK) * BLOCK;
     }
+}
+
+/// An archive of one file that root owns, in the same form. `path` is absolute; `None` where it does not fit into a header
+/// or the bytes are too many.
+pub fn of_file(path: &str, bytes: &[u8], mode: u32) -> Option<Vec<u8>> {
+    let name = path.strip_prefix('/')?;
+    if name.is_empty() || name.len() > 100 || bytes.len() >= 1 << 30 {
+        return None;
+    }
+    let mut head = [0u8; BLOCK];
+    let mut put = |at: usize, text: &str| head.iter_mut().skip(at).zip(text.bytes()).for_each(|(slot, b)| *slot = b);
+    put(0, name);
+    put(100, &format!("{:07o}", mode & 0o7777));
+    put(108, "0000000");
+    put(116, "0000000");
+    put(124, &format!("{:011o}", bytes.len()));
+    put(136, "00000000000");
+    put(156, "0");
+    put(257, "ustar");
+    put(263, "00");
+    put(265, "root");
+    put(297, "root");
+    put(148, "        ");
+    let sum: u32 = head.iter().map(|b| u32::from(*b)).sum();
+    head.iter_mut().skip(148).zip(format!("{sum:06o}\0 ").bytes()).for_each(|(slot, b)| *slot = b);
+    let mut out = head.to_vec();
+    out.extend_from_slice(bytes);
+    out.resize(out.len().next_multiple_of(BLOCK) + 2 * BLOCK, 0);
+    Some(out)
 }
 
 fn text(field: &[u8]) -> String {
@@ -78,6 +108,31 @@ mod tests {
         let names: Vec<_> = all.iter().map(|m| (m.path.as_str(), m.bytes.as_ref().map(Vec::len))).collect();
         assert_eq!(names, [("/etc/a.conf", Some(1400)), ("/etc/empty", Some(0)), ("/etc/link", None)]);
         assert_eq!(members(&[0; 1024]), Ok(vec![]));
+    }
+
+    #[test]
+    fn the_real_tar_takes_what_is_made_here() {
+        use std::io::Write;
+        use std::os::unix::fs::PermissionsExt;
+        for tool in [&["tar"][..], &["busybox", "tar"]] {
+            let Ok(_) = std::process::Command::new(tool[0]).arg("--help").output() else { continue };
+            let dir = tempfile::tempdir().unwrap();
+            for bytes in [&b""[..], b"x\n", &[b'a'; 512], &[0xff; 1300]] {
+                let archive = of_file("/etc/some where/a.conf", bytes, 0o644).unwrap();
+                let at = dir.path().to_str().unwrap();
+                let args = tool[1..].iter().copied().chain(["-C", at, "-xpf", "-"]);
+                let mut child =
+                    std::process::Command::new(tool[0]).args(args).stdin(std::process::Stdio::piped()).spawn().unwrap();
+                child.stdin.take().unwrap().write_all(&archive).unwrap();
+                assert!(child.wait().unwrap().success(), "{tool:?}");
+                let file = dir.path().join("etc/some where/a.conf");
+                assert_eq!(std::fs::read(&file).unwrap(), bytes);
+                assert_eq!(file.metadata().unwrap().permissions().mode() & 0o7777, 0o644);
+                assert_eq!(members(&archive).unwrap()[0].bytes.as_deref(), Some(bytes));
+            }
+        }
+        assert_eq!(of_file(&format!("/{}", "x".repeat(101)), b"", 0o644), None);
+        assert_eq!(of_file("relative", b"", 0o644), None);
     }
 
     #[test]

@@ -89,6 +89,14 @@ pub(super) fn lines(plan: &Plan, details: bool) -> Vec<Line> {
                 }
             }
             Act::Wait { within_s } => out.push((Tone::Plain, format!("  wait, at most {within_s} s"))),
+            Act::Put(change) => out.extend(change.lines().into_iter().map(|line| {
+                let tone = match line.as_bytes().first() {
+                    Some(b'+') => Tone::Good,
+                    Some(b'-') => Tone::Bad,
+                    _ => Tone::Quiet,
+                };
+                (tone, format!("  {line}"))
+            })),
         }
         if details {
             out.push((Tone::Quiet, format!("  then: {}", step.check.words())));

@@ -1,6 +1,6 @@
 //! What the host tells: the container, the bridge, the memory.
 
-use super::super::TAG;
+use super::super::{MARK, TAG, is_ours};
 use super::super::answer::Asked;
 use super::super::desired::Desired;
 use super::super::lamp::Evidence;
@@ -10,7 +10,7 @@ use crate::domain::stamp::bytes;
 
 pub(super) fn container(a: &Answers, vmid: Vmid) -> Verdict {
     let words = |guests: &Vec<Guest>| match guests.iter().find(|g| g.id == vmid) {
-        Some(g) => format!("{} {} tags: {}", g.title(), g.power.word(), g.tags.join(" ")),
+        Some(g) => format!("{} {} tags: {}; notes: {}", g.title(), g.power.word(), g.tags.join(" "), g.notes.join(" · ")),
         None => format!("{} guests, none of them {vmid}", guests.len()),
     };
     let evidence = vec![Evidence::told(&a.guests, words)];
@@ -29,10 +29,10 @@ pub(super) fn container(a: &Answers, vmid: Vmid) -> Verdict {
         Power::Stopped => Verdict::fail(format!("{} is stopped", guest.title()), evidence),
         Power::Unknown => Verdict::unknown(format!("whether {} runs is unknown", guest.title()), evidence),
         Power::Running if !guest.conf_read => Verdict::unknown(format!("{vmid} runs, its configuration could not be read"), evidence),
-        Power::Running => match (&guest.lock, guest.tags.iter().any(|t| t == TAG)) {
+        Power::Running => match (&guest.lock, is_ours(guest)) {
             (Some(lock), _) => Verdict::warn(format!("{} runs and is locked ({lock})", guest.title()), evidence),
             (None, false) => {
-                let says = format!("{} runs, but has no tag '{TAG}': it is not known to be Proximity's", guest.title());
+                let says = format!("{} runs, but lacks the tag '{TAG}' or the note '{MARK}': it is not known to be Proximity's", guest.title());
                 Verdict::warn(says, evidence)
             }
             (None, true) => Verdict::pass(format!("{} runs", guest.title()), evidence),

@@ -1,0 +1,152 @@
+//! Plans for the appliance: asks what the pure planner needs to know, lets it decide, and leaves out what holds already. And the
+//! two questions about a whole appliance that a plan's steps are checked by.
+
+use ipnet::Ipv4Net;
+use serde_json::Value;
+
+use super::check::{self, Held};
+use super::probe::{bridge, host_interfaces, probe_by, wish};
+use super::{place, refresh};
+use crate::domain::appliance::desired::Desired;
+use crate::domain::appliance::lamp::Light;
+use crate::domain::appliance::provision::{self, ApplianceWish, Ground, Options};
+use crate::domain::appliance::system::{Service, System};
+use crate::domain::appliance::{files, is_appliance, vmid};
+use crate::domain::change::Place;
+use crate::domain::cmd::Cmd;
+use crate::domain::guest::{Power, Vmid};
+use crate::domain::job::Life;
+use crate::domain::plan::{Act, Check, Plan, Refusal, Step};
+use crate::domain::pve;
+use crate::domain::world::World;
+use crate::host::{Host, HostError};
+
+/// The plan of a wish, or why it is refused. A plan without steps says that nothing is to be done.
+pub async fn plan(host: &dyn Host, world: &World, asked: &ApplianceWish) -> Result<Plan, Refusal> {
+    let refuse = |why: String, hint: &str| Refusal::new("change the appliance", why, hint);
+    let id = vmid().ok_or_else(|| refuse("its id is no id of a guest".into(), ""))?;
+    let interfaces = host_interfaces(host).await;
+    let d = wish(world, &interfaces).map_err(|all| refuse(all.join("; "), "see settings list"))?;
+    let runs = world.guest(id).is_some_and(|g| is_appliance(g) && g.power == Power::Running);
+    let fetches = matches!(asked, ApplianceWish::Provision(Options { download: true, .. }));
+    let builds = matches!(asked, ApplianceWish::Provision(_)) && world.guest(id).is_none();
+    let (bridge, routes, templates, available, inside, caddy) = tokio::join!(
+        bridge(host, Some(&d), &interfaces),
+        routes(host),
+        async { if builds { templates(host, world).await } else { Ok(Vec::new()) } },
+        async { if fetches && builds { available(host).await } else { Ok(Vec::new()) } },
+        async { if runs { Some(inside(host, id, d.system).await) } else { None } },
+        async { runs && succeeds(host, pve::exec(id, d.system.status(Service::Caddy))).await },
+    );
+    let ground = Ground {
+        interfaces: interfaces.files,
+        gap: interfaces.gap,
+        bridge: bridge.answer,
+        routes,
+        templates,
+        available,
+        inside,
+        caddy_runs: caddy,
+    };
+    let mut plan = provision::plan(world, asked, &d, &ground, id)?;
+    leave_out_what_holds(host, &mut plan, runs).await;
+    Ok(plan)
+}
+
+/// Each step asks its check before it is carried out, too; here so that what is shown is what is done. What lies inside a
+/// guest that does not run cannot be asked: it stays in.
+async fn leave_out_what_holds(host: &dyn Host, plan: &mut Plan, runs: bool) {
+    let all = plan.steps.len();
+    let mut left = Vec::new();
+    for step in plan.steps.drain(..) {
+        // Caddy works by its files as they are now; not by those that the steps before will change.
+        let later = matches!(step.check, Check::CaddyByFiles { .. }) && left.iter().any(changes_a_file_inside);
+        let inside = step.check.inside().is_some();
+        let known = !step.always && !later && (runs || !inside) && !matches!(step.check, Check::Lamps { .. });
+        let holds = known && check::holds(host, &step.check, &Life::default(), None).await == Held::Yes;
+        if !holds {
+            left.push(step);
+        }
+    }
+    let only_asks = left.iter().all(|s| matches!(s.check, Check::Lamps { .. }));
+    if only_asks && !left.is_empty() {
+        left.clear();
+    }
+    if left.len() < all {
+        plan.facts.push(format!("{} of {all} steps are not needed: they hold already", all - left.len()));
+    }
+    plan.steps = left;
+}
+
+fn changes_a_file_inside(step: &Step) -> bool {
+    matches!(&step.act, Act::Put(change) if change.at != Place::Host)
+}
+
+/// Networks that the host reaches, with their interfaces.
+async fn routes(host: &dyn Host) -> Result<Vec<(Ipv4Net, String)>, String> {
+    let out = host.run(Cmd::new("ip", ["-j", "-4", "route", "show"])).await.map_err(|e| e.to_string())?;
+    let text = out.success().map_err(|e| e.to_string())?;
+    let all: Vec<Value> = serde_json::from_slice(text.out).map_err(|e| format!("ip: {e}"))?;
+    let one = |route: &Value| {
+        let dst = route["dst"].as_str()?;
+        let net = dst.parse().ok().or_else(|| dst.parse().ok().and_then(|a| Ipv4Net::new(a, 32).ok()))?;
+        Some((net, route["dev"].as_str().unwrap_or("").to_owned()))
+    };
+    Ok(all.iter().filter_map(one).collect())
+}
+
+async fn templates(host: &dyn Host, world: &World) -> Result<Vec<String>, String> {
+    let mut all = Vec::new();
+    for storage in world.storages.known.as_ref()?.iter().filter(|s| s.takes("vztmpl")) {
+        let listed = host.run(Cmd::new("pvesm", ["list", storage.id.as_str(), "--content", "vztmpl"])).await;
+        let text = listed.and_then(|out| out.success().map(|t| String::from_utf8_lossy(t.out).into_owned())).map_err(|e| e.to_string())?;
+        all.extend(text.lines().skip(1).filter_map(|l| l.split_whitespace().next()).map(str::to_owned));
+    }
+    Ok(all)
+}
+
+/// Names of templates of systems that can be fetched; a third column is of newer versions (facts §7).
+async fn available(host: &dyn Host) -> Result<Vec<String>, String> {
+    let listed = host.run(Cmd::new("pveam", ["available", "--section", "system"])).await;
+    let text = listed.and_then(|out| out.success().map(|t| String::from_utf8_lossy(t.out).into_owned())).map_err(|e| e.to_string())?;
+    Ok(text.lines().filter_map(|l| l.split_whitespace().nth(1)).map(str::to_owned).collect())
+}
+
+async fn inside(host: &dyn Host, id: Vmid, system: System) -> Result<Vec<(String, Option<Vec<u8>>)>, String> {
+    let paths = [files::SYSCTLS, system.rules_file(), files::DNSMASQ_CONF, files::CADDYFILE];
+    let found = place::read(host, Place::Guest(id), &paths).await.map_err(|e| e.to_string())?;
+    Ok(paths.iter().map(|p| (*p).to_owned()).zip(found).collect())
+}
+
+async fn succeeds(host: &dyn Host, cmd: Cmd) -> bool {
+    host.run(cmd).await.is_ok_and(|out| out.success().is_ok())
+}
+
+/// Whether what Caddy runs by is what its files make.
+pub async fn caddy_by_files(host: &dyn Host, id: Vmid) -> Held {
+    let url = format!("http://{}/config/", files::ADMIN);
+    let adapt = pve::exec(id, ["caddy", "adapt", "--config", files::CADDYFILE, "--adapter", "caddyfile"]);
+    let config = pve::exec(id, ["busybox", "wget", "-q", "-O", "-", &url]);
+    let (want, have) = tokio::join!(host.run(adapt.limit(20)), host.run(config.limit(20)));
+    let read = |asked: Result<crate::host::Output, HostError>| -> Result<Value, HostError> {
+        let out = asked?;
+        let text = out.success()?;
+        serde_json::from_slice(text.out).map_err(|e| HostError::Io { what: "Caddy's configuration".into(), why: e.to_string() })
+    };
+    match (read(want), read(have)) {
+        (Ok(want), Ok(have)) if want == have => Held::Yes,
+        (Ok(_), Ok(_)) => Held::No("Caddy works by something else than its files".into()),
+        (_, Err(e @ HostError::LinkLost { .. })) | (Err(e @ HostError::LinkLost { .. }), _) => Held::Unknown(e.to_string()),
+        (Err(e), _) | (_, Err(e)) => Held::No(e.to_string()),
+    }
+}
+
+/// Whether all of it does what it is for. What cannot be asked yet, for there is no app, is no failure.
+pub async fn no_red_lamp(host: &dyn Host, id: Vmid, wish: &Desired) -> Held {
+    let mut world = World::default();
+    world.learn(refresh::refresh(host).await);
+    let interfaces = host_interfaces(host).await;
+    let probed = probe_by(host, &world, id, Ok(wish.clone()), &interfaces).await;
+    let red: Vec<String> = probed.lamps.iter().filter(|l| l.light == Light::Fail).map(|l| format!("{}: {}", l.name, l.says)).collect();
+    if red.is_empty() { Held::Yes } else { Held::No(red.join("; ")) }
+}

@@ -1,0 +1,72 @@
+//! Files of the host and of running guests, read and replaced by commands alone, so that it does not matter how far the host is.
+
+use crate::domain::appliance::tar;
+use crate::domain::change::{Change, Place, Was};
+use crate::host::{Host, HostError, Look, bytes_of};
+
+/// The most bytes that are read of one file.
+const MOST: usize = 1 << 20;
+
+/// The bytes of files, in the order they were asked for; `None` for one that is not there. In a guest it is one command.
+pub async fn read(host: &dyn Host, at: Place, paths: &[&str]) -> Result<Vec<Option<Vec<u8>>>, HostError> {
+    let Place::Guest(_) = at else {
+        let looks = paths.iter().map(|p| Look::File((*p).to_owned(), MOST)).collect();
+        let of = |found: &Result<_, _>| match bytes_of(found) {
+            Ok(bytes) => Ok(Some(bytes.to_vec())),
+            Err(HostError::Missing { .. }) => Ok(None),
+            Err(e) => Err(e),
+        };
+        return host.look(looks).await.iter().map(of).collect();
+    };
+    // A file that is not there makes tar fail, and the archive tells of the others all the same.
+    let names = paths.iter().map(|p| p.trim_start_matches('/'));
+    let cmd = at.cmd(["tar", "-C", "/", "-cf", "-"].into_iter().chain(names)).limit(20);
+    let what = cmd.shown();
+    let out = host.run(cmd).await?;
+    let text = out.any();
+    let members = tar::members(text.out).map_err(|why| {
+        let said = crate::host::last_lines(text.err);
+        HostError::Io { what: what.clone(), why: if said.is_empty() { why } else { said } }
+    })?;
+    let of = |path: &&str| match members.iter().find(|m| m.path == **path) {
+        None => Ok(None),
+        Some(m) => m.bytes.clone().map(Some).ok_or(HostError::Io { what: (*path).to_owned(), why: "it is no regular file".into() }),
+    };
+    paths.iter().map(of).collect()
+}
+
+/// Carries a change out: the new file is put beside the old one, tested, and takes its place by a rename. A file that is not
+/// as it was when the change was planned is left alone. Gives what the test said where it failed.
+pub async fn put(host: &dyn Host, change: &Change) -> Result<(), String> {
+    let (at, path, stage) = (change.at, change.path.as_str(), change.stage());
+    let found = read(host, at, &[path]).await.map_err(|e| e.to_string())?.into_iter().next().flatten();
+    let as_planned = match &change.was {
+        Was::Any => true,
+        Was::Nothing => found.is_none(),
+        Was::This(content) => found.as_deref() == Some(content.bytes()),
+    };
+    if !as_planned {
+        return Err(format!("{} is not as it was when this was planned: somebody changed it; plan it anew", crate::domain::clean::clean(path)));
+    }
+    let run = async |argv: Vec<&str>, stdin: Option<Vec<u8>>| {
+        let mut cmd = at.cmd(argv).limit(60);
+        cmd.stdin = stdin;
+        host.run(cmd).await.and_then(|out| out.success().map(|_| ())).map_err(|e| e.to_string())
+    };
+    let Some(now) = &change.now else {
+        return run(vec!["rm", "-f", "--", path], None).await;
+    };
+    let archive = tar::of_file(&stage, now.bytes(), change.mode).ok_or_else(|| format!("{stage} cannot be written: name or content is too long"))?;
+    run(vec!["tar", "-C", "/", "-xpf", "-"], Some(archive)).await?;
+    if !change.test.is_empty() {
+        let argv = change.test.iter().map(String::as_str).chain([stage.as_str()]).collect();
+        if let Err(why) = run(argv, None).await {
+            // Nobody reads it, and its reason is told.
+            let _ = run(vec!["rm", "-f", "--", &stage], None).await;
+            return Err(format!("{} is refused, and nothing was changed: {why}", crate::domain::clean::clean(path)));
+        }
+    }
+    // What is renamed must be on the disk, or a power cut leaves an empty file.
+    run(vec!["sync", &stage], None).await?;
+    run(vec!["mv", "-f", "--", &stage, path], None).await
+}
