@@ -163,6 +163,8 @@ pub enum Wants {
     Success,
     /// Anything.
     Something,
+    /// Not a word.
+    Nothing,
     /// All of these lines, each as it stands, without blanks at its ends.
     Lines(Vec<String>),
     /// One of these, and nothing else.
@@ -178,6 +180,7 @@ impl Wants {
         match self {
             Wants::Success => true,
             Wants::Something => !out.trim().is_empty(),
+            Wants::Nothing => out.trim().is_empty(),
             Wants::Lines(all) => all.iter().all(|want| out.lines().any(|l| l.trim() == want)),
             Wants::OneOf(all) => all.iter().any(|want| out.trim() == want),
             Wants::FirstWord(word) => lines.any(|l| l.split_whitespace().next() == Some(word)),

@@ -30,17 +30,23 @@ pub async fn plan(host: &dyn Host, world: &World, asked: &ApplianceWish) -> Resu
     let runs = world.guest(id).is_some_and(|g| is_appliance(g) && g.power == Power::Running);
     let fetches = matches!(asked, ApplianceWish::Provision(Options { download: true, .. }));
     let builds = matches!(asked, ApplianceWish::Provision(_)) && world.guest(id).is_none();
-    let (bridge, routes, templates, available, inside, caddy) = tokio::join!(
+    let timer = Cmd::new("systemctl", ["is-active", "--quiet", &format!("{}.timer", provision::REVERT_UNIT)]);
+    let (bridge, routes, templates, available, inside, caddy, before, armed) = tokio::join!(
         bridge(host, Some(&d), &interfaces),
         routes(host),
         async { if builds { templates(host, world).await } else { Ok(Vec::new()) } },
         async { if fetches && builds { available(host).await } else { Ok(Vec::new()) } },
         async { if runs { Some(inside(host, id, d.system).await) } else { None } },
         async { runs && succeeds(host, pve::exec(id, d.system.status(Service::Caddy))).await },
+        place::read(host, Place::Host, &[provision::BEFORE]),
+        succeeds(host, timer),
     );
+    let before = before.map_err(|e| refuse(e.to_string(), "see doctor"))?.into_iter().next().flatten();
     let ground = Ground {
         interfaces: interfaces.files,
         gap: interfaces.gap,
+        before,
+        armed,
         bridge: bridge.answer,
         routes,
         templates,

@@ -21,7 +21,7 @@ use crate::domain::pve;
 use crate::domain::stamp::Stamp;
 use crate::domain::world::Part;
 use crate::domain::world::{From, World};
-use crate::host::{Found, Host, Look, bytes_of, text_of};
+use crate::host::{Found, Host, HostError, Look, bytes_of, text_of};
 
 use super::check::{init_pid, link_up};
 
@@ -242,11 +242,16 @@ pub(super) async fn bridge(host: &dyn Host, d: Option<&Desired>, interfaces: &Ho
     let Some(d) = d else { return Asked::not("/sys/class/net", host.clock().0, "how it should be is not known") };
     let name = &d.lan_bridge;
     let (flags, plugs) = (format!("/sys/class/net/{name}/flags"), format!("/sys/class/net/{name}/brif"));
-    let looks = vec![Look::Dir(plugs.clone()), Look::Stat("/etc/network/interfaces.new".into())];
+    const MOST: usize = 1 << 20;
+    let (four, six) = ("/proc/net/route".to_owned(), "/proc/net/if_inet6".to_owned());
+    let staged = Look::Stat("/etc/network/interfaces.new".into());
+    let looks = vec![Look::Dir(plugs.clone()), staged, Look::File(four.clone(), MOST), Look::File(six.clone(), MOST)];
     let (up, found) = tokio::join!(link_up(host, name.as_str()), host.look(looks));
     let mut found = found.into_iter();
     let (ports, staged) = (found.next(), found.next());
-    let question = format!("{flags}, {plugs}, {}", interfaces::PATH);
+    let texts = [found.next(), found.next()].map(|f| f.map_or(Err(HostError::Missing { what: "answer".into() }), |f| text_of(&f)));
+    let own = own_addresses(name.as_str(), texts);
+    let question = format!("{flags}, {plugs}, {}, {four}, {six}", interfaces::PATH);
     let at = host.clock().0;
     let up = match up {
         Ok(up) => up,
@@ -255,7 +260,27 @@ pub(super) async fn bridge(host: &dyn Host, d: Option<&Desired>, interfaces: &Ho
     let there = interfaces.files.iter().flat_map(|(_, f)| f.bridges()).any(|b| b.name == name.as_str() && b.auto);
     let persisted = if there { Ok(true) } else { interfaces.gap.clone().map_or(Ok(false), Err) };
     let ports = if let Some(Ok(Found::Names(names))) = ports { names } else { Vec::new() };
-    Asked { question, at, answer: Ok(BridgeSeen { up, ports, persisted, staged: matches!(staged, Some(Ok(_))) }) }
+    Asked { question, at, answer: Ok(BridgeSeen { up, ports, persisted, staged: matches!(staged, Some(Ok(_))), own }) }
+}
+
+/// What the host has on an interface, by the kernel's own lists (proc(5)): networks of IPv4, addresses of IPv6. A kernel
+/// without IPv6 has no list of it.
+fn own_addresses(interface: &str, [four, six]: [Result<String, HostError>; 2]) -> Result<Vec<String>, String> {
+    let four = four.map_err(|e| e.to_string())?;
+    let six = match six {
+        Err(HostError::Missing { .. }) => String::new(),
+        other => other.map_err(|e| e.to_string())?,
+    };
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let net = |w: Vec<String>| {
+        let number = u32::from_str_radix(w.get(1)?, 16).ok()?;
+        (w.first()? == interface).then(|| Ipv4Addr::from(number.swap_bytes()).to_string())
+    };
+    let address = |w: Vec<String>| {
+        let bits = u128::from_str_radix(w.first()?, 16).ok()?;
+        (w.get(5)? == interface).then(|| std::net::Ipv6Addr::from(bits).to_string())
+    };
+    Ok(four.lines().filter_map(|l| net(words(l))).chain(six.lines().filter_map(|l| address(words(l)))).collect())
 }
 
 /// Memory as Proxmox counts it: without file pages that could be given back at once (PVE::LXC::CGroup).

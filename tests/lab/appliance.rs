@@ -38,7 +38,7 @@ fn appliance_lab() -> Option<Lab> {
     let lab = Lab::up("ap")?;
     lab.sh("umask 077; echo 'orbit lantern mosaic velvet quarry seven' >/root/pw; proximity init --operator ada --passphrase-fd 3 3</root/pw >/root/words");
     lab.sh(&format!("proximity settings set network.upstream {UPSTREAM} --passphrase-fd 3 3</root/pw"));
-    lab.sh("pct set 9999 --tags proximity");
+    lab.sh("pct set 9999 --tags proximity --description 'Proximity network appliance'");
     for made in wanted(&lab) {
         put(&lab, &made);
     }

@@ -90,7 +90,10 @@ pub const LAMPS: [(&str, &str); 16] = [
     ("nat", "The rules that let apps out are in force, each exactly once, in the backend that is used, and nobody else's beside them."),
     ("forwarding", "The appliance's kernel passes packets on. Without it no rule helps."),
     ("way-out", "An app reaches the first upstream server (port 53, TCP) through the appliance: a connection is made and given up."),
-    ("isolation", "An app does not reach the node's own addresses: ports 22 and 8006 were tried."),
+    (
+        "isolation",
+        "An app does not reach the node's own addresses (ports 22 and 8006 were tried), and the node has none in the network of the apps.",
+    ),
     ("ports", "The kernel keeps the internal ports back, so that a connection of the appliance itself never takes an app's port."),
     ("config", "The appliance's files are as the settings want them, and what runs works by them."),
     ("clock", "The appliance's clock shows the host's time."),

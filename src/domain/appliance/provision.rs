@@ -61,7 +61,7 @@ pub const CONFIRM_S: (u32, u32) = (10, 600);
 pub const REVERT_UNIT: &str = "proximity-revert-network";
 
 /// What is kept of the file as it was until the change is confirmed.
-const BEFORE: &str = "/etc/network/interfaces.proximity-before";
+pub const BEFORE: &str = "/etc/network/interfaces.proximity-before";
 
 /// What the World does not tell and the plan needs.
 #[derive(Debug, Clone)]
@@ -70,6 +70,10 @@ pub struct Ground {
     pub interfaces: Vec<(String, Interfaces)>,
     /// Why not all of them are known.
     pub gap: Option<String>,
+    /// What lies at [`BEFORE`]: a change of the network was begun and not ended.
+    pub before: Option<Vec<u8>>,
+    /// Whether the timer runs that would take it back.
+    pub armed: bool,
     /// The bridge of the apps.
     pub bridge: Result<BridgeSeen, String>,
     /// Networks that the host reaches, with their interfaces.
@@ -217,7 +221,18 @@ fn bridge(d: &Desired, ground: &Ground, confirm_s: u32) -> Result<Vec<Step>, (St
     let up = Check::LinkUp { name: name.to_owned() };
     let bring_up = || Step::run(format!("bring {name} up"), Cmd::new("ifup", [name]).limit(60), up.clone());
     match (stanza, seen.up) {
-        (Some((_, b)), _) if b.auto => Ok(vec![bring_up()]),
+        (Some((path, b)), _) if b.auto => {
+            let mut steps = vec![bring_up()];
+            steps.extend(without_address(name));
+            let file = ground.interfaces.iter().find(|(p, _)| p == path).map(|(_, f)| digest(f.bytes())).unwrap_or_default();
+            if ground.armed {
+                steps.push(word(confirm_s, path.clone(), file));
+            }
+            if let Some(old) = &ground.before {
+                steps.push(forget(old.clone().into()));
+            }
+            Ok(steps)
+        }
         (Some((path, _)), _) => Err((format!("{name} stands in {path} without 'auto': it is not there after a boot"), "add it there".into())),
         (None, there) => {
             if seen.staged {
@@ -239,25 +254,53 @@ fn bridge(d: &Desired, ground: &Ground, confirm_s: u32) -> Result<Vec<Step>, (St
                 was: Was::This(old.clone()),
                 now: Some(new.clone()),
                 mode: 0o644,
-                test: ["ifup", "--all", "--no-act", "--syntax-check", "--interfaces"].map(str::to_owned).into(),
+                // Its own check of syntax refuses `bridge-ports none`, which Proxmox writes: so whether it finds the bridge.
+                test: ["ifquery", name, "--interfaces"].map(str::to_owned).into(),
             };
             // Nothing is applied to a bridge that is up: nobody's line can be cut.
             if there == Some(true) {
-                return Ok(vec![Step::put(change)]);
+                return Ok(std::iter::once(Step::put(change)).chain(without_address(name)).collect());
             }
-            let keep = Change { path: BEFORE.into(), was: Was::Nothing, now: Some(old.clone()), test: Vec::new(), ..change.clone() };
-            let done = Change { was: Was::This(old), now: None, ..keep.clone() };
-            let kept = Check::Kept { unit: REVERT_UNIT.into(), path: path.clone(), digest: digest(new.bytes()) };
+            let keep = Change { path: BEFORE.into(), was: ground.before.clone().into(), now: Some(old.clone()), test: Vec::new(), ..change.clone() };
             Ok(vec![
                 Step::put(keep),
                 arm(name, path, confirm_s),
                 Step::put(change),
                 bring_up().undone_by(Cmd::new("ip", ["link", "delete", "dev", name, "type", "bridge"])),
-                Step::wait(format!("say within {confirm_s} s that your line still holds: proximity appliance confirm"), confirm_s + 10, kept),
-                Step { undo: None, ..Step::put(done) },
+                word(confirm_s, path.clone(), digest(new.bytes())),
+                forget(old),
             ])
         }
     }
+}
+
+fn word(confirm_s: u32, path: String, digest: String) -> Step {
+    let kept = Check::Kept { unit: REVERT_UNIT.into(), path, digest };
+    Step::wait(format!("say within {confirm_s} s that your line still holds: proximity appliance confirm"), confirm_s + 10, kept)
+}
+
+/// The file as it was is of no use any more.
+fn forget(old: Content) -> Step {
+    let change = Change { at: Place::Host, path: BEFORE.into(), was: Was::This(old), now: None, mode: 0o644, test: Vec::new() };
+    Step { undo: None, ..Step::put(change) }
+}
+
+/// The host has no address on the bridge: the kernel gives it one of IPv6 unasked, by which apps reach it past all rules.
+fn without_address(name: &str) -> [Step; 2] {
+    let none = Check::Says {
+        what: format!("the host has no address on {name}"),
+        cmd: Cmd::new("ip", ["-o", "address", "show", "dev", name]),
+        wants: Wants::Nothing,
+    };
+    let mode = Check::Says {
+        what: format!("the kernel gives {name} no address"),
+        cmd: Cmd::new("cat", [format!("/proc/sys/net/ipv6/conf/{name}/addr_gen_mode")]),
+        wants: Wants::OneOf(vec!["1".into()]),
+    };
+    [
+        Step::run(format!("have the kernel give {name} no address"), Cmd::new("ip", ["link", "set", "dev", name, "addrgenmode", "none"]), mode),
+        Step::run(format!("take the host's own addresses off {name}"), Cmd::new("ip", ["address", "flush", "dev", name]), none),
+    ]
 }
 
 /// The way back of a change of the network, outside of every session: systemd takes it unless it is told not to.

@@ -43,13 +43,14 @@ impl Wish {
         self.name.as_str()
     }
 
-    /// As Proxmox itself writes a bridge, the mark in the place of its comment.
+    /// As Proxmox itself writes a bridge, the mark in the place of its comment. Without an address of the host: the kernel would
+    /// give it one of IPv6 unasked, by which apps reach the host past all rules.
     pub(super) fn text(&self, joined: bool) -> String {
         let name = &self.name;
         let mtu = self.mtu.map_or(String::new(), |m| format!("\tmtu {m}\n"));
         let end = if joined { format!(" {JOINED}") } else { String::new() };
         format!(
-            "auto {name}\niface {name} inet manual\n\tbridge-ports none\n\tbridge-stp off\n\tbridge-fd 0\n{mtu}\
+            "auto {name}\niface {name} inet manual\n\tbridge-ports none\n\tbridge-stp off\n\tbridge-fd 0\n\tipv6-addrgen off\n{mtu}\
              {MARK} network of the apps{end}\n"
         )
     }

@@ -13,7 +13,7 @@ use crate::domain::interfaces::Interfaces;
 use crate::domain::settings::Settings;
 
 /// The node's own network file.
-pub(super) const INTERFACES: &str = "auto lo\niface lo inet loopback\n\niface eno1 inet manual\n\nauto vmbr0\niface vmbr0 inet static\n\taddress 192.168.1.10/24\n\tgateway 192.168.1.1\n\tbridge-ports eno1\n\tbridge-stp off\n\tbridge-fd 0\n\nauto proximity-lan\niface proximity-lan inet manual\n\tbridge-ports none\n\tbridge-stp off\n\tbridge-fd 0\n#proximity: network of the apps\n\nsource /etc/network/interfaces.d/*\n";
+pub(super) const INTERFACES: &str = "auto lo\niface lo inet loopback\n\niface eno1 inet manual\n\nauto vmbr0\niface vmbr0 inet static\n\taddress 192.168.1.10/24\n\tgateway 192.168.1.1\n\tbridge-ports eno1\n\tbridge-stp off\n\tbridge-fd 0\n\nauto proximity-lan\niface proximity-lan inet manual\n\tbridge-ports none\n\tbridge-stp off\n\tbridge-fd 0\n\tipv6-addrgen off\n#proximity: network of the apps\n\nsource /etc/network/interfaces.d/*\n";
 
 fn wish(node: &Node) -> Option<Desired> {
     let containers = node.guests.iter().filter(|(_, g)| !g.qemu);

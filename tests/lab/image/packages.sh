@@ -11,7 +11,7 @@ BASE_PACKAGES="base-files base-passwd bash coreutils dash debianutils diffutils 
   ca-certificates procps"
 
 # The node: what a Proxmox host has of this.
-NODE_PACKAGES="$BASE_PACKAGES busybox-static acl attr kmod openssh-server openssh-client sudo cron lxc uidmap iptables zstd lzop rsync less
+NODE_PACKAGES="$BASE_PACKAGES ifupdown2 busybox-static acl attr kmod openssh-server openssh-client sudo cron lxc uidmap iptables zstd lzop rsync less
   btrfs-progs strace bsdextrautils psmisc"
 
 DEBIAN_PACKAGES="$BASE_PACKAGES ifupdown isc-dhcp-client python3-minimal"

@@ -32,6 +32,8 @@ pub struct BridgeSeen {
     pub persisted: Result<bool, String>,
     /// Whether changes of the network wait to be applied.
     pub staged: bool,
+    /// What the host itself has on it: addresses of IPv6, networks of IPv4; else why that cannot be told.
+    pub own: Result<Vec<String>, String>,
 }
 
 /// What the container's control group tells.

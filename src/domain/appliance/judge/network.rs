@@ -6,7 +6,7 @@ use super::super::answer::{Asked, Dns, Gave, dns as dns_answer};
 use super::super::desired::Desired;
 use super::super::lamp::Evidence;
 use super::super::nat;
-use super::{Answers, Verdict, answered, succeeded};
+use super::{Answers, BridgeSeen, Verdict, answered, succeeded};
 
 /// Reads `udhcpc: lease of A obtained from S, lease time N`; older ones do not name the server.
 fn offer(gave: &Gave) -> Option<(Ipv4Addr, Option<Ipv4Addr>)> {
@@ -161,10 +161,18 @@ pub(super) fn isolation(a: &Answers) -> Verdict {
             Err(unknown) => unknown,
         }
     };
-    let parts: Vec<Verdict> = a.guarded.iter().map(one).collect();
+    let mut parts: Vec<Verdict> = a.guarded.iter().map(one).collect();
+    // Whatever stands on the bridge itself is reached past all rules; the kernel gives a link-local address unasked.
+    let told = |seen: &BridgeSeen| seen.own.as_ref().map_or_else(|why| format!("unknown: {why}"), |own| format!("the host has on it: {}", own.join(" ")));
+    let evidence = vec![Evidence::told(&a.bridge, told)];
+    parts.push(match a.bridge.answer.as_ref().map(|seen| &seen.own) {
+        Ok(Ok(own)) if own.is_empty() => Verdict::pass("the host has no address in the network of the apps", evidence),
+        Ok(Ok(own)) => Verdict::fail(format!("the host itself is in the network of the apps: {}", own.join(", ")), evidence),
+        Ok(Err(why)) | Err(why) => Verdict::unknown(format!("whether the host has an address there is unknown: {why}"), evidence),
+    });
     let mut all = Verdict::worst(parts);
     if all.light == super::Light::Pass {
-        all.says = "a running app does not reach the node".into();
+        all.says = "a running app does not reach the node, which has no address in its network".into();
     }
     all
 }
