@@ -72,10 +72,10 @@ pub(super) async fn run(ctx: &Ctx, command: Jobs) -> Done {
         Jobs::List => list(ctx, &jobs),
         Jobs::Show { id } => show(ctx, &job(&jobs, id)?),
         Jobs::Log { id, follow } => log(&jobs, id, follow).await,
-        Jobs::Wait { id, within } => wait(ctx, &jobs, id, within).await,
+        Jobs::Wait { id, within } => wait(ctx, &jobs, id, within, false).await,
         Jobs::Cancel { id } => {
             jobs.cancel(ctx.host.as_ref(), id, ctx.who()?)?;
-            wait(ctx, &jobs, id, Some(30)).await.or_else(|p| if job(&jobs, id)?.state.is_final() { Ok(0) } else { Err(p) })
+            wait(ctx, &jobs, id, Some(30), false).await.or_else(|p| if job(&jobs, id)?.state.is_final() { Ok(0) } else { Err(p) })
         }
     }
 }
@@ -159,8 +159,8 @@ async fn log(jobs: &Supervisor, id: JobId, follow: bool) -> Done {
 }
 
 /// Waits for a job's end and tells how it goes: a line that is rewritten at a terminal, plain lines elsewhere,
-/// nothing but the result as JSON. `^C` leaves the job alone.
-pub(super) async fn wait(ctx: &Ctx, jobs: &Arc<Supervisor>, id: JobId, within_s: Option<u64>) -> Done {
+/// nothing but the result as JSON. `^C` leaves the job alone. Whoever started it (`mine`) also gives the word it may ask for.
+pub(super) async fn wait(ctx: &Ctx, jobs: &Arc<Supervisor>, id: JobId, within_s: Option<u64>, mine: bool) -> Done {
     let begun = Instant::now();
     let live = ctx.form == Form::Table && std::io::stderr().is_terminal();
     let (mut told, mut confirmed) = (String::new(), false);
@@ -172,7 +172,7 @@ pub(super) async fn wait(ctx: &Ctx, jobs: &Arc<Supervisor>, id: JobId, within_s:
             }
             return end(ctx, &now);
         }
-        if !confirmed && now.state == State::Running && now.waits_for_a_word() {
+        if mine && !confirmed && now.waits_for_a_word() {
             confirmed = true;
             appliance::confirm_if_the_line_holds(ctx, jobs).await?;
         }

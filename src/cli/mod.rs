@@ -454,7 +454,7 @@ impl Ctx {
             output::job_id(self.form, id);
             return Ok(0);
         }
-        job::wait(self, &jobs, id, None).await
+        job::wait(self, &jobs, id, None, true).await
     }
 
     /// Carries out, without a word, what needs no asking, beside a job that is waited for.

@@ -65,12 +65,21 @@ async fn leave_out_what_holds(host: &dyn Host, plan: &mut Plan, runs: bool) {
     let all = plan.steps.len();
     let mut left = Vec::new();
     for step in plan.steps.drain(..) {
-        // Caddy works by its files as they are now; not by those that the steps before will change.
-        let later = matches!(step.check, Check::CaddyByFiles { .. }) && left.iter().any(changes_a_file_inside);
+        // What holds now, but not any more after the steps before.
+        let later = match &step.check {
+            Check::CaddyByFiles { vmid } => left.iter().any(|s| puts(s, Place::Guest(*vmid), files::CADDYFILE)),
+            Check::Content { at, path, .. } => left.iter().any(|s| puts(s, *at, path)),
+            _ => false,
+        };
         let inside = step.check.inside().is_some();
         let known = !step.always && !later && (runs || !inside) && !matches!(step.check, Check::Lamps { .. });
-        let holds = known && check::holds(host, &step.check, &Life::default(), None).await == Held::Yes;
-        if !holds {
+        let held = if known { check::holds(host, &step.check, &Life::default(), None).await } else { Held::No(String::new()) };
+        if let (Check::Rules { .. }, Held::No(why)) = (&step.check, &held)
+            && !why.is_empty()
+        {
+            plan.notes.push(why.clone());
+        }
+        if held != Held::Yes {
             left.push(step);
         }
     }
@@ -84,8 +93,8 @@ async fn leave_out_what_holds(host: &dyn Host, plan: &mut Plan, runs: bool) {
     plan.steps = left;
 }
 
-fn changes_a_file_inside(step: &Step) -> bool {
-    matches!(&step.act, Act::Put(change) if change.at != Place::Host)
+fn puts(step: &Step, at: Place, path: &str) -> bool {
+    matches!(&step.act, Act::Put(change) if change.at == at && change.path == path)
 }
 
 /// Networks that the host reaches, with their interfaces.

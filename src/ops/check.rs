@@ -121,7 +121,8 @@ async fn rules(host: &dyn Host, id: Vmid, text: &str) -> Held {
     match asked.and_then(|out| out.success().map(|t| String::from_utf8_lossy(t.out).into_owned())) {
         Ok(found) => match (nat::parse(text), nat::parse(&found)) {
             (Some(wanted), Some(found)) => {
-                Held::when(nat::compare(&wanted, &found).is_same(), || "the rules in force are others".to_owned())
+                let compared = nat::compare(&wanted, &found);
+                Held::when(compared.is_same(), || crate::domain::clean::clean(&compared.words()))
             }
             _ => Held::Unknown("the rules in force cannot be read".into()),
         },

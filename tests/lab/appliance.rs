@@ -2,7 +2,7 @@
 //!
 //! One lab, one test: each breakage is mended before the next, and all lamps must be green again.
 
-use crate::harness::{Lab, Said, skip};
+use crate::harness::{Lab, Said, skip, wait_for};
 use proximity::domain::appliance::desired::{Around, desired};
 use proximity::domain::appliance::files::{Made, files};
 use proximity::domain::conf::parse_lxc;
@@ -33,16 +33,45 @@ fn put(lab: &Lab, made: &Made) {
     assert!(child.wait().unwrap().success());
 }
 
-/// A node whose appliance is as the settings want it.
-fn appliance_lab() -> Option<Lab> {
-    let lab = Lab::up("ap")?;
+const TEMPLATE: &str = "local:vztmpl/alpine-lab-appliance_amd64.tar.zst";
+
+/// A node without a bridge for apps and without guests, and a store.
+fn nothing() -> Option<Lab> {
+    let lab = Lab::bare("ap")?;
     lab.sh("umask 077; echo 'orbit lantern mosaic velvet quarry seven' >/root/pw; proximity init --operator ada --passphrase-fd 3 3</root/pw >/root/words");
     lab.sh(&format!("proximity settings set network.upstream {UPSTREAM} --passphrase-fd 3 3</root/pw"));
-    lab.sh("pct set 9999 --tags proximity --description 'Proximity network appliance'");
-    for made in wanted(&lab) {
-        put(&lab, &made);
+    lab.sh("ip link del proximity-lan; sed -i '/^auto proximity-lan/,/addrgen/d' /etc/network/interfaces");
+    Some(lab)
+}
+
+fn provision(lab: &Lab, more: &[&str]) -> Said {
+    let argv = ["proximity", "appliance", "provision", "--template", TEMPLATE, "--yes"];
+    lab.exec("pve1", &argv.into_iter().chain(more.iter().copied()).collect::<Vec<_>>())
+}
+
+fn converge(lab: &Lab) -> Said {
+    lab.exec("pve1", &["proximity", "appliance", "converge", "--yes"])
+}
+
+/// Two apps that ask for their addresses, each with a page.
+fn apps(lab: &Lab) {
+    for (id, name) in [(101, "web"), (102, "wiki")] {
+        lab.sh(&format!(
+            "pct create {id} local:vztmpl/alpine-lab-default_amd64.tar.zst --hostname {name} --rootfs local-lvm:1 --unprivileged 1 --memory 128 --net0 name=eth0,bridge=proximity-lan,ip=dhcp >/dev/null 2>&1; pct start {id}"
+        ));
+        lab.guest(id, &format!("mkdir -p /srv; echo 'page of {name}' >/srv/index.html; busybox httpd -p 80 -h /srv"));
     }
-    lab.guest(9999, "sysctl -q -p /etc/sysctl.d/60-proximity.conf; iptables-restore /etc/iptables/rules-save; rc-service -q dnsmasq restart; rc-service -q caddy restart");
+    wait_for("leases of both apps", 60, || probe(lab, &["leases"]).1["items"].as_array().is_some_and(|l| l.len() == 2));
+}
+
+/// A node whose appliance the program built, with two apps that it knows of.
+fn appliance_lab() -> Option<Lab> {
+    let lab = nothing()?;
+    let built = provision(&lab, &[]);
+    assert_eq!(built.rc, 0, "{built:?}");
+    apps(&lab);
+    let said = converge(&lab);
+    assert_eq!(said.rc, 0, "{said:?}");
     Some(lab)
 }
 
@@ -74,90 +103,98 @@ fn green(lab: &Lab, after: &str) {
     }
 }
 
-/// What is broken, how on the node, which lamps turn, how it is mended on the node.
+/// What is broken, how on the node, which lamps turn, and how it is mended where `converge` is not the way.
 const INSIDE: &str = "pct exec 9999 --";
+const CONVERGE: &str = "";
 const BREAKAGES: &[(&str, &str, &str, &str)] = &[
     (
         "dnsmasq killed",
         "IN sh -c 'kill -9 $(cat /run/dnsmasq.pid); while kill -0 $(cat /run/dnsmasq.pid); do :; done 2>/dev/null'",
         "dnsmasq fail, dhcp fail, dns fail, config unknown",
-        "IN rc-service -q dnsmasq restart",
+        CONVERGE,
     ),
-    ("caddy stopped", "IN rc-service -q caddy stop", "caddy fail, admin unknown, config unknown", "IN rc-service -q caddy start"),
+    ("dnsmasq stopped", "IN rc-service -q dnsmasq stop", "dnsmasq fail, dhcp fail, dns fail, config unknown", CONVERGE),
+    ("caddy stopped", "IN rc-service -q caddy stop", "caddy fail, admin unknown, config unknown", CONVERGE),
     (
         "administration for everybody",
         "IN sed -i 's/127.0.0.1:2019/:2019/' /etc/caddy/Caddyfile; IN rc-service -q caddy restart",
         "admin fail, config warn",
-        "IN sed -i 's/admin :2019/admin 127.0.0.1:2019/' /etc/caddy/Caddyfile; IN rc-service -q caddy restart",
+        CONVERGE,
     ),
-    ("Caddyfile broken by hand", "IN sh -c 'echo nonsense { >>/etc/caddy/Caddyfile'", "config warn", "IN sed -i '$d' /etc/caddy/Caddyfile"),
-    ("NAT flushed", "IN iptables -t nat -F", "nat fail, way-out fail", "IN iptables-restore /etc/iptables/rules-save"),
-    (
-        "NAT doubled",
-        "IN iptables -t nat -A POSTROUTING -s 10.20.0.0/24 -o eth0 -j MASQUERADE",
-        "nat warn",
-        "IN iptables-restore /etc/iptables/rules-save",
-    ),
+    ("Caddyfile broken by hand", "IN sh -c 'echo nonsense { >>/etc/caddy/Caddyfile'", "config warn", CONVERGE),
+    ("Caddyfile gone", "IN rm /etc/caddy/Caddyfile", "config warn", CONVERGE),
+    ("NAT flushed", "IN iptables -t nat -F", "nat fail, way-out fail", CONVERGE),
+    ("all rules flushed", "IN iptables -F; IN iptables -t nat -F; IN iptables -P FORWARD ACCEPT", "nat fail, way-out fail", CONVERGE),
+    ("NAT doubled", "IN iptables -t nat -A POSTROUTING -s 10.20.0.0/24 -o eth0 -j MASQUERADE", "nat warn", CONVERGE),
     (
         "a rule of somebody else",
         "IN iptables -t nat -A PREROUTING -i eth0 -p tcp --dport 8080 -j DNAT --to-destination 10.20.0.9:80",
         "nat warn",
-        "IN iptables-restore /etc/iptables/rules-save",
+        CONVERGE,
     ),
+    ("what no rule names is let through", "IN iptables -P FORWARD ACCEPT", "nat warn", CONVERGE),
     (
         "the guard of the node removed",
         "IN iptables -D FORWARD -d 10.77.0.10/32 -i eth1 -j REJECT --reject-with icmp-admin-prohibited",
         "nat fail, isolation fail",
-        "IN iptables-restore /etc/iptables/rules-save",
+        CONVERGE,
     ),
-    ("forwarding off", "IN sysctl -q -w net.ipv4.ip_forward=0", "forwarding fail, way-out fail", "IN sysctl -q -w net.ipv4.ip_forward=1"),
-    (
-        "reserved ports forgotten",
-        "IN sysctl -q -w net.ipv4.ip_local_reserved_ports=40000-40900",
-        "ports warn",
-        "IN sysctl -q -p /etc/sysctl.d/60-proximity.conf",
-    ),
-    ("dnsmasq.conf changed by hand", "IN sh -c 'echo log-dhcp >>/etc/dnsmasq.conf'", "config warn", "IN sed -i '$d' /etc/dnsmasq.conf"),
+    ("forwarding off", "IN sysctl -q -w net.ipv4.ip_forward=0", "forwarding fail, way-out fail", CONVERGE),
+    ("reserved ports forgotten", "IN sysctl -q -w net.ipv4.ip_local_reserved_ports=40000-40900", "ports warn", CONVERGE),
+    ("the kernel's values not kept", "IN rm /etc/sysctl.d/60-proximity.conf", "config warn", CONVERGE),
+    ("the rules not kept", "IN sh -c ': >/etc/iptables/rules-save'", "config warn", CONVERGE),
+    ("dnsmasq.conf changed by hand", "IN sh -c 'echo log-dhcp >>/etc/dnsmasq.conf'", "config warn", CONVERGE),
+    ("dnsmasq.conf a link", "IN ln -sf /etc/hosts /etc/dnsmasq.conf", "config warn", "IN rm /etc/dnsmasq.conf"),
     (
         "another dnsmasq.conf in effect than on disk",
         "IN sed -i 's/,43200$/,43201/; s/format-1-/format-1-0/' /etc/dnsmasq.conf; IN rc-service -q dnsmasq restart; IN sed -i 's/,43201$/,43200/; s/format-1-0/format-1-/' /etc/dnsmasq.conf",
         "config warn",
-        "IN rc-service -q dnsmasq restart",
+        CONVERGE,
+    ),
+    ("upstream gone", "IN iptables -A OUTPUT -o eth0 -p udp --dport 53 -j DROP", "dns fail, nat warn", CONVERGE),
+    ("bridge down", "ip link set proximity-lan down", "bridge fail, dhcp fail, way-out fail", CONVERGE),
+    ("appliance unplugged", "ip link set veth9999i1 nomaster", "bridge fail, dhcp fail, way-out fail", CONVERGE),
+    ("bridge not kept", "sed -i 's/^auto proximity-lan//' /etc/network/interfaces", "bridge warn", CONVERGE),
+    (
+        "the host on the network of the apps",
+        "ip link set dev proximity-lan addrgenmode eui64; ip link set proximity-lan down; ip link set proximity-lan up",
+        "isolation fail",
+        CONVERGE,
+    ),
+    ("an address of the host on it", "ip address add 10.20.0.9/24 dev proximity-lan", "isolation fail", CONVERGE),
+    (
+        "its interface of the apps elsewhere",
+        "pct set 9999 --net1 $(sed -n 's/^net1: //p' /etc/pve/lxc/9999.conf | sed 's/10.20.0.1/10.20.0.3/')",
+        "dhcp fail, dns unknown, way-out fail, config unknown",
+        CONVERGE,
     ),
     (
-        "upstream gone",
-        "IN iptables -A OUTPUT -o eth0 -p udp --dport 53 -j DROP",
-        "dns fail, nat warn",
-        "IN iptables-restore /etc/iptables/rules-save",
-    ),
-    ("bridge down", "ip link set proximity-lan down", "bridge fail, dhcp fail, way-out fail", "ip link set proximity-lan up"),
-    (
-        "appliance unplugged",
-        "ip link set veth9999i1 nomaster",
-        "bridge fail, dhcp fail, way-out fail",
-        "ip link set veth9999i1 master proximity-lan",
+        "addresses refused to apps",
+        "IN sed -i 's/^no-poll/dhcp-ignore=tag:!nobody\\nno-poll/' /etc/dnsmasq.conf; IN rc-service -q dnsmasq restart",
+        "dhcp fail, config warn",
+        CONVERGE,
     ),
     (
-        "bridge not kept",
-        "sed -i.bak 's/^auto proximity-lan//' /etc/network/interfaces",
-        "bridge warn",
-        "mv /etc/network/interfaces.bak /etc/network/interfaces",
+        "names of apps of somebody else",
+        "IN sed -i 's/^no-poll/address=\\/no-such-app-here.prox.local\\/10.20.0.66\\nno-poll/' /etc/dnsmasq.conf; IN rc-service -q dnsmasq restart",
+        "dns fail, config warn",
+        CONVERGE,
     ),
+    ("the appliance stopped", "pct stop 9999", STOPPED, "proximity appliance provision --yes"),
+    // What is not for a plan of the appliance to mend.
     ("changes of the network waiting", "touch /etc/network/interfaces.new", "bridge warn", "rm /etc/network/interfaces.new"),
     ("the tag lost", "pct set 9999 --delete tags", "container warn", "pct set 9999 --tags proximity"),
+    ("the note lost", "pct set 9999 --description other", "container warn", "pct set 9999 --description 'Proximity network appliance'"),
+    ("a lock left", "pct set 9999 --lock backup", "container warn", "pct unlock 9999"),
     (
         "disk full",
         "P=$(findmnt -nt btrfs -o TARGET | head -1); i=0; while fallocate -l 128MiB $P/filled.$i 2>/dev/null; do i=$((i + 1)); done",
         "disk fail",
         "P=$(findmnt -nt btrfs -o TARGET | head -1); rm $P/filled.*; btrfs filesystem sync $P",
     ),
-    (
-        "addresses refused to apps",
-        "IN sed -i 's/^no-poll/dhcp-ignore=tag:!nobody\\nno-poll/' /etc/dnsmasq.conf; IN rc-service -q dnsmasq restart",
-        "dhcp fail, config warn",
-        "IN sed -i '/dhcp-ignore=tag:!nobody/d' /etc/dnsmasq.conf; IN rc-service -q dnsmasq restart",
-    ),
 ];
+
+const STOPPED: &str = "container fail, dnsmasq unknown, dhcp fail, dns unknown, caddy unknown, admin unknown, nat unknown, forwarding unknown, way-out fail, ports unknown, config unknown, clock unknown, disk unknown, memory unknown";
 
 #[test]
 fn every_breakage_turns_its_lamps_and_no_other() {
@@ -172,7 +209,10 @@ fn every_breakage_turns_its_lamps_and_no_other() {
         assert!(!evidence.is_empty() && evidence.iter().all(|e| e["asked"] != "" && e["as_of"] != ""), "{item}");
     }
     let mut wrong = Vec::new();
+    let bytes = |lab: &Lab| lab.sh("cat /etc/network/interfaces") + &lab.guest(9999, "cat /etc/dnsmasq.conf /etc/caddy/Caddyfile /etc/iptables/rules-save /etc/sysctl.d/60-proximity.conf");
+    let whole = bytes(&lab);
     for (what, broken, expected, mended) in BREAKAGES {
+        let begun = Instant::now();
         lab.sh(&broken.replace("IN ", &format!("{INSIDE} ")));
         let found = turned(&lab);
         if found != *expected {
@@ -181,15 +221,162 @@ fn every_breakage_turns_its_lamps_and_no_other() {
             println!("{line}");
             wrong.push(line);
         }
-        lab.sh(&mended.replace("IN ", &format!("{INSIDE} ")));
+        if *mended != CONVERGE {
+            lab.sh(&mended.replace("IN ", &format!("{INSIDE} ")));
+        }
+        if !mended.starts_with("proximity ") {
+            let said = converge(&lab);
+            assert_eq!(said.rc, 0, "{what}: {said:?}");
+        }
         green(&lab, what);
+        assert_eq!(bytes(&lab), whole, "{what}: the files are as they were");
+        println!("{what:<45} {expected:<60} {} {} ms", if *mended == CONVERGE { "converge" } else { "by hand" }, begun.elapsed().as_millis());
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let again = lab.exec("pve1", &["proximity", "appliance", "converge", "--yes"]);
+    assert!(again.rc == 0 && again.out.contains("nothing to do"), "{again:?}");
 
     lab.node(&["pct", "stop", "9999"]);
-    let inside = "dnsmasq unknown, dhcp fail, dns unknown, caddy unknown, admin unknown, nat unknown, forwarding unknown, way-out fail, ports unknown, config unknown, clock unknown, disk unknown, memory unknown";
-    assert_eq!(turned(&lab), format!("container fail, {inside}"));
     assert_eq!(lab.exec("pve1", &["proximity", "appliance", "leases"]).rc, 7, "what cannot be asked is unknown");
+}
+
+/// From a bare node to two apps with a lease, a name, a way out and a site; asked for again, nothing is done.
+#[test]
+fn an_appliance_is_built_from_nothing() {
+    let Some(lab) = nothing() else { return skip("no lab on this machine") };
+    let begun = Instant::now();
+    let built = provision(&lab, &[]);
+    println!("built from nothing in {} ms", begun.elapsed().as_millis());
+    assert_eq!(built.rc, 0, "{built:?}");
+    assert_eq!(lab.sh("ls /etc/network").split_whitespace().collect::<Vec<_>>(), ["ifupdown2", "interfaces", "interfaces.d", "run"]);
+    let again = provision(&lab, &[]);
+    assert!(again.rc == 0 && again.out.contains("nothing to do"), "{again:?}");
+
+    apps(&lab);
+    for (id, name, port) in [(101, "web", 30001), (102, "wiki", 30002)] {
+        let site = format!(":{port} {{\n\timport access\n\treverse_proxy {name}.prox.local:80\n}}\n");
+        lab.guest(9999, &format!("cat >/etc/caddy/apps/{name}.caddy <<'X'\n{site}X"));
+        let address = lab.guest(id, "ip -4 -o address show dev eth0");
+        assert!(address.contains("10.20.0."), "{address}");
+        assert!(lab.guest(id, &format!("busybox nslookup {name}.prox.local 10.20.0.1")).contains("10.20.0."));
+        let peer = lab.guest(id, "busybox wget -q -O - http://203.0.113.10/cgi-bin/peer");
+        assert!(!peer.contains("10.20.0.") && peer.contains("10.77.0."), "it goes out by the appliance's address: {peer}");
+    }
+    // The sites are new to Caddy and the apps to dnsmasq: that is drift, and one plan ends it.
+    assert_eq!(turned(&lab), "config warn");
+    let said = converge(&lab);
+    assert_eq!(said.rc, 0, "{said:?}");
+    green(&lab, "converge");
+    let wan = lab.guest(9999, "ip -4 -o address show dev eth0").split_whitespace().nth(3).unwrap().split('/').next().unwrap().to_owned();
+    for (name, port) in [("web", 30001), ("wiki", 30002)] {
+        let page = lab.sh(&format!("curl -s http://{wan}:{port}/"));
+        assert_eq!(page.trim(), format!("page of {name}"));
+    }
+    let log = lab.guest(9999, "cat /var/log/caddy/access.log");
+    assert_eq!(log.lines().filter(|l| l.contains("\"status\":200")).count(), 2, "{log}");
+
+    // A power cut: all of it comes back by itself.
+    lab.sh("sync");
+    lab.crash();
+    lab.boot();
+    wait_for("the appliance after a boot", 60, || lab.exec("pve1", &["pct", "exec", "9999", "--", "true"]).rc == 0);
+    lab.sh("pct start 101; pct start 102");
+    green(&lab, "a boot");
+}
+
+/// Nothing is left of a plan that fails half-way, and a file that somebody else changed is not overwritten.
+#[test]
+fn what_fails_is_taken_back_to_the_byte() {
+    let Some(lab) = nothing() else { return skip("no lab on this machine") };
+    let before = lab.sh("cat /etc/network/interfaces; ls /etc/network; pct list; btrfs subvolume list /var/lib/pool; ip -br link");
+    lab.sh("echo '{\"fail\": [\"pct start 9999=255:startup for container 9999 failed\"]}' >/etc/pve-standin.json");
+    let said = provision(&lab, &[]);
+    assert_eq!(said.rc, 1, "{said:?}");
+    assert!(said.err.contains("startup for container"), "{said:?}");
+    let after = lab.sh("cat /etc/network/interfaces; ls /etc/network; pct list; btrfs subvolume list /var/lib/pool; ip -br link");
+    assert_eq!(after, before);
+    assert_ne!(lab.exec("pve1", &["systemctl", "is-active", "proximity-revert-network.timer"]).rc, 0, "nothing is armed any more");
+    lab.sh("rm /etc/pve-standin.json");
+
+    // A file that the program itself would not take never takes the old one's place.
+    assert_eq!(provision(&lab, &[]).rc, 0);
+    lab.guest(9999, "sed -i 's/format-1-/format-1-0/' /etc/dnsmasq.conf; rc-service -q dnsmasq restart; mv /usr/sbin/dnsmasq /usr/sbin/dnsmasq.real; printf '#!/bin/sh\\nexit 1\\n' >/usr/sbin/dnsmasq; chmod +x /usr/sbin/dnsmasq");
+    let by_hand = lab.guest(9999, "cat /etc/dnsmasq.conf; ls /etc");
+    let said = converge(&lab);
+    assert_eq!(said.rc, 1, "{said:?}");
+    assert!(said.err.contains("is refused, and nothing was changed"), "{said:?}");
+    assert_eq!(lab.guest(9999, "cat /etc/dnsmasq.conf; ls /etc"), by_hand);
+    // It takes the file and does not come up with it: the file is put back.
+    lab.guest(9999, "printf '#!/bin/sh\\n[ $1 = --test ]\\n' >/usr/sbin/dnsmasq");
+    let said = converge(&lab);
+    assert_eq!(said.rc, 1, "{said:?}");
+    assert_eq!(lab.guest(9999, "cat /etc/dnsmasq.conf; ls /etc"), by_hand);
+    lab.guest(9999, "mv /usr/sbin/dnsmasq.real /usr/sbin/dnsmasq");
+    assert_eq!(converge(&lab).rc, 0);
+}
+
+/// What is not Proximity's is not touched, and says what to do instead.
+#[test]
+fn what_stands_in_the_way_is_said_and_left_alone() {
+    let Some(lab) = nothing() else { return skip("no lab on this machine") };
+    let state = |lab: &Lab| lab.sh("cat /etc/network/interfaces; ls /etc/network /etc/pve/lxc; cat /etc/pve/lxc/*.conf 2>/dev/null; ip -br link; btrfs subvolume list /var/lib/pool");
+    let cases: &[(&str, &str, &str)] = &[
+        ("pct create 9999 local:vztmpl/alpine-lab-default_amd64.tar.zst --hostname mine --rootfs local-lvm:1 --unprivileged 1 >/dev/null 2>&1", "9999 mine is not Proximity's", "pct destroy 9999"),
+        ("cp /etc/network/interfaces /root/i; printf 'auto proximity-lan\niface proximity-lan inet static\n\taddress 10.20.0.254/24\n\tbridge-ports none\n' >>/etc/network/interfaces", "has the host's address 10.20.0.254/24", "cp /root/i /etc/network/interfaces"),
+        ("printf 'auto proximity-lan\niface proximity-lan inet manual\n\tbridge-ports eno9\n' >>/etc/network/interfaces", "has the port eno9", "cp /root/i /etc/network/interfaces"),
+        ("printf 'iface proximity-lan inet manual\n\tbridge-ports none\n' >>/etc/network/interfaces", "without 'auto'", "cp /root/i /etc/network/interfaces"),
+        ("cp /etc/network/interfaces /etc/network/interfaces.new", "changes of the network wait", "rm /etc/network/interfaces.new"),
+        ("ip link add other type bridge; ip address add 10.20.0.129/25 dev other; ip link set other up", "overlaps 10.20.0.128/25, which the host reaches through other", "ip link del other"),
+        ("mv /var/lib/vz/template/cache /root/cache", "there is no template", "mv /root/cache /var/lib/vz/template/cache"),
+    ];
+    for (broken, why, mended) in cases {
+        lab.sh(broken);
+        let before = state(&lab);
+        let said = provision(&lab, &[]);
+        assert!(said.rc != 0 && said.err.contains(why), "{broken}: {said:?}");
+        assert_eq!(state(&lab), before, "{broken}: nothing was touched");
+        lab.sh(mended);
+    }
+    let said = lab.exec("pve1", &["proximity", "appliance", "provision", "--template", TEMPLATE, "--storage", "local", "--yes"]);
+    assert!(said.rc != 0 && said.err.contains("does not take root disks"), "{said:?}");
+    let said = lab.exec("pve1", &["proximity", "appliance", "converge", "--yes"]);
+    assert!(said.rc != 0 && said.err.contains("there is no appliance 9999"), "{said:?}");
+    assert_eq!(provision(&lab, &[]).rc, 0, "and nothing of all that stays in the way");
+}
+
+/// Without a word that the line still holds, the change of the network is taken back by systemd, whoever died; with it, it stays.
+#[test]
+fn a_change_of_the_network_is_taken_back_unless_somebody_says_that_his_line_holds() {
+    let Some(lab) = nothing() else { return skip("no lab on this machine") };
+    let before = lab.sh("cat /etc/network/interfaces; ls /etc/network");
+    let begun = Instant::now();
+    let said = provision(&lab, &["--no-wait", "--confirm-within", "10"]);
+    assert_eq!(said.rc, 0, "{said:?}");
+    wait_for("the bridge", 30, || lab.exec("pve1", &["ip", "link", "show", "proximity-lan"]).rc == 0);
+    // Nobody is left who could do it but systemd.
+    lab.sh("pkill -9 -f job-worker; while pgrep -f job-worker; do :; done >/dev/null");
+    wait_for("the way back", 60, || lab.sh("cat /etc/network/interfaces; ls /etc/network") == before);
+    assert!(begun.elapsed().as_secs() >= 10, "not before its time");
+    assert_ne!(lab.exec("pve1", &["ip", "link", "show", "proximity-lan"]).rc, 0);
+    assert_ne!(lab.exec("pve1", &["systemctl", "is-active", "proximity-revert-network.timer"]).rc, 0);
+
+    // The line goes while it waits for a word, and the worker lives: the same, and the job says so.
+    let said = provision(&lab, &["--no-wait", "--confirm-within", "10"]);
+    assert_eq!(said.rc, 0, "{said:?}");
+    let id = said.out.trim().to_owned();
+    let waited = lab.exec("pve1", &["proximity", "job", "wait", &id, "--within", "90"]);
+    assert!(waited.err.contains("taken back") || lab.exec("pve1", &["proximity", "job", "show", &id]).out.contains("taken back"), "{waited:?}");
+    assert_eq!(lab.sh("cat /etc/network/interfaces; ls /etc/network"), before);
+
+    let said = provision(&lab, &["--no-wait", "--confirm-within", "10"]);
+    assert_eq!(said.rc, 0, "{said:?}");
+    let id = said.out.trim().to_owned();
+    wait_for("the question", 30, || lab.exec("pve1", &["proximity", "job", "show", &id]).out.contains("your line still holds"));
+    wait_for("the bridge", 30, || lab.exec("pve1", &["ip", "link", "show", "proximity-lan"]).rc == 0);
+    wait_for("the word", 30, || lab.exec("pve1", &["proximity", "appliance", "confirm"]).rc == 0);
+    let waited = lab.exec("pve1", &["proximity", "job", "wait", &id, "--within", "120"]);
+    assert_eq!(waited.rc, 0, "{waited:?}");
+    assert!(lab.sh("cat /etc/network/interfaces").contains("auto proximity-lan"));
 }
 
 #[test]

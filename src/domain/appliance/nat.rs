@@ -96,6 +96,17 @@ impl Compared {
     pub fn is_same(&self) -> bool {
         *self == Compared::default()
     }
+
+    /// What differs, in words; rules as they stand there.
+    pub fn words(&self) -> String {
+        let mut out = Vec::new();
+        out.extend(self.missing.iter().map(|r| format!("missing: {r}")));
+        out.extend(self.doubled.iter().map(|(r, n)| format!("{n} times: {r}")));
+        out.extend(self.foreign.iter().map(|r| format!("of somebody else, and goes: {r}")));
+        out.extend(self.policies.iter().map(|p| format!("what no rule names: {p}")));
+        out.extend(self.order.then(|| "in another order".to_owned()));
+        format!("rules in force: {}", out.join("; "))
+    }
 }
 
 /// Compares. A table that is not there has no rules, and its chains accept.

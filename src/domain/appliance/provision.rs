@@ -120,6 +120,7 @@ pub fn plan(world: &World, wish: &ApplianceWish, d: &Desired, ground: &Ground, v
             running(guest, vmid).map_err(|(why, hint)| refuse(why, hint))?;
             let mut steps = bridge(d, ground, Options::default().confirm_s).map_err(|(why, hint)| refuse(why, &hint))?;
             steps.extend(guest.into_iter().flat_map(|g| nics(d, g)));
+            steps.extend(plug(d, ground, vmid));
             steps.extend(inside(d, ground, vmid, d.system).map_err(|why| refuse(why, "see appliance status"))?);
             Ok(made(what.clone(), steps, Vec::new(), Risk::Interrupts))
         }
@@ -221,12 +222,18 @@ fn bridge(d: &Desired, ground: &Ground, confirm_s: u32) -> Result<Vec<Step>, (St
     let up = Check::LinkUp { name: name.to_owned() };
     let bring_up = || Step::run(format!("bring {name} up"), Cmd::new("ifup", [name]).limit(60), up.clone());
     match (stanza, seen.up) {
-        (Some((path, b)), _) if b.auto => {
-            let mut steps = vec![bring_up()];
+        (Some((path, b)), _) if b.auto || b.ours => {
+            let Some((_, file)) = ground.interfaces.iter().find(|(p, _)| p == path) else { return Ok(Vec::new()) };
+            let mut steps = Vec::new();
+            // Ours is brought back to how it should be; nothing is applied by that.
+            if b.ours {
+                let with = file.change(&Wish::new(d.lan_bridge.clone(), None)).map_err(|why| (format!("{path}: {why}"), "leave one".to_owned()))?;
+                steps.extend((with != *file).then(|| Step::put(change(name, path, file, &with))));
+            }
+            steps.push(bring_up());
             steps.extend(without_address(name));
-            let file = ground.interfaces.iter().find(|(p, _)| p == path).map(|(_, f)| digest(f.bytes())).unwrap_or_default();
             if ground.armed {
-                steps.push(word(confirm_s, path.clone(), file));
+                steps.push(word(confirm_s, path.clone(), digest(file.bytes())));
             }
             if let Some(old) = &ground.before {
                 steps.push(forget(old.clone().into()));
@@ -247,16 +254,8 @@ fn bridge(d: &Desired, ground: &Ground, confirm_s: u32) -> Result<Vec<Step>, (St
                 };
                 (format!("{path}: {why}"), hint.to_owned())
             })?;
-            let (old, new): (Content, Content) = (file.bytes().to_vec().into(), with.bytes().to_vec().into());
-            let change = Change {
-                at: Place::Host,
-                path: path.clone(),
-                was: Was::This(old.clone()),
-                now: Some(new.clone()),
-                mode: 0o644,
-                // Its own check of syntax refuses `bridge-ports none`, which Proxmox writes: so whether it finds the bridge.
-                test: ["ifquery", name, "--interfaces"].map(str::to_owned).into(),
-            };
+            let old: Content = file.bytes().to_vec().into();
+            let change = change(name, path, file, &with);
             // Nothing is applied to a bridge that is up: nobody's line can be cut.
             if there == Some(true) {
                 return Ok(std::iter::once(Step::put(change)).chain(without_address(name)).collect());
@@ -267,10 +266,22 @@ fn bridge(d: &Desired, ground: &Ground, confirm_s: u32) -> Result<Vec<Step>, (St
                 arm(name, path, confirm_s),
                 Step::put(change),
                 bring_up().undone_by(Cmd::new("ip", ["link", "delete", "dev", name, "type", "bridge"])),
-                word(confirm_s, path.clone(), digest(new.bytes())),
+                word(confirm_s, path.clone(), digest(with.bytes())),
                 forget(old),
             ])
         }
+    }
+}
+
+fn change(bridge: &str, path: &str, file: &Interfaces, with: &Interfaces) -> Change {
+    Change {
+        at: Place::Host,
+        path: path.to_owned(),
+        was: Was::This(file.bytes().to_vec().into()),
+        now: Some(with.bytes().to_vec().into()),
+        mode: 0o644,
+        // Its own check of syntax refuses `bridge-ports none`, which Proxmox writes: so whether it finds the bridge.
+        test: ["ifquery", bridge, "--interfaces"].map(str::to_owned).into(),
     }
 }
 
@@ -458,6 +469,22 @@ fn nics(d: &Desired, guest: &Guest) -> Vec<Step> {
         Some(old) => step.undone_by(Cmd::new("pct", ["set", &guest.id.to_string(), &format!("--{key}"), &old.raw])),
         None => step.undone_by(Cmd::new("pct", ["set", &guest.id.to_string(), "--delete", &key])),
     }]
+}
+
+/// A running appliance whose interface somebody pulled out of the bridge. With the firewall of Proxmox on, another interface
+/// stands between (facts §9.3), and nothing is guessed.
+fn plug(d: &Desired, ground: &Ground, vmid: Vmid) -> Option<Step> {
+    let seen = ground.bridge.as_ref().ok()?;
+    let (veth, bridge) = (format!("veth{vmid}i1"), d.lan_bridge.as_str());
+    if seen.ports.iter().any(|p| *p == veth || *p == format!("fwpr{vmid}p1")) {
+        return None;
+    }
+    let check = Check::Says {
+        what: format!("{veth} is in {bridge}"),
+        cmd: Cmd::new("ls", [format!("/sys/class/net/{bridge}/brif/{veth}")]),
+        wants: Wants::Success,
+    };
+    Some(Step::run(format!("plug {veth} into {bridge}"), Cmd::new("ip", ["link", "set", "dev", &veth, "master", bridge]), check))
 }
 
 /// After a start: services that are started while the system itself starts are in its way.
