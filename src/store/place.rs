@@ -83,7 +83,14 @@ pub(super) fn make_dir(dir: &Path) -> Result<(), StoreError> {
 }
 
 /// The right to create or replace files in a directory, held by one process at a time and given back on drop.
-pub(super) struct DirLock(#[expect(dead_code, reason = "held for its lock")] File);
+pub(super) struct DirLock(File);
+
+impl Drop for DirLock {
+    fn drop(&mut self) {
+        // Closing it alone would not do: a program that this one is just starting has it open too, until it is loaded.
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
+    }
+}
 
 /// Waits for that right. The lock is on the directory itself, so no lock file is left behind by a crash.
 pub(super) fn lock_dir(dir: &Path) -> Result<DirLock, StoreError> {
@@ -118,6 +125,7 @@ pub(super) fn sweep(dir: &Path) {
     if rustix::fs::flock(&handle, FlockOperation::NonBlockingLockExclusive).is_err() {
         return;
     }
+    let _nobody_else = DirLock(handle);
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let half = [".new", ".new-journal"].iter().any(|end| name.as_encoded_bytes().ends_with(end.as_bytes()));

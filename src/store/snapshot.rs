@@ -119,20 +119,6 @@ pub fn put_back(dir: &Path, snapshot: &Path, way: &Way<'_>, now_ms: i64) -> Resu
     prove(snapshot, &vault)?;
     let path = dir.join(FILE_NAME);
     let temp = place::beside(&path, ".new");
-    {
-        let _only_writer = place::lock_dir(dir)?;
-        place::remove_if_there(&temp)?;
-        OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&temp)
-            .and_then(|mut to| {
-                io::copy(&mut File::open(snapshot)?, &mut to)?;
-                to.sync_all()
-            })
-            .map_err(|e| place::disk(&e))?;
-    }
     // Undoes an interrupted write first, where the store is whole enough for that.
     drop(Store::open(dir));
     let kept = place::beside(&path, &format!(".replaced-{now_ms}"));
@@ -149,8 +135,23 @@ pub fn put_back(dir: &Path, snapshot: &Path, way: &Way<'_>, now_ms: i64) -> Resu
         }
         fs::rename(&temp, &path)
     };
-    swap().map_err(|e| place::disk(&e))?;
-    place::sync_parent(&path)?;
+    {
+        // Until the copy has its name: whoever opens the store sweeps away what is half made.
+        let _only_writer = place::lock_dir(dir)?;
+        place::remove_if_there(&temp)?;
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&temp)
+            .and_then(|mut to| {
+                io::copy(&mut File::open(snapshot)?, &mut to)?;
+                to.sync_all()
+            })
+            .and_then(|()| swap())
+            .map_err(|e| place::disk(&e))?;
+        place::sync_parent(&path)?;
+    }
     let store = Store::open(dir)?;
     Vault::enter_unchecked(&store, way)?.accept(&store)?;
     Ok(kept)
