@@ -2,7 +2,7 @@
 //!
 //! One lab, one test: each breakage is mended before the next, and all lamps must be green again.
 
-use crate::harness::{Lab, Said, skip};
+use crate::harness::{Lab, PATIENCE, Said, skip};
 use proximity::domain::appliance::desired::{Around, desired};
 use proximity::domain::appliance::files::{Made, files};
 use proximity::domain::conf::parse_lxc;
@@ -66,7 +66,7 @@ fn turned(lab: &Lab) -> String {
 fn green(lab: &Lab, after: &str) {
     let begun = Instant::now();
     while !turned(lab).is_empty() {
-        if begun.elapsed().as_secs() > 15 {
+        if begun.elapsed() > PATIENCE {
             let (_, told) = probe(lab, &["probe"]);
             let not: Vec<&Value> = told["items"].as_array().unwrap().iter().filter(|i| i["light"] != "pass").collect();
             panic!("after {after}: {not:#?}");
