@@ -1,9 +1,9 @@
 //! Where the store may live: checks before anything in a directory is believed, and the few file operations
 //! that need more care than `std::fs` gives (private modes, no symlinks, durable renames, one creator at a time).
 
-use std::fs::{self, DirBuilder, File, Metadata};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
@@ -108,6 +108,30 @@ pub(super) fn sync_parent(path: &Path) -> Result<(), StoreError> {
     let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
     let unsure = |e: io::Error| StoreError::Disk { why: format!("whether {} would survive a power loss: {e}", path.display()) };
     File::open(parent).and_then(|handle| handle.sync_all()).map_err(unsure)
+}
+
+/// Makes a file that was not there, with mode 0600, to be written. A link in its place is not followed (open(2), O_EXCL).
+pub fn new_file(path: &Path) -> io::Result<File> {
+    new_file_as(path, 0o600)
+}
+
+fn new_file_as(path: &Path, mode: u32) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
+}
+
+/// Gives a file this content, whatever stood there: whole or not at all, and on disk when this returns. For who holds the
+/// directory's lock.
+pub(super) fn replace(path: &Path, mode: u32, content: &[u8]) -> Result<(), StoreError> {
+    let temp = beside(path, ".new");
+    remove_if_there(&temp)?;
+    new_file_as(&temp, mode)
+        .and_then(|mut file| {
+            file.write_all(content)?;
+            file.sync_all()
+        })
+        .and_then(|()| fs::rename(&temp, path))
+        .map_err(|e| disk(&e))?;
+    sync_parent(path)
 }
 
 /// Removes a left-over file; one that is not there is fine.

@@ -6,9 +6,8 @@
 //! ```
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
@@ -139,11 +138,7 @@ pub fn put_back(dir: &Path, snapshot: &Path, way: &Way<'_>, now_ms: i64) -> Resu
         // Until the copy has its name: whoever opens the store sweeps away what is half made.
         let _only_writer = place::lock_dir(dir)?;
         place::remove_if_there(&temp)?;
-        OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&temp)
+        place::new_file(&temp)
             .and_then(|mut to| {
                 io::copy(&mut File::open(snapshot)?, &mut to)?;
                 to.sync_all()
@@ -161,7 +156,7 @@ pub fn put_back(dir: &Path, snapshot: &Path, way: &Way<'_>, now_ms: i64) -> Resu
 pub(super) fn copy_into(conn: &Connection, to: &Path) -> Result<(), StoreError> {
     place::remove_if_there(to)?;
     // SQLite would create it with the umask's mode; into an empty file that is already private it writes as it is.
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(|e| place::disk(&e))?;
+    place::new_file(to).map_err(|e| place::disk(&e))?;
     let name = to.to_str().ok_or_else(|| StoreError::Unreadable { path: to.to_owned(), why: "its name is not UTF-8".to_owned() })?;
     // VACUUM INTO attaches its target.
     let before = conn.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 1)?;
