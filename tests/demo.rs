@@ -1,4 +1,5 @@
 //! The demo host through the trait only: what it shows parses, its jobs do what a node's jobs do, its texts are the recorded ones.
+//! Its clock stands still while anything is at work, so a slow machine changes nothing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::time::Duration;
@@ -120,7 +121,7 @@ async fn until<F: std::future::Future<Output = bool>>(what: &str, mut holds: imp
     panic!("never: {what}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_a_refresh_looks_at_parses() {
     let h = host();
     let Ok(Found::Files(confs)) = look(&h, Look::Glob("/etc/pve/nodes/*/lxc/*.conf".into(), 1 << 20)).await else { panic!() };
@@ -147,7 +148,7 @@ async fn what_a_refresh_looks_at_parses() {
     assert!(file(&h, "/proc/net/unix").await.unwrap().lines().any(|l| l.ends_with("@/var/lib/lxc/9999/command")));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_world_of_a_refresh_has_what_is_broken() {
     let h = host();
     let mut world = proximity::domain::world::World::default();
@@ -161,7 +162,7 @@ async fn the_world_of_a_refresh_has_what_is_broken() {
     assert!(world.archives.get().unwrap().iter().any(|a| a.protected));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_backup_runs_and_leaves_an_archive() {
     let h = host();
     let before = dump(&h).await;
@@ -188,7 +189,7 @@ async fn a_backup_runs_and_leaves_an_archive() {
     assert!(json.contains("\"exitstatus\":\"OK\"") && json.contains("\"status\":\"stopped\""));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_cancelled_backup_leaves_nothing_and_says_so() {
     let h = host();
     let before = dump(&h).await;
@@ -210,7 +211,7 @@ async fn a_cancelled_backup_leaves_nothing_and_says_so() {
     assert_eq!(parse_lxc(id(105), &file(&h, "/etc/pve/lxc/105.conf").await.unwrap()).lock, None);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn two_backups_take_turns_and_a_log_goes_on_meanwhile() {
     let h = host();
     let (one, _a) = start(&h, pve::vzdump(id(101), &local(), "snapshot", "zstd"));
@@ -284,7 +285,7 @@ impl Host for Far {
 }
 
 /// Was: what was heard after the task's name was known stood in no row until bytes were written.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_job_that_waits_for_another_says_so_in_its_row() {
     let h = Far(host().with_speed(4.0));
     let mut world = World { place: Place { host: h.name().to_owned(), demo: true }, ..World::default() };
@@ -302,7 +303,7 @@ async fn a_job_that_waits_for_another_says_so_in_its_row() {
     assert!(rows.0.windows(2).all(|two| two[0] != two[1]), "nothing is written twice");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_restore_makes_a_guest_that_starts() {
     let h = host();
     let archive = dump(&h).await.into_iter().find(|n| n.starts_with("vzdump-lxc-102-") && n.ends_with(".tar.zst")).unwrap();
@@ -335,7 +336,7 @@ async fn a_restore_makes_a_guest_that_starts() {
     assert!(matches!(file(&h, "/etc/pve/lxc/111.conf").await, Err(HostError::Missing { .. })));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_cancelled_restore_leaves_no_guest() {
     let h = host();
     let archive = dump(&h).await.into_iter().find(|n| n.starts_with("vzdump-lxc-101-") && n.ends_with(".tar.zst")).unwrap();
@@ -346,7 +347,7 @@ async fn a_cancelled_restore_leaves_no_guest() {
     assert!(file(&h, "/etc/pve/lxc/111.conf").await.is_err());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn caddys_log_breaks_and_comes_back() {
     let h = host();
     let follow = || pve::tail_in_guest(id(9999), "/var/log/caddy/access.log", Some(200), true);
@@ -375,7 +376,7 @@ async fn caddys_log_breaks_and_comes_back() {
     assert!(journal.lines.len() >= 30 && journal.lines.iter().all(|l| l.contains("\"MESSAGE\":")));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn programs_that_are_not_there_are_missing() {
     let h = host();
     assert!(matches!(h.run(Cmd::new("rm", ["-rf", "/"])).await, Err(HostError::Missing { .. })));
@@ -427,7 +428,7 @@ macro_rules! recorded {
     };
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn texts_are_the_recorded_ones() {
     let h = host();
     let all = [
@@ -474,7 +475,7 @@ fn it_never_touches_the_machine_it_runs_on() {
 }
 
 /// Whenever a backup is stopped, nothing may stay behind: no lock, no partial file, no guest that is down.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_backup_may_be_cancelled_at_any_time() {
     let h = host();
     let mut running = Vec::new();

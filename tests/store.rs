@@ -58,6 +58,8 @@ mod migrations;
 mod operators;
 #[path = "store/power_loss.rs"]
 mod power_loss;
+#[path = "program.rs"]
+mod program;
 #[path = "store/rollback.rs"]
 mod rollback;
 #[path = "store/settings.rs"]

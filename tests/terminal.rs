@@ -35,7 +35,7 @@ fn make_store(home: &Path, passphrase: &str) {
 fn locked_console(home: &Path) -> Term {
     let state = home.join("state").display().to_string();
     let mut term = Term::start(command(&[PROXIMITY, "--state", &state], home));
-    assert!(term.until_text(20, "passphrase").is_some(), "{}", term.text());
+    assert!(term.until_text(120, "passphrase").is_some(), "{}", term.text());
     term
 }
 
@@ -45,15 +45,15 @@ fn locked_console(home: &Path) -> Term {
 fn a_terminal_that_answers_nothing_may_be_resized() {
     let home = tempfile::tempdir().unwrap();
     let mut term = Term::start(command(&[PROXIMITY, "--host", "demo"], home.path()));
-    assert!(term.until_text(20, "nextcloud").is_some(), "{}", term.text());
+    assert!(term.until_text(120, "nextcloud").is_some(), "{}", term.text());
     for (rows, cols) in [(30, 100), (50, 160), (24, 80)] {
         term.resize(rows, cols);
-        let painted = term.until(Duration::from_secs(10), |screen| screen.contains("nextcloud"));
+        let painted = term.until(Duration::from_secs(120), |screen| screen.contains("nextcloud"));
         assert!(painted.is_some() && term.is_alive(), "{rows}x{cols}: {}", term.text());
     }
     // Longer than crossterm waits for an answer.
     term.listen(Duration::from_millis(2500));
     term.write(b"\x0c");
     term.write(b"2");
-    assert!(term.until_text(10, "logs").is_some() && term.is_alive(), "{}", term.text());
+    assert!(term.until_text(120, "logs").is_some() && term.is_alive(), "{}", term.text());
 }

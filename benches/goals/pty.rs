@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 pub struct Term {
     child: Box<dyn Child + Send + Sync>,
@@ -61,9 +62,18 @@ impl Term {
         self.screen.screen().contents()
     }
 
+    /// Gives it another size; what was painted before is not seen any more.
     pub fn resize(&mut self, rows: u16, cols: u16) {
         self.master.resize(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
-        self.screen.screen_mut().set_size(rows, cols);
+        self.screen = vt100::Parser::new(rows, cols, 0);
+    }
+
+    /// Whether the program has read all keys that were pressed.
+    pub fn is_read(&self) -> bool {
+        let tty = std::fs::File::open(self.master.tty_name().unwrap()).unwrap();
+        // Unlike the count of FIONREAD, poll waits for what is still on its way to the other side.
+        let mut fds = [PollFd::new(&tty, PollFlags::IN)];
+        poll(&mut fds, Some(&Timespec::default())).unwrap() == 0
     }
 
     /// Whether the program still runs.

@@ -216,9 +216,7 @@ fn progress(job: &Job) -> String {
 fn end(ctx: &Ctx, job: &Job) -> Done {
     if ctx.form == Form::Json {
         output::object(&json_of(job));
-    } else if let Some(out) =
-        job.life.outcome.as_ref().filter(|_| matches!(job.state, State::Succeeded | State::Warned))
-    {
+    } else if let Some(out) = job.life.outcome.as_ref().filter(|_| matches!(job.state, State::Succeeded | State::Warned)) {
         output::say(&format!("{}: {}", job.state.word(), out.what));
         out.warnings.iter().for_each(|w| output::say(&format!("warning: {w}")));
         out.not_in_it.iter().for_each(|n| output::say(&format!("not in it: {n}")));

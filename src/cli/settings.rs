@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -17,7 +16,7 @@ use crate::domain::world::World;
 use crate::ops::settings::Saver;
 use crate::ops::settings_file;
 use crate::problem::{Kind, Problem};
-use crate::store::{SaveError, Store, Unlocked, Vault};
+use crate::store::{SaveError, Store, Unlocked, Vault, new_file};
 
 /// `settings`.
 #[derive(Subcommand)]
@@ -416,7 +415,7 @@ fn export(ctx: &Ctx, file: Option<&Path>, check: &Check) -> Done {
     };
     let no = |e: std::io::Error| Problem::new(Kind::Failed, clean(&path.display().to_string()), e.to_string(), "give another file");
     // Networks and hosts are nobody else's business; and a file that is there is never written over.
-    let mut out = File::options().write(true).create_new(true).mode(0o600).open(path).map_err(no)?;
+    let mut out = new_file(path).map_err(no)?;
     out.write_all(text.as_bytes()).and_then(|()| out.sync_all()).map_err(no)?;
     Ok(0)
 }

@@ -1,8 +1,7 @@
 //! `vault`: whether everything opens, another vault key, other words, snapshots, an export for another host.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -273,7 +272,7 @@ fn export(ctx: &Ctx, open: &Open, file: &Portable) -> Done {
     let whole = recorded(ctx, &store, deed, || vault.export(&store, &typed, Cost::for_export(available), available, leave_out))?;
     let failed =
         |e: std::io::Error| Problem::new(Kind::Failed, file.path.display().to_string(), e.to_string(), "give a name that is not taken");
-    let mut to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file.path).map_err(failed)?;
+    let mut to = store::new_file(&file.path).map_err(failed)?;
     if let Err(e) = to.write_all(&whole).and_then(|()| to.sync_all()) {
         // Half a file is none; it would only be found out when it is needed.
         let _ = std::fs::remove_file(&file.path);

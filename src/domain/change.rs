@@ -185,10 +185,10 @@ mod tests {
         assert_eq!(it.back().unwrap().lines()[2..4], ["- D\u{241b}[2J", "+ d"]);
         assert_eq!(it.back().unwrap().back().unwrap(), it);
         assert_eq!(Change { was: Was::Any, ..it.clone() }.back(), None, "what nobody looked at cannot be brought back");
-        assert_eq!((change(None, Some(b"x")).shown(), change(Some(b"x"), None).shown()), (
-            "write /etc/x in the host".into(),
-            "remove /etc/x in the host".into(),
-        ));
+        assert_eq!(
+            (change(None, Some(b"x")).shown(), change(Some(b"x"), None).shown()),
+            ("write /etc/x in the host".into(), "remove /etc/x in the host".into(),)
+        );
     }
 
     #[test]

@@ -9,8 +9,8 @@ use super::appliance::desired::Desired;
 use super::change::{Change, Place};
 use super::cmd::Cmd;
 use super::guest::Vmid;
-use super::{pve, second};
 use super::storage::StorageId;
+use super::{pve, second};
 
 /// What a plan is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -128,7 +128,7 @@ async fn available(host: &dyn Host) -> Result<Vec<String>, String> {
 }
 
 async fn inside(host: &dyn Host, id: Vmid, system: System) -> Result<Vec<(String, Option<Vec<u8>>)>, String> {
-    let paths = [files::SYSCTLS, system.rules_file(), files::DNSMASQ_CONF, files::CADDYFILE];
+    let paths = [files::SYSCTLS, system.rules_file(), files::DNSMASQ_CONF, files::CADDYFILE, system.lease_file(), files::RESOLVER];
     let found = place::read(host, Place::Guest(id), &paths).await.map_err(|e| e.to_string())?;
     Ok(paths.iter().map(|p| (*p).to_owned()).zip(found).collect())
 }

@@ -262,12 +262,18 @@ pub fn heads(answer: &[u8]) -> Vec<Head> {
 pub fn deed_of(order: &Approved) -> Deed {
     let plan = order.plan();
     let purpose = serde_json::to_value(&plan.purpose).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
-    let commands: Vec<Cmd> = plan.steps.iter().filter_map(|step| match &step.act {
-        Act::Run { cmd, .. } => Some(cmd.clone()),
-        Act::Wait { .. } => None,
-        // A changed file counts by what it is changed to.
-        Act::Put(change) => Some(change.at.cmd(["put", &change.path, &change.now.as_ref().map_or(String::new(), |c| digest(c.bytes()))])),
-    }).collect();
+    let commands: Vec<Cmd> = plan
+        .steps
+        .iter()
+        .filter_map(|step| match &step.act {
+            Act::Run { cmd, .. } => Some(cmd.clone()),
+            Act::Wait { .. } => None,
+            // A changed file counts by what it is changed to.
+            Act::Put(change) => {
+                Some(change.at.cmd(["put", &change.path, &change.now.as_ref().map_or(String::new(), |c| digest(c.bytes()))]))
+            }
+        })
+        .collect();
     let argv = audit::argv_hash(&commands);
     // In the title, which intent and outcome have both, and every list shows.
     let title = order.second().map_or_else(|| plan.title.clone(), |second| format!("{}, seconded by {second}", plan.title));

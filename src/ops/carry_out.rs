@@ -324,7 +324,9 @@ impl Run<'_> {
         match plan.purpose {
             Purpose::Backup => finish_backup(self.host, plan, &self.life, &mut self.out).await,
             Purpose::RestoreBeside => self.out.what = format!("{} is there and was checked", plan.guest),
-            Purpose::Power | Purpose::Unlock | Purpose::Appliance => self.out.what = plan.steps.last().map(|s| s.check.words()).unwrap_or_default(),
+            Purpose::Power | Purpose::Unlock | Purpose::Appliance => {
+                self.out.what = plan.steps.last().map(|s| s.check.words()).unwrap_or_default()
+            }
         }
         if self.out.warnings.is_empty() { State::Succeeded } else { State::Warned }
     }

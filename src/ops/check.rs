@@ -132,7 +132,8 @@ async fn rules(host: &dyn Host, id: Vmid, text: &str) -> Held {
 
 /// A timer that is gone and a file that is as it was changed: then somebody stopped it. Otherwise it waits, or it ran.
 async fn kept(host: &dyn Host, unit: &str, path: &str, digest: &str) -> Held {
-    let question = Cmd::new("systemctl", ["show", "--property=ActiveState", "--value", &format!("{unit}.timer"), &format!("{unit}.service")]);
+    let question =
+        Cmd::new("systemctl", ["show", "--property=ActiveState", "--value", &format!("{unit}.timer"), &format!("{unit}.service")]);
     match host.run(question).await.and_then(|out| out.success().map(|t| String::from_utf8_lossy(t.out).into_owned())) {
         Ok(states) if states.split_whitespace().all(|s| s == "inactive") => match content(host, Place::Host, path, Some(digest)).await {
             Held::No(_) => Held::No("nobody said in time that his line still holds: the change was taken back".into()),

@@ -46,7 +46,10 @@ pub async fn put(host: &dyn Host, change: &Change) -> Result<(), String> {
         Was::This(content) => found.as_deref() == Some(content.bytes()),
     };
     if !as_planned {
-        return Err(format!("{} is not as it was when this was planned: somebody changed it; plan it anew", crate::domain::clean::clean(path)));
+        return Err(format!(
+            "{} is not as it was when this was planned: somebody changed it; plan it anew",
+            crate::domain::clean::clean(path)
+        ));
     }
     let run = async |argv: Vec<&str>, stdin: Option<Vec<u8>>| {
         let mut cmd = at.cmd(argv).limit(60);
@@ -56,7 +59,8 @@ pub async fn put(host: &dyn Host, change: &Change) -> Result<(), String> {
     let Some(now) = &change.now else {
         return run(vec!["rm", "-f", "--", path], None).await;
     };
-    let archive = tar::of_file(&stage, now.bytes(), change.mode).ok_or_else(|| format!("{stage} cannot be written: name or content is too long"))?;
+    let archive =
+        tar::of_file(&stage, now.bytes(), change.mode).ok_or_else(|| format!("{stage} cannot be written: name or content is too long"))?;
     run(vec!["tar", "-C", "/", "-xpf", "-"], Some(archive)).await?;
     if !change.test.is_empty() {
         let argv = change.test.iter().map(String::as_str).chain([stage.as_str()]).collect();

@@ -1,7 +1,7 @@
 //! Makes a plan of a wish: asks what the pure planner still needs to know, then lets it decide.
 
-use super::{appliance, archives};
 use super::check::{self, Held};
+use super::{appliance, archives};
 use crate::domain::fact::Wish;
 use crate::domain::plan::{Plan, Refusal};
 use crate::domain::world::World;

@@ -185,7 +185,7 @@ pub async fn leases(host: &dyn Host, world: &World, vmid: Vmid) -> (Result<Lease
 }
 
 fn archive(system: System) -> Vec<String> {
-    let paths = [files::SYSCTLS, system.rules_file(), files::DNSMASQ_CONF, files::CADDYFILE, LEASES];
+    let paths = [files::SYSCTLS, system.rules_file(), files::DNSMASQ_CONF, files::CADDYFILE, system.lease_file(), files::RESOLVER, LEASES];
     let head = ["tar", "-C", "/", "-cf", "-"].map(str::to_owned);
     head.into_iter().chain(paths.map(|p| p.trim_start_matches('/').to_owned())).collect()
 }

@@ -3,15 +3,15 @@
 //! Bookmarks are a file of the state folder and no table: they are needed where there is no store or it is locked or
 //! read-only, are worth no transaction, and losing them loses nothing else.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::Hands;
 use crate::domain::fact::Fact;
 use crate::domain::log_marks::Mark;
 use crate::problem::{Kind, Problem};
+use crate::store::new_file;
 
 /// Bytes of a file of bookmarks that are read at most.
 const MOST: u64 = 4 << 20;
@@ -44,7 +44,7 @@ impl Hands {
             let hint = "proximity logs over ssh prints the same lines";
             return self.problem(Problem::new(Kind::Refused, "lines to a file", "no file is written in restricted mode", hint));
         }
-        match create(Path::new(path)).and_then(|mut file| file.write_all(text)) {
+        match new_file(Path::new(path)).and_then(|mut file| file.write_all(text)) {
             Ok(()) => self.tell_now(Fact::Done(format!("wrote {lines} lines to {path}"))),
             Err(e) => self.problem(Problem::new(
                 Kind::Failed,
@@ -56,11 +56,6 @@ impl Hands {
     }
 }
 
-/// A file that was not there, for its owner alone. A link in its place is not followed (open(2), O_EXCL).
-fn create(path: &Path) -> std::io::Result<fs::File> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
-}
-
 fn keep(path: &Path, marks: &[Mark]) -> std::io::Result<()> {
     let temp = path.with_extension(format!("{}.tmp", std::process::id()));
     if let Some(folder) = path.parent() {
@@ -68,7 +63,7 @@ fn keep(path: &Path, marks: &[Mark]) -> std::io::Result<()> {
     }
     let _ = fs::remove_file(&temp);
     let text = serde_json::to_vec_pretty(marks)?;
-    create(&temp)?.write_all(&text)?;
+    new_file(&temp)?.write_all(&text)?;
     fs::rename(&temp, path)
 }
 
@@ -105,9 +100,9 @@ mod tests {
     fn a_file_or_link_that_is_there_is_never_written() {
         let home = tempfile::tempdir().unwrap();
         let (file, link) = (home.path().join("file"), home.path().join("link"));
-        create(&file).unwrap().write_all(b"x").unwrap();
+        new_file(&file).unwrap().write_all(b"x").unwrap();
         std::os::unix::fs::symlink(home.path().join("nowhere"), &link).unwrap();
-        assert!(create(&file).is_err() && create(&link).is_err() && !home.path().join("nowhere").exists());
+        assert!(new_file(&file).is_err() && new_file(&link).is_err() && !home.path().join("nowhere").exists());
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }

@@ -20,9 +20,8 @@
 //!
 //! Nothing here is asynchronous, prints, or reads the wall clock. One file per further table family.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -56,6 +55,7 @@ pub use login::{Login, Passed, PasswordOk, Unlocked};
 pub use memory::guard_memory;
 pub use operators::Account;
 pub use passphrase::check as check_passphrase;
+pub use place::new_file;
 pub use settings::{SaveError, checksum};
 pub use snapshot::{Snapshot, Why, drop_old_keys, put_back, snapshots, take_snapshot, take_snapshot_if_due};
 pub use throttle::Guess;
@@ -137,7 +137,7 @@ impl Store {
             let temp = place::beside(&path, ".new");
             place::remove_if_there(&temp)?;
             place::remove_if_there(&place::beside(&temp, "-journal"))?;
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temp).map_err(|e| place::disk(&e))?;
+            place::new_file(&temp).map_err(|e| place::disk(&e))?;
             let conn = connect(&temp, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
             migrate::run(&conn, &migrate::steps())?;
             conn.close().map_err(|(_, e)| e)?;

@@ -1,9 +1,9 @@
 //! Where the store may live: checks before anything in a directory is believed, and the few file operations
 //! that need more care than `std::fs` gives (private modes, no symlinks, durable renames, one creator at a time).
 
-use std::fs::{self, DirBuilder, File, Metadata};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
@@ -83,7 +83,14 @@ pub(super) fn make_dir(dir: &Path) -> Result<(), StoreError> {
 }
 
 /// The right to create or replace files in a directory, held by one process at a time and given back on drop.
-pub(super) struct DirLock(#[expect(dead_code, reason = "held for its lock")] File);
+pub(super) struct DirLock(File);
+
+impl Drop for DirLock {
+    fn drop(&mut self) {
+        // Closing it alone would not do: a program that this one is just starting has it open too, until it is loaded.
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
+    }
+}
 
 /// Waits for that right. The lock is on the directory itself, so no lock file is left behind by a crash.
 pub(super) fn lock_dir(dir: &Path) -> Result<DirLock, StoreError> {
@@ -103,6 +110,30 @@ pub(super) fn sync_parent(path: &Path) -> Result<(), StoreError> {
     File::open(parent).and_then(|handle| handle.sync_all()).map_err(unsure)
 }
 
+/// Makes a file that was not there, with mode 0600, to be written. A link in its place is not followed (open(2), O_EXCL).
+pub fn new_file(path: &Path) -> io::Result<File> {
+    new_file_as(path, 0o600)
+}
+
+fn new_file_as(path: &Path, mode: u32) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
+}
+
+/// Gives a file this content, whatever stood there: whole or not at all, and on disk when this returns. For who holds the
+/// directory's lock.
+pub(super) fn replace(path: &Path, mode: u32, content: &[u8]) -> Result<(), StoreError> {
+    let temp = beside(path, ".new");
+    remove_if_there(&temp)?;
+    new_file_as(&temp, mode)
+        .and_then(|mut file| {
+            file.write_all(content)?;
+            file.sync_all()
+        })
+        .and_then(|()| fs::rename(&temp, path))
+        .map_err(|e| disk(&e))?;
+    sync_parent(path)
+}
+
 /// Removes a left-over file; one that is not there is fine.
 pub(super) fn remove_if_there(path: &Path) -> Result<(), StoreError> {
     match fs::remove_file(path) {
@@ -118,6 +149,7 @@ pub(super) fn sweep(dir: &Path) {
     if rustix::fs::flock(&handle, FlockOperation::NonBlockingLockExclusive).is_err() {
         return;
     }
+    let _nobody_else = DirLock(handle);
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let half = [".new", ".new-journal"].iter().any(|end| name.as_encoded_bytes().ends_with(end.as_bytes()));

@@ -6,9 +6,8 @@
 //! ```
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
@@ -119,20 +118,6 @@ pub fn put_back(dir: &Path, snapshot: &Path, way: &Way<'_>, now_ms: i64) -> Resu
     prove(snapshot, &vault)?;
     let path = dir.join(FILE_NAME);
     let temp = place::beside(&path, ".new");
-    {
-        let _only_writer = place::lock_dir(dir)?;
-        place::remove_if_there(&temp)?;
-        OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&temp)
-            .and_then(|mut to| {
-                io::copy(&mut File::open(snapshot)?, &mut to)?;
-                to.sync_all()
-            })
-            .map_err(|e| place::disk(&e))?;
-    }
     // Undoes an interrupted write first, where the store is whole enough for that.
     drop(Store::open(dir));
     let kept = place::beside(&path, &format!(".replaced-{now_ms}"));
@@ -149,8 +134,19 @@ pub fn put_back(dir: &Path, snapshot: &Path, way: &Way<'_>, now_ms: i64) -> Resu
         }
         fs::rename(&temp, &path)
     };
-    swap().map_err(|e| place::disk(&e))?;
-    place::sync_parent(&path)?;
+    {
+        // Until the copy has its name: whoever opens the store sweeps away what is half made.
+        let _only_writer = place::lock_dir(dir)?;
+        place::remove_if_there(&temp)?;
+        place::new_file(&temp)
+            .and_then(|mut to| {
+                io::copy(&mut File::open(snapshot)?, &mut to)?;
+                to.sync_all()
+            })
+            .and_then(|()| swap())
+            .map_err(|e| place::disk(&e))?;
+        place::sync_parent(&path)?;
+    }
     let store = Store::open(dir)?;
     Vault::enter_unchecked(&store, way)?.accept(&store)?;
     Ok(kept)
@@ -160,7 +156,7 @@ pub fn put_back(dir: &Path, snapshot: &Path, way: &Way<'_>, now_ms: i64) -> Resu
 pub(super) fn copy_into(conn: &Connection, to: &Path) -> Result<(), StoreError> {
     place::remove_if_there(to)?;
     // SQLite would create it with the umask's mode; into an empty file that is already private it writes as it is.
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(|e| place::disk(&e))?;
+    place::new_file(to).map_err(|e| place::disk(&e))?;
     let name = to.to_str().ok_or_else(|| StoreError::Unreadable { path: to.to_owned(), why: "its name is not UTF-8".to_owned() })?;
     // VACUUM INTO attaches its target.
     let before = conn.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 1)?;

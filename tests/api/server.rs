@@ -285,7 +285,15 @@ async fn request<S: AsyncRead + Unpin>(stream: &mut S, pending: &mut Vec<u8>, by
     }
 }
 
-/// Limits for cases in which something must come to its end soon.
+/// A port on which nobody listens, and which nobody else gets as long as this is held.
+pub fn nobody() -> (tokio::net::TcpSocket, u16) {
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = held.local_addr().unwrap().port();
+    (held, port)
+}
+
+/// Limits for cases in which something never comes. Where it comes, a busy machine would be too slow for them.
 pub fn short() -> Limits {
     let soon = Duration::from_millis(400);
     Limits { answer: soon, whole: 2 * soon, ..Limits::default() }

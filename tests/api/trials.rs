@@ -210,7 +210,7 @@ async fn each_bad_host_ends_at_its_step_with_its_own_words() {
     let version = |reply: fn() -> Reply| move |_: &Seen, _: usize| reply();
     let mut words = std::collections::HashSet::new();
     let mut cases = 0;
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (_held, nobody) = nobody();
     let (report, _) = tried(&candidate(nobody, "root@pam!t1", trust.clone()), Limits::default(), vec![]).await;
     let mut check = |report: Report, step: Step, trouble: Trouble| {
         cases += 1;

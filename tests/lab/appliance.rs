@@ -2,7 +2,7 @@
 //!
 //! One lab, one test: each breakage is mended before the next, and all lamps must be green again.
 
-use crate::harness::{Lab, Said, skip, wait_for};
+use crate::harness::{Lab, PATIENCE, Said, skip, wait_for};
 use proximity::domain::appliance::desired::{Around, desired};
 use proximity::domain::appliance::files::{Made, files};
 use proximity::domain::conf::parse_lxc;
@@ -61,7 +61,7 @@ fn apps(lab: &Lab) {
         ));
         lab.guest(id, &format!("mkdir -p /srv; echo 'page of {name}' >/srv/index.html; busybox httpd -p 80 -h /srv"));
     }
-    wait_for("leases of both apps", 60, || probe(lab, &["leases"]).1["items"].as_array().is_some_and(|l| l.len() == 2));
+    wait_for("leases of both apps", || probe(lab, &["leases"]).1["items"].as_array().is_some_and(|l| l.len() == 2));
 }
 
 /// A node whose appliance the program built, with two apps that it knows of.
@@ -95,7 +95,7 @@ fn turned(lab: &Lab) -> String {
 fn green(lab: &Lab, after: &str) {
     let begun = Instant::now();
     while !turned(lab).is_empty() {
-        if begun.elapsed().as_secs() > 15 {
+        if begun.elapsed() > PATIENCE {
             let (_, told) = probe(lab, &["probe"]);
             let not: Vec<&Value> = told["items"].as_array().unwrap().iter().filter(|i| i["light"] != "pass").collect();
             panic!("after {after}: {not:#?}");
@@ -209,7 +209,10 @@ fn every_breakage_turns_its_lamps_and_no_other() {
         assert!(!evidence.is_empty() && evidence.iter().all(|e| e["asked"] != "" && e["as_of"] != ""), "{item}");
     }
     let mut wrong = Vec::new();
-    let bytes = |lab: &Lab| lab.sh("cat /etc/network/interfaces") + &lab.guest(9999, "cat /etc/dnsmasq.conf /etc/caddy/Caddyfile /etc/iptables/rules-save /etc/sysctl.d/60-proximity.conf");
+    let bytes = |lab: &Lab| {
+        lab.sh("cat /etc/network/interfaces")
+            + &lab.guest(9999, "cat /etc/dnsmasq.conf /etc/caddy/Caddyfile /etc/iptables/rules-save /etc/sysctl.d/60-proximity.conf")
+    };
     let whole = bytes(&lab);
     for (what, broken, expected, mended) in BREAKAGES {
         let begun = Instant::now();
@@ -230,7 +233,11 @@ fn every_breakage_turns_its_lamps_and_no_other() {
         }
         green(&lab, what);
         assert_eq!(bytes(&lab), whole, "{what}: the files are as they were");
-        println!("{what:<45} {expected:<60} {} {} ms", if *mended == CONVERGE { "converge" } else { "by hand" }, begun.elapsed().as_millis());
+        println!(
+            "{what:<45} {expected:<60} {} {} ms",
+            if *mended == CONVERGE { "converge" } else { "by hand" },
+            begun.elapsed().as_millis()
+        );
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let again = lab.exec("pve1", &["proximity", "appliance", "converge", "--yes"]);
@@ -279,7 +286,7 @@ fn an_appliance_is_built_from_nothing() {
     lab.sh("sync");
     lab.crash();
     lab.boot();
-    wait_for("the appliance after a boot", 60, || lab.exec("pve1", &["pct", "exec", "9999", "--", "true"]).rc == 0);
+    wait_for("the appliance after a boot", || lab.exec("pve1", &["pct", "exec", "9999", "--", "true"]).rc == 0);
     lab.sh("pct start 101; pct start 102");
     green(&lab, "a boot");
 }
@@ -319,15 +326,36 @@ fn what_fails_is_taken_back_to_the_byte() {
 #[test]
 fn what_stands_in_the_way_is_said_and_left_alone() {
     let Some(lab) = nothing() else { return skip("no lab on this machine") };
-    let state = |lab: &Lab| lab.sh("cat /etc/network/interfaces; ls /etc/network /etc/pve/lxc; cat /etc/pve/lxc/*.conf 2>/dev/null; ip -br link; btrfs subvolume list /var/lib/pool");
+    let state = |lab: &Lab| {
+        lab.sh("cat /etc/network/interfaces; ls /etc/network /etc/pve/lxc; cat /etc/pve/lxc/*.conf 2>/dev/null; ip -br link; btrfs subvolume list /var/lib/pool")
+    };
     let cases: &[(&str, &str, &str)] = &[
-        ("pct create 9999 local:vztmpl/alpine-lab-default_amd64.tar.zst --hostname mine --rootfs local-lvm:1 --unprivileged 1 >/dev/null 2>&1", "9999 mine is not Proximity's", "pct destroy 9999"),
-        ("cp /etc/network/interfaces /root/i; printf 'auto proximity-lan\niface proximity-lan inet static\n\taddress 10.20.0.254/24\n\tbridge-ports none\n' >>/etc/network/interfaces", "has the host's address 10.20.0.254/24", "cp /root/i /etc/network/interfaces"),
-        ("printf 'auto proximity-lan\niface proximity-lan inet manual\n\tbridge-ports eno9\n' >>/etc/network/interfaces", "has the port eno9", "cp /root/i /etc/network/interfaces"),
-        ("printf 'iface proximity-lan inet manual\n\tbridge-ports none\n' >>/etc/network/interfaces", "without 'auto'", "cp /root/i /etc/network/interfaces"),
+        (
+            "pct create 9999 local:vztmpl/alpine-lab-default_amd64.tar.zst --hostname mine --rootfs local-lvm:1 --unprivileged 1 >/dev/null 2>&1",
+            "9999 mine is not Proximity's",
+            "pct destroy 9999",
+        ),
+        (
+            "cp /etc/network/interfaces /root/i; printf 'auto proximity-lan\niface proximity-lan inet static\n\taddress 10.20.0.254/24\n\tbridge-ports none\n' >>/etc/network/interfaces",
+            "has the host's address 10.20.0.254/24",
+            "cp /root/i /etc/network/interfaces",
+        ),
+        (
+            "printf 'auto proximity-lan\niface proximity-lan inet manual\n\tbridge-ports eno9\n' >>/etc/network/interfaces",
+            "has the port eno9",
+            "cp /root/i /etc/network/interfaces",
+        ),
+        (
+            "printf 'iface proximity-lan inet manual\n\tbridge-ports none\n' >>/etc/network/interfaces",
+            "without 'auto'",
+            "cp /root/i /etc/network/interfaces",
+        ),
         ("cp /etc/network/interfaces /etc/network/interfaces.new", "changes of the network wait", "rm /etc/network/interfaces.new"),
-        ("ip link add other type bridge; ip address add 10.20.0.129/25 dev other; ip link set other up", "overlaps 10.20.0.128/25, which the host reaches through other", "ip link del other"),
-        ("mv /var/lib/vz/template/cache /root/cache", "there is no template", "mv /root/cache /var/lib/vz/template/cache"),
+        (
+            "ip link add other type bridge; ip address add 10.20.0.129/25 dev other; ip link set other up",
+            "overlaps 10.20.0.128/25, which the host reaches through other",
+            "ip link del other",
+        ),
     ];
     for (broken, why, mended) in cases {
         lab.sh(broken);
@@ -339,7 +367,9 @@ fn what_stands_in_the_way_is_said_and_left_alone() {
     }
     let said = lab.exec("pve1", &["proximity", "appliance", "provision", "--template", TEMPLATE, "--storage", "local", "--yes"]);
     assert!(said.rc != 0 && said.err.contains("does not take root disks"), "{said:?}");
-    let said = lab.exec("pve1", &["proximity", "appliance", "converge", "--yes"]);
+    let said = lab.exec("pve1", &["proximity", "appliance", "provision", "--template", "local:vztmpl/alpine-none.tar.xz", "--yes"]);
+    assert!(said.rc != 0 && said.err.contains("there is no template local:vztmpl/alpine-none.tar.xz"), "{said:?}");
+    let said = converge(&lab);
     assert!(said.rc != 0 && said.err.contains("there is no appliance 9999"), "{said:?}");
     assert_eq!(provision(&lab, &[]).rc, 0, "and nothing of all that stays in the way");
 }
@@ -352,10 +382,10 @@ fn a_change_of_the_network_is_taken_back_unless_somebody_says_that_his_line_hold
     let begun = Instant::now();
     let said = provision(&lab, &["--no-wait", "--confirm-within", "10"]);
     assert_eq!(said.rc, 0, "{said:?}");
-    wait_for("the bridge", 30, || lab.exec("pve1", &["ip", "link", "show", "proximity-lan"]).rc == 0);
+    wait_for("the bridge", || lab.exec("pve1", &["ip", "link", "show", "proximity-lan"]).rc == 0);
     // Nobody is left who could do it but systemd.
-    lab.sh("pkill -9 -f job-worker; while pgrep -f job-worker; do :; done >/dev/null");
-    wait_for("the way back", 60, || lab.sh("cat /etc/network/interfaces; ls /etc/network") == before);
+    lab.sh("pkill -9 -f '[j]ob-worker'; while pgrep -f '[j]ob-worker'; do :; done >/dev/null");
+    wait_for("the way back", || lab.sh("cat /etc/network/interfaces; ls /etc/network") == before);
     assert!(begun.elapsed().as_secs() >= 10, "not before its time");
     assert_ne!(lab.exec("pve1", &["ip", "link", "show", "proximity-lan"]).rc, 0);
     assert_ne!(lab.exec("pve1", &["systemctl", "is-active", "proximity-revert-network.timer"]).rc, 0);
@@ -365,15 +395,18 @@ fn a_change_of_the_network_is_taken_back_unless_somebody_says_that_his_line_hold
     assert_eq!(said.rc, 0, "{said:?}");
     let id = said.out.trim().to_owned();
     let waited = lab.exec("pve1", &["proximity", "job", "wait", &id, "--within", "90"]);
-    assert!(waited.err.contains("taken back") || lab.exec("pve1", &["proximity", "job", "show", &id]).out.contains("taken back"), "{waited:?}");
+    assert!(
+        waited.err.contains("taken back") || lab.exec("pve1", &["proximity", "job", "show", &id]).out.contains("taken back"),
+        "{waited:?}"
+    );
     assert_eq!(lab.sh("cat /etc/network/interfaces; ls /etc/network"), before);
 
     let said = provision(&lab, &["--no-wait", "--confirm-within", "10"]);
     assert_eq!(said.rc, 0, "{said:?}");
     let id = said.out.trim().to_owned();
-    wait_for("the question", 30, || lab.exec("pve1", &["proximity", "job", "show", &id]).out.contains("your line still holds"));
-    wait_for("the bridge", 30, || lab.exec("pve1", &["ip", "link", "show", "proximity-lan"]).rc == 0);
-    wait_for("the word", 30, || lab.exec("pve1", &["proximity", "appliance", "confirm"]).rc == 0);
+    wait_for("the question", || lab.exec("pve1", &["proximity", "job", "show", &id]).out.contains("your line still holds"));
+    wait_for("the bridge", || lab.exec("pve1", &["ip", "link", "show", "proximity-lan"]).rc == 0);
+    wait_for("the word", || lab.exec("pve1", &["proximity", "appliance", "confirm"]).rc == 0);
     let waited = lab.exec("pve1", &["proximity", "job", "wait", &id, "--within", "120"]);
     assert_eq!(waited.rc, 0, "{waited:?}");
     assert!(lab.sh("cat /etc/network/interfaces").contains("auto proximity-lan"));

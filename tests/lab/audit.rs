@@ -36,8 +36,8 @@ fn story_the_audit_knows_who_backed_up_from_where_and_finds_a_changed_row() {
     let Some(lab) = node("i") else { return skip("no lab on this machine") };
     lab.create(471);
     let line = Line::open(&lab, "proximity backup run 471");
-    line.wait(60, "succeeded");
-    wait_for("the outcome", 10, || of_jobs(&lab).first().is_some_and(|r| r["outcome"] == "ok"));
+    line.wait("succeeded");
+    wait_for("the outcome", || of_jobs(&lab).first().is_some_and(|r| r["outcome"] == "ok"));
     let all = of_jobs(&lab);
     let [record] = &all[..] else { panic!("{all:?}") };
     assert_eq!((record["action"].as_str(), record["object"].as_str()), (Some("job.backup"), Some("guest 471")));
@@ -77,7 +77,7 @@ fn story_a_killed_worker_is_unknown_to_the_audit_and_never_ok() {
     assert_eq!(of_jobs(&lab)[0]["outcome"], "unknown", "it was begun and no end is written down");
     let worker = lab.sh(&format!("systemctl show -p MainPID --value proximity-job-{id}"));
     lab.sh(&format!("kill -9 {worker}"));
-    wait_for("the end to be found out", 20, || job(&lab, &id)["state"] == "failed");
+    wait_for("the end to be found out", || job(&lab, &id)["state"] == "failed");
     let record = &of_jobs(&lab)[0];
     assert_eq!(record["outcome"], "unknown");
     assert!(record["ended"].is_string(), "{record}");

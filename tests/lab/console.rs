@@ -1,6 +1,6 @@
 //! The console itself, through a real SSH session with a terminal: what an operator sees and types.
 
-use crate::harness::{Lab, skip, wait_for};
+use crate::harness::{Lab, PATIENCE, skip, wait_for};
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
@@ -53,18 +53,18 @@ impl Line {
         self.screen.lock().unwrap().screen().contents()
     }
 
-    pub(crate) fn wait(&self, seconds: u64, what: &str) {
-        let deadline = Instant::now() + Duration::from_secs(seconds);
+    pub(crate) fn wait(&self, what: &str) {
+        let deadline = Instant::now() + PATIENCE;
         while !self.text().contains(what) {
-            assert!(Instant::now() < deadline, "waited {seconds} s for {what:?} on the screen:\n{}", self.text());
+            assert!(Instant::now() < deadline, "waited {PATIENCE:?} for {what:?} on the screen:\n{}", self.text());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
-    fn wait_until(&self, seconds: u64, what: &str, holds: impl Fn(&str) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(seconds);
+    fn wait_until(&self, what: &str, holds: impl Fn(&str) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
         while !holds(&self.text()) {
-            assert!(Instant::now() < deadline, "waited {seconds} s for {what} on the screen:\n{}", self.text());
+            assert!(Instant::now() < deadline, "waited {PATIENCE:?} for {what} on the screen:\n{}", self.text());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -76,10 +76,10 @@ impl Line {
 
     fn unlocked(lab: &Lab) -> Line {
         let mut line = Line::open(lab, "LANG=C.UTF-8 proximity");
-        line.wait(20, "passphrase");
+        line.wait("passphrase");
         line.press(PASSPHRASE);
         line.press("\r");
-        line.wait(60, "101");
+        line.wait("101");
         line
     }
 
@@ -122,33 +122,33 @@ fn a_lost_line_leaves_the_backup_running_and_the_next_console_finds_it() {
     let mut line = Line::unlocked(&lab);
     // The log of a guest that renews its lease.
     line.press("4");
-    line.wait(20, "dnsmasq");
+    line.wait("dnsmasq");
     // dnsmasq tells a page of options with each lease.
     line.press("/DHCPACK\r");
-    line.wait(10, "/ DHCPACK");
+    line.wait("/ DHCPACK");
     let lease_before = line.text().matches("DHCPACK").count();
     lab.guest(101, "killall -USR1 udhcpc");
-    line.wait_until(15, "a renewed lease", |t| t.matches("DHCPACK").count() > lease_before && t.contains("web"));
+    line.wait_until("a renewed lease", |t| t.matches("DHCPACK").count() > lease_before && t.contains("web"));
 
     line.press("1");
-    line.wait(10, "guests");
+    line.wait("guests");
     line.press("b");
-    line.wait(20, "vzdump 101");
+    line.wait("vzdump 101");
     line.press("y");
-    line.wait_until(30, "a third done", |t| percent(t).is_some_and(|p| (35..90).contains(&p)));
+    line.wait_until("a third done", |t| percent(t).is_some_and(|p| (35..90).contains(&p)));
     line.cut();
 
-    wait_for("the console to end with its line", 10, || consoles(&lab) == 1);
+    wait_for("the console to end with its line", || consoles(&lab) == 1);
     let then = job(&lab, 2);
     assert_eq!(then["state"], "running", "{then}");
     let so_far = then["percent"].as_u64().unwrap();
-    wait_for("progress after the line was lost", 20, || job(&lab, 2)["percent"].as_u64().is_none_or(|p| p > so_far));
+    wait_for("progress after the line was lost", || job(&lab, 2)["percent"].as_u64().is_none_or(|p| p > so_far));
 
     let mut line = Line::unlocked(&lab);
     line.press("J");
-    line.wait(10, "back up 101");
+    line.wait("back up 101");
     // The first backup's line says so already.
-    line.wait_until(60, "the second job to succeed", |t| t.lines().any(|l| l.contains(" 2  succeeded")));
+    line.wait_until("the second job to succeed", |t| t.lines().any(|l| l.contains(" 2  succeeded")));
     let done = job(&lab, 2);
     assert_eq!(done["state"], "succeeded", "{done}");
     let volid = done["outcome"]["volid"].as_str().unwrap().to_owned();
@@ -159,9 +159,9 @@ fn a_lost_line_leaves_the_backup_running_and_the_next_console_finds_it() {
 
     // Apart: Esc and q in one go are Alt-q to every terminal.
     line.press("\u{1b}");
-    line.wait_until(10, "the drawer to close", |t| !t.contains("how it goes"));
+    line.wait_until("the drawer to close", |t| !t.contains("how it goes"));
     line.press("q");
-    wait_for("the console to end", 10, || consoles(&lab) == 0);
+    wait_for("the console to end", || consoles(&lab) == 0);
     let config = lab.sh("cat /etc/pve/lxc/101.conf");
     lab.node(&["proximity", "backup", "restore", &volid, "--to", "170"]);
     assert_eq!(lab.guest(170, "md5sum </srv/rnd"), sum);
@@ -174,14 +174,14 @@ fn a_killed_console_changes_nothing_for_its_job() {
     set_up(&lab);
     lab.write("/etc/pve-standin.json", r#"{"vzdump_bytes_per_s": 8000000}"#);
     let mut line = Line::unlocked(&lab);
-    line.wait(10, "guests");
+    line.wait("guests");
     line.press("b");
-    line.wait(20, "vzdump 101");
+    line.wait("vzdump 101");
     line.press("y");
-    line.wait_until(30, "some progress", |t| percent(t).is_some_and(|p| p > 5));
+    line.wait_until("some progress", |t| percent(t).is_some_and(|p| p > 5));
     // The console is the one with a terminal; the worker has none.
     lab.sh("for p in $(pgrep -x proximity); do [ \"$(ps -o tty= -p $p)\" != '?' ] && kill -9 $p; done; true");
-    wait_for("the console to be gone", 10, || consoles(&lab) == 1);
+    wait_for("the console to be gone", || consoles(&lab) == 1);
     assert_eq!(lab.exec("pve1", &["proximity", "job", "wait", "2"]).rc, 0);
     assert_eq!(job(&lab, 2)["state"], "succeeded");
 }
@@ -192,12 +192,12 @@ fn a_power_cut_is_shown_as_what_it_is() {
     set_up(&lab);
     lab.write("/etc/pve-standin.json", r#"{"vzdump_bytes_per_s": 4000000}"#);
     lab.node(&["proximity", "backup", "run", "101", "--no-wait"]);
-    wait_for("some progress", 30, || job(&lab, 2)["percent"].as_u64().is_some_and(|p| p > 20));
+    wait_for("some progress", || job(&lab, 2)["percent"].as_u64().is_some_and(|p| p > 20));
     lab.crash();
     lab.boot();
     let mut line = Line::unlocked(&lab);
     line.press("J");
-    line.wait(20, "failed");
+    line.wait("failed");
     let after = job(&lab, 2);
     assert_eq!(after["state"], "failed", "{after}");
     let outcome = &after["outcome"];

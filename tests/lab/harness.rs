@@ -221,11 +221,14 @@ pub fn skip(why: &str) {
     assert!(!required, "a lab is required here: {why}");
 }
 
-/// Waits for a condition and fails with its name after so many seconds.
-pub fn wait_for(what: &str, seconds: u64, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(seconds);
+/// How long anything is waited for, however busy the machine is.
+pub const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Waits for a condition and fails with its name when patience is at an end.
+pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
     while !condition() {
-        assert!(Instant::now() < deadline, "waited {seconds} s for: {what}");
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} for: {what}");
         std::thread::sleep(Duration::from_millis(25));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::console::Line;
-use crate::harness::{Lab, wait_for};
+use crate::harness::{Lab, PATIENCE, wait_for};
 
 #[test]
 fn a_guests_files_are_read_from_the_host_and_nothing_else_is() {
@@ -82,24 +82,24 @@ fn the_appliances_log_is_followed_through_rotation_and_a_stop() {
         }
     });
     let has = |line: &str| heard.lock().unwrap().iter().any(|l| l.ends_with(line));
-    wait_for("the first line", 20, || has("test: begin"));
+    wait_for("the first line", || has("test: begin"));
     // Each kind of rotation while a writer writes; a copy that is truncated is truncated in a pause, as its lines would be lost.
     let write = |from: u32, to: u32| {
         format!("i={from}; while [ $i -lt {to} ]; do echo \"Nov 21 10:00:01 test: line $i\" >> {log}; i=$((i+1)); done")
     };
     appliance(&format!("{}; mv {log} {log}.1; {}", write(0, 200), write(200, 400)));
-    wait_for("lines behind a rename", 10, || has("line 399"));
+    wait_for("lines behind a rename", || has("line 399"));
     appliance(&format!("cp {log} {log}.2; : > {log}; {}", write(400, 600)));
-    wait_for("lines behind a truncation", 10, || has("line 599"));
+    wait_for("lines behind a truncation", || has("line 599"));
     appliance(&format!("{}; mv {log} {log}.3; {}; mv {log} {log}.4; {}", write(600, 700), write(700, 800), write(800, 900)));
-    wait_for("lines behind two renames", 10, || has("line 899"));
+    wait_for("lines behind two renames", || has("line 899"));
     lab.node(&["sh", "-c", "mv /root/away/pct $(dirname $(command -v pvesm))/pct"]);
     lab.node(&["pct", "stop", "9999"]);
-    wait_for("that the guest has stopped", 20, || said.lock().unwrap().contains("the guest has stopped"));
+    wait_for("that the guest has stopped", || said.lock().unwrap().contains("the guest has stopped"));
     lab.node(&["pct", "start", "9999"]);
-    wait_for("the appliance", 20, || lab.exec("9999", &["true"]).rc == 0);
+    wait_for("the appliance", || lab.exec("9999", &["true"]).rc == 0);
     appliance(&write(900, 1000));
-    wait_for("lines behind a new start", 20, || has("line 999"));
+    wait_for("lines behind a new start", || has("line 999"));
     child.kill().unwrap();
     child.wait().unwrap();
     let lines = heard.lock().unwrap().clone();
@@ -131,10 +131,10 @@ fn a_guest_writes_fifty_thousand_lines_a_second_and_each_is_accounted_for() {
     let said = lab.exec("9999", &["sh", "-c", &format!("rm -f {log} /var/log/caddy/access.log; : > {log}")]);
     assert_eq!(said.rc, 0, "{said:?}");
     let mut line = Line::open(&lab, "LANG=C.UTF-8 PROXIMITY_REFRESH_S=3600 proximity --read-only");
-    line.wait(20, "no store");
+    line.wait("no store");
     line.press("\r");
     line.press("4");
-    line.wait(20, "No line yet");
+    line.wait("No line yet");
     // Pages of 5,000 lines, each as soon as its tenth of a second has come: awk writes a page in a few milliseconds.
     let flood = format!(
         "awk 'BEGIN {{ for (p = 0; p < {}; p++) {{ for (n = 0; n < 5000; n++) printf \"Nov 21 10:00:00 flood: line %d of %s\\n\", \
@@ -146,7 +146,7 @@ fn a_guest_writes_fifty_thousand_lines_a_second_and_each_is_accounted_for() {
         let mut command = lab.command("9999", &["sh", "-c", &flood]);
         move || (command.status(), begun.elapsed())
     });
-    line.wait(20, "flood: line");
+    line.wait("flood: line");
     // Letters of a filter, typed while the lines come: from the key until it stands in the row of the filter.
     let mut times = Vec::new();
     while !writer.is_finished() {
@@ -156,20 +156,20 @@ fn a_guest_writes_fifty_thousand_lines_a_second_and_each_is_accounted_for() {
             line.press(&letter.to_string());
             let wanted = format!("/ {}", &"nextcloud"[..=at]);
             while !line.text().contains(&wanted) {
-                assert!(pressed.elapsed() < Duration::from_secs(10), "{wanted} is not shown:\n{}", line.text());
+                assert!(pressed.elapsed() < PATIENCE, "{wanted} is not shown:\n{}", line.text());
                 std::thread::sleep(Duration::from_micros(500));
             }
             times.push(pressed.elapsed());
         }
         // Esc and the next key in one piece would be another key.
         line.press("\x1b");
-        line.wait(20, "/ no filter");
+        line.wait("/ no filter");
     }
     let (status, took) = writer.join().unwrap();
     assert!(status.unwrap().success());
     line.press("/nextcloud\r");
     let whole = |text: &str| told(text, "lines") == Some(LINES) && told(text, "match").is_some() && !text.contains("looking");
-    wait_for("all lines", 60, || whole(&line.text()));
+    wait_for("all lines", || whole(&line.text()));
     let screen = line.text();
     let dropped = told(&screen, "dropped").unwrap_or(0);
     let fallen = told(&screen, "too old").unwrap_or(0);
@@ -187,5 +187,5 @@ fn a_guest_writes_fifty_thousand_lines_a_second_and_each_is_accounted_for() {
         at(50),
         at(99)
     );
-    assert!(took < Duration::from_secs(SECONDS * 3), "the guest did not write that fast: {took:?}");
+    assert!(took < PATIENCE, "the guest did not write that fast: {took:?}");
 }

@@ -104,7 +104,7 @@ fn names_addresses_and_ports_work_through_the_appliance() {
     has(&internal, "Host: ");
     assert!(!internal.contains("Authorization"), "{internal}");
 
-    wait_for("the access log", 5, || lab.guest(9999, "cat /var/log/caddy/access.log").contains("/cgi-bin/env"));
+    wait_for("the access log", || lab.guest(9999, "cat /var/log/caddy/access.log").contains("/cgi-bin/env"));
     let line = lab.guest(9999, "tail -1 /var/log/caddy/access.log");
     let json: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(json["status"], 200, "{line}");
@@ -120,7 +120,7 @@ printf 'HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n'
 "#;
     lab.guest(101, &format!("cat >/root/see <<'X'\n{script}X\nchmod +x /root/see"));
     let mut listener = lab.command("101", &["nc", "-l", "-p", "80", "-e", "/root/see"]).spawn().unwrap();
-    wait_for("a listener in the app", 5, || {
+    wait_for("a listener in the app", || {
         lab.guest(101, "cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -c ':0050 .* 0A ' || true") != "0"
     });
     let url = format!("http://{wan}:{port}/");
@@ -149,7 +149,7 @@ fn slow_backup(lab: &Lab, vmid: u32) -> std::process::Child {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    wait_for("a growing archive", 20, || {
+    wait_for("a growing archive", || {
         lab.sh(&format!("stat -c %s {DUMP}/vzdump-lxc-{vmid}-*.tar.dat 2>/dev/null || echo 0")).parse::<u64>().unwrap() > 3_000_000
     });
     child
@@ -238,10 +238,10 @@ fn guests_come_back_after_a_power_cut() {
     lab.crash();
     assert_ne!(lab.exec("pve1", &["true"]).rc, 0, "the node is off");
     lab.boot();
-    wait_for("the guests", 30, || lab.sh("pct list").matches(" running ").count() == 3);
+    wait_for("the guests", || lab.sh("pct list").matches(" running ").count() == 3);
     assert_eq!(lab.guest(101, "cat /root/data"), "kept");
     let wan_port = format!("http://{}:30001/", lab.env()["LAB_WAN"]);
-    wait_for("the app behind the appliance", 40, || {
+    wait_for("the app behind the appliance", || {
         lab.exec("op", &["curl", "-sS", "-m", "2", "-o", "/dev/null", "-w", "%{http_code}", &wan_port]).out == "200"
     });
 }
@@ -254,8 +254,8 @@ fn a_backup_whose_caller_is_gone_ends_orderly() {
     lab.sh(&format!("kill -9 $(ps -o ppid= -p {pid})"));
     let _ = child.wait();
     assert_eq!(lab.sh(&format!("ps -o comm= -p {pid}")), "vzdump", "the worker goes on until it has something to say");
-    wait_for("the worker to notice", 20, || !lab.sh("cat /etc/pve/lxc/341.conf").contains("lock"));
-    wait_for("the end of the worker", 10, || {
+    wait_for("the worker to notice", || !lab.sh("cat /etc/pve/lxc/341.conf").contains("lock"));
+    wait_for("the end of the worker", || {
         !Path::new(&format!("/proc/{pid}")).exists() || lab.exec("pve1", &["kill", "-0", &pid.to_string()]).rc != 0
     });
     assert_eq!(lab.sh(&format!("ls {DUMP} | grep -E '(dat|tmp|zst)$' || true")), "");
@@ -371,5 +371,5 @@ fn a_lab_goes_with_its_owner() {
         return skip(String::from_utf8_lossy(&up.stderr).trim());
     }
     assert!(up.status.success() && stood, "{}", String::from_utf8_lossy(&up.stderr));
-    wait_for("the lab to follow its owner", 20, || remains(&name).is_empty());
+    wait_for("the lab to follow its owner", || remains(&name).is_empty());
 }

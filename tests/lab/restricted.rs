@@ -100,7 +100,7 @@ fn an_account_in_restricted_mode_has_its_console_and_nothing_else() {
     }
     // With a terminal it is the console, for this account alone; what runs is the program and nothing below it.
     let mut line = Line::of("vera", lab, "sh");
-    line.wait(20, "passphrase");
+    line.wait("passphrase");
     let screen = line.text();
     assert!(screen.contains("vera") && !screen.contains("ada"), "{screen}");
     for keys in ["\u{1a}", "\u{1c}", "!sh\r\u{15}", ":!sh\r\u{15}", "\u{1b}[A", "\u{1d}", "|sh\r\u{15}"] {
@@ -110,6 +110,6 @@ fn an_account_in_restricted_mode_has_its_console_and_nothing_else() {
     let below = lab.sh("ps -o comm= --ppid $(pgrep -x proximity | head -1) || true");
     assert_eq!(below, "", "something runs below the console");
     nothing("the console", &Said { rc: 0, out: line.text(), err: String::new() });
-    line.wait(20, "passphrase");
+    line.wait("passphrase");
     println!("restricted: {tried} attempts through sshd and sudo, none got through");
 }

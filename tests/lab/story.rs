@@ -123,7 +123,7 @@ fn fast(lab: &Lab) {
 /// Waits until the archive of a guest grows on the disk.
 fn growing(lab: &Lab, vmid: u32) {
     let size = format!("stat -c %s {DUMP}/vzdump-lxc-{vmid}-*.tar.dat 2>/dev/null || echo 0");
-    wait_for("a growing archive", 30, || lab.sh(&size).parse::<u64>().unwrap() > 2_000_000);
+    wait_for("a growing archive", || lab.sh(&size).parse::<u64>().unwrap() > 2_000_000);
 }
 
 /// Waits until the archive of a guest grows, and holds it there until `go_on`.
@@ -142,7 +142,7 @@ pub(crate) fn in_the_middle(lab: &Lab, vmid: u32) -> String {
     slow(lab);
     let id = expect(lab, 0, &["backup", "run", &vmid.to_string(), "--no-wait"]).out.trim().to_owned();
     growing(lab, vmid);
-    wait_for("the task's name", 10, || job(lab, &id)["upid"].is_string());
+    wait_for("the task's name", || job(lab, &id)["upid"].is_string());
     assert_eq!(job(lab, &id)["state"], "running");
     has(&conf(lab, vmid), "lock: backup");
     id
@@ -233,7 +233,7 @@ fn story_a_killed_worker_is_found_out_and_what_it_left_is_named() {
     let id = in_the_middle(lab, 411);
     let worker = lab.sh(&format!("systemctl show -p MainPID --value proximity-job-{id}"));
     lab.sh(&format!("kill -9 {worker}"));
-    wait_for("the end to be found out", 20, || job(lab, &id)["state"] == "failed");
+    wait_for("the end to be found out", || job(lab, &id)["state"] == "failed");
 
     let told = job(lab, &id);
     has(told["outcome"]["what"].as_str().unwrap(), "interrupted: its worker was killed");
@@ -493,7 +493,7 @@ fn story_a_hanging_command_can_be_cancelled() {
     lab.node(&["pct", "stop", "485"]);
     lab.sh("mv /usr/bin/pct /usr/bin/pct.away; printf '#!/bin/sh\\nexec sleep 4711\\n' >/usr/bin/pct; chmod 755 /usr/bin/pct");
     let id = expect(lab, 0, &["guest", "start", "485", "--no-wait"]).out.trim().to_owned();
-    wait_for("the hanging command", 10, || !lab.sh("pgrep -f 'sleep 4711' || true").is_empty());
+    wait_for("the hanging command", || !lab.sh("pgrep -f 'sleep 4711' || true").is_empty());
     expect(lab, 9, &["job", "wait", &id, "--within", "0"]);
     // The list and the status do not hang with it.
     expect(lab, 0, &["status"]);
@@ -546,7 +546,7 @@ fn story_two_backups_at_once_wait_for_each_other() {
     let first = expect(lab, 0, &["backup", "run", "493", "--no-wait"]).out.trim().to_owned();
     held(lab, 493);
     let second = expect(lab, 0, &["backup", "run", "494", "--no-wait"]).out.trim().to_owned();
-    wait_for("the second to wait", 120, || {
+    wait_for("the second to wait", || {
         job(lab, &second)["progress"]["phase"].as_str().unwrap().contains("another vzdump holds the node's lock")
     });
     assert_eq!(job(lab, &first)["state"], "running");
@@ -583,7 +583,7 @@ fn story_a_job_outlives_the_line_that_started_it() {
         held(lab, 495);
         line.kill().unwrap();
         line.wait().unwrap();
-        wait_for("the far end to notice", 30, || lab.sh("pgrep -f 'sshd: root@(pts|notty)' || true").is_empty());
+        wait_for("the far end to notice", || lab.sh("pgrep -f 'sshd: root@(pts|notty)' || true").is_empty());
         let all = json(lab, &["job", "list"]);
         assert_eq!(all["items"][0]["state"], "running", "{tty}");
         let id = all["items"][0]["id"].to_string();

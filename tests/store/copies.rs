@@ -71,6 +71,22 @@ fn a_snapshot_opens_and_is_put_back_only_whole() {
     assert_eq!(vault.anchor_note(&store).unwrap(), None);
 }
 
+/// Was: looking into the store that is replaced swept away what was to replace it.
+#[test]
+fn a_snapshot_is_put_back_over_a_store_that_opens() {
+    let (_outer, dir, store) = new_store();
+    let (vault, words) = make_vault(&store, &dir);
+    let words = secret(&words.expose().join(" "));
+    vault.seal(&store, "host", "password", &id(1), &secret("first")).unwrap();
+    let kept = take_snapshot(&store, &vault, NOW, Why::Asked).unwrap();
+    vault.seal(&store, "host", "password", &id(1), &secret("second")).unwrap();
+    drop(store);
+    put_back(&dir, &kept.path, &Way::Words(&words), NOW + 1).unwrap();
+    let store = Store::open(&dir).unwrap();
+    let vault = Vault::unlock_with_words(&store, &words).unwrap();
+    assert_eq!(vault.open(&store, "host", "password", &id(1)).unwrap().expose(), b"first");
+}
+
 /// A body is random bytes: one fixed byte written over its first would be no damage once in 256 times.
 const FIRST_BYTE_CHANGED: &str = "body = CAST(CASE substr(body, 1, 1) WHEN x'00' THEN x'01' ELSE x'00' END || substr(body, 2) AS BLOB)";
 

@@ -19,7 +19,10 @@ fn role() -> Option<PathBuf> {
     let dir = std::env::temp_dir().join(format!("proximity-role-{}-{:?}", std::process::id(), std::thread::current().id()));
     std::fs::create_dir_all(&dir).unwrap();
     let program = dir.join("store-role");
-    std::fs::copy(built.ancestors().nth(2).unwrap().join("examples/store-role"), &program).unwrap();
+    // By another process: what this one has open to write, a program that another test is just starting has open too, and
+    // a file that is open to write is not executed ("text file busy").
+    let role = built.ancestors().nth(2).unwrap().join("examples/store-role");
+    assert!(Command::new("cp").arg(role).arg(&program).status().unwrap().success());
     std::fs::set_permissions(&dir, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
     Some(program)
 }

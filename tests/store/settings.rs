@@ -8,6 +8,7 @@ use proximity::domain::stamp::Stamp;
 use proximity::store::{SaveError, Store, Vault, VaultError};
 use rusqlite::types::Value as Cell;
 
+use super::program::proximity;
 use super::{make_vault, new_store, raw, secret};
 
 fn key(name: &str) -> Key {
@@ -274,24 +275,11 @@ fn the_vault_of_the_demo_signs_no_file() {
 /// The command line on a real store: exit statuses, secrets on standard input only, files that were cut.
 #[test]
 fn the_command_line_saves_refuses_and_tells() {
-    use std::io::Write;
-    use std::process::{Command, Stdio};
     let (_outer, dir, store) = new_store();
     let (vault, _) = make_vault(&store, &dir);
     let run = |args: &[&str], input: &str| {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_proximity"))
-            .args(["--state", dir.to_str().unwrap(), "settings"])
-            .args(args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // A command that is refused early does not read to the end.
-        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-        let out = child.wait_with_output().unwrap();
-        let text = |b: Vec<u8>| String::from_utf8(b).unwrap();
-        (out.status.code().unwrap(), text(out.stdout), text(out.stderr))
+        let args: Vec<&str> = ["--state", dir.to_str().unwrap(), "settings"].into_iter().chain(args.iter().copied()).collect();
+        proximity(&dir, &args, input)
     };
     let pass = format!("{}\n", super::PASSPHRASE);
     let (status, out, _) = run(&["set", "system.refresh", "30 s", "--passphrase-fd", "0"], &pass);

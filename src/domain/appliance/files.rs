@@ -12,7 +12,7 @@ pub struct Made {
     pub path: &'static str,
     /// Its content.
     pub text: String,
-    /// Who reads it and is to be told when it changes.
+    /// The service that reads it.
     pub read_by: Service,
 }
 
@@ -29,6 +29,18 @@ pub const ADMIN: &str = "127.0.0.1:2019";
 /// The label whose TXT record tells which configuration dnsmasq works by.
 pub const IN_EFFECT: &str = "config-in-effect";
 
+/// Where the appliance's own resolver stands: it asks itself, for Caddy reaches apps by their names. Proxmox writes this file at
+/// each start, from the container's configuration and with marks of its own: so it is known by its lines, not by its bytes.
+pub const RESOLVER: &str = "/etc/resolv.conf";
+
+/// The one server in [`RESOLVER`].
+pub const NAMESERVER: &str = "127.0.0.1";
+
+/// [`RESOLVER`] as it is written while the appliance runs.
+pub fn resolver(d: &Desired) -> String {
+    format!("search {}\nnameserver {NAMESERVER}\n", d.domain)
+}
+
 /// All files, in the order in which they are written.
 pub fn files(d: &Desired) -> Vec<Made> {
     let made = |path, text, read_by| Made { path, text: format!("{}{text}", owned(path)), read_by };
@@ -37,6 +49,7 @@ pub fn files(d: &Desired) -> Vec<Made> {
         made(d.system.rules_file(), nat::ruleset(d), Service::Rules),
         made(DNSMASQ_CONF, dnsmasq(d), Service::Dnsmasq),
         made(CADDYFILE, caddy(), Service::Caddy),
+        made(d.system.lease_file(), d.system.keeps_resolver().into(), Service::Lease),
     ]
 }
 

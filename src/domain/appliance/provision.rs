@@ -154,7 +154,8 @@ pub fn plan(world: &World, wish: &ApplianceWish, d: &Desired, ground: &Ground, v
 
 /// The appliance, if it is there; what stands under its id and is not Proximity's is never touched.
 fn ours(world: &World, vmid: Vmid) -> Result<Option<&Guest>, (String, String)> {
-    let guests = world.guests.known.as_ref().map_err(|why| (format!("the guests of this host are unknown: {why}"), "see doctor".to_owned()))?;
+    let guests =
+        world.guests.known.as_ref().map_err(|why| (format!("the guests of this host are unknown: {why}"), "see doctor".to_owned()))?;
     let Some(guest) = guests.iter().find(|g| g.id == vmid) else {
         return match world.guests.from {
             crate::domain::world::From::Kernel => Err((format!("whether there is a guest {vmid} is unknown"), "see doctor".into())),
@@ -210,7 +211,8 @@ fn bridge(d: &Desired, ground: &Ground, confirm_s: u32) -> Result<Vec<Step>, (St
     if let Some(why) = &ground.gap {
         return Err((format!("the network files of the host are not all known: {why}"), "see doctor".into()));
     }
-    let stanza = ground.interfaces.iter().flat_map(|(path, f)| f.bridges().into_iter().map(move |b| (path, b))).find(|(_, b)| b.name == name);
+    let stanza =
+        ground.interfaces.iter().flat_map(|(path, f)| f.bridges().into_iter().map(move |b| (path, b))).find(|(_, b)| b.name == name);
     if let Some((path, bridge)) = &stanza {
         let port = bridge.ports.first().map(|p| format!("the port {}", clean(p)));
         let address = bridge.addresses.first().map(|a| format!("the host's address {}", clean(a)));
@@ -227,7 +229,9 @@ fn bridge(d: &Desired, ground: &Ground, confirm_s: u32) -> Result<Vec<Step>, (St
             let mut steps = Vec::new();
             // Ours is brought back to how it should be; nothing is applied by that.
             if b.ours {
-                let with = file.change(&Wish::new(d.lan_bridge.clone(), None)).map_err(|why| (format!("{path}: {why}"), "leave one".to_owned()))?;
+                let with = file
+                    .change(&Wish::new(d.lan_bridge.clone(), None))
+                    .map_err(|why| (format!("{path}: {why}"), "leave one".to_owned()))?;
                 steps.extend((with != *file).then(|| Step::put(change(name, path, file, &with))));
             }
             steps.push(bring_up());
@@ -240,13 +244,17 @@ fn bridge(d: &Desired, ground: &Ground, confirm_s: u32) -> Result<Vec<Step>, (St
             }
             Ok(steps)
         }
-        (Some((path, _)), _) => Err((format!("{name} stands in {path} without 'auto': it is not there after a boot"), "add it there".into())),
+        (Some((path, _)), _) => {
+            Err((format!("{name} stands in {path} without 'auto': it is not there after a boot"), "add it there".into()))
+        }
         (None, there) => {
             if seen.staged {
                 let why = "changes of the network wait in /etc/network/interfaces.new; applying them would take the bridge away again";
                 return Err((why.into(), "apply or discard them on the Proxmox page, node, Network".into()));
             }
-            let Some((path, file)) = ground.interfaces.first() else { return Err(("the host has no network file".into(), "see doctor".into())) };
+            let Some((path, file)) = ground.interfaces.first() else {
+                return Err(("the host has no network file".into(), "see doctor".into()));
+            };
             let with = file.add(&Wish::new(d.lan_bridge.clone(), None)).map_err(|why| {
                 let hint = match why {
                     NotChanged::Unfinished => "end its last line",
@@ -260,7 +268,13 @@ fn bridge(d: &Desired, ground: &Ground, confirm_s: u32) -> Result<Vec<Step>, (St
             if there == Some(true) {
                 return Ok(std::iter::once(Step::put(change)).chain(without_address(name)).collect());
             }
-            let keep = Change { path: BEFORE.into(), was: ground.before.clone().into(), now: Some(old.clone()), test: Vec::new(), ..change.clone() };
+            let keep = Change {
+                path: BEFORE.into(),
+                was: ground.before.clone().into(),
+                now: Some(old.clone()),
+                test: Vec::new(),
+                ..change.clone()
+            };
             Ok(vec![
                 Step::put(keep),
                 arm(name, path, confirm_s),
@@ -309,7 +323,11 @@ fn without_address(name: &str) -> [Step; 2] {
         wants: Wants::OneOf(vec!["1".into()]),
     };
     [
-        Step::run(format!("have the kernel give {name} no address"), Cmd::new("ip", ["link", "set", "dev", name, "addrgenmode", "none"]), mode),
+        Step::run(
+            format!("have the kernel give {name} no address"),
+            Cmd::new("ip", ["link", "set", "dev", name, "addrgenmode", "none"]),
+            mode,
+        ),
         Step::run(format!("take the host's own addresses off {name}"), Cmd::new("ip", ["address", "flush", "dev", name]), none),
     ]
 }
@@ -389,10 +407,15 @@ fn choose(world: &World, options: &Options, ground: &Ground) -> Result<Chosen, (
     let takes = || storages.iter().find(|s| s.takes("vztmpl")).map(|s| s.id.clone());
     let (template, fetch) = match (&options.template, newest(there)) {
         (Some(volid), _) if there.contains(volid) => (volid.clone(), None),
-        (Some(volid), _) => return Err((format!("there is no template {}", clean(volid)), format!("those that are there: {}", there.join(" ")))),
+        (Some(volid), _) => {
+            return Err((format!("there is no template {}", clean(volid)), format!("those that are there: {}", there.join(" "))));
+        }
         (None, Some(volid)) => (volid, None),
         (None, None) if options.download => {
-            let all = ground.available.as_ref().map_err(|why| (format!("what can be fetched is unknown: {why}"), "see pveam available".to_owned()))?;
+            let all = ground
+                .available
+                .as_ref()
+                .map_err(|why| (format!("what can be fetched is unknown: {why}"), "see pveam available".to_owned()))?;
             let name = newest(all).ok_or_else(|| ("no Alpine template can be fetched".to_owned(), "see pveam available".to_owned()))?;
             let to = takes().ok_or_else(|| ("no storage takes templates".to_owned(), "see status".to_owned()))?;
             (format!("{to}:vztmpl/{name}"), Some((to.to_string(), name)))
@@ -464,7 +487,11 @@ fn nics(d: &Desired, guest: &Guest) -> Vec<Step> {
         cmd: pve::exec(guest.id, ["ip", "-4", "-o", "address", "show", "dev", LAN, "to", &own]),
         wants: Wants::Something,
     };
-    let step = Step::run(format!("plug {LAN} of {} into {}", guest.id, d.lan_bridge.as_str()), Cmd::new("pct", ["set", &guest.id.to_string(), &format!("--{key}"), &value]), check);
+    let step = Step::run(
+        format!("plug {LAN} of {} into {}", guest.id, d.lan_bridge.as_str()),
+        Cmd::new("pct", ["set", &guest.id.to_string(), &format!("--{key}"), &value]),
+        check,
+    );
     vec![match lan {
         Some(old) => step.undone_by(Cmd::new("pct", ["set", &guest.id.to_string(), &format!("--{key}"), &old.raw])),
         None => step.undone_by(Cmd::new("pct", ["set", &guest.id.to_string(), "--delete", &key])),
@@ -495,7 +522,10 @@ fn settle(vmid: Vmid, system: System) -> Vec<Step> {
         cmd: pve::exec(vmid, question.iter().copied()).limit(10),
         wants: Wants::OneOf(answers.iter().map(|a| (*a).to_owned()).collect()),
     };
-    vec![Step::wait(format!("wait until {vmid} answers"), 60, Check::Answers { vmid }), Step::wait(format!("wait until {vmid} has come to rest"), 60, rest)]
+    vec![
+        Step::wait(format!("wait until {vmid} answers"), 60, Check::Answers { vmid }),
+        Step::wait(format!("wait until {vmid} has come to rest"), 60, rest),
+    ]
 }
 
 fn packages(vmid: Vmid, system: System) -> Vec<Step> {
@@ -535,7 +565,8 @@ fn inside(d: &Desired, ground: &Ground, vmid: Vmid, system: System) -> Result<Ve
     };
     let all = files::files(d);
     let folder = |path: &str| path.rsplit_once('/').map_or("/", |(dir, _)| dir).to_owned();
-    let mut folders: Vec<String> = all.iter().map(|m| folder(m.path)).chain([SITES.to_owned(), folder(CADDY_LOG), folder(LEASES)]).collect();
+    let mut folders: Vec<String> =
+        all.iter().map(|m| folder(m.path)).chain([SITES.to_owned(), folder(CADDY_LOG), folder(LEASES)]).collect();
     folders.sort();
     folders.dedup();
     folders.retain(|f| f != "/etc");
@@ -553,9 +584,11 @@ fn inside(d: &Desired, ground: &Ground, vmid: Vmid, system: System) -> Result<Ve
             mode: 0o644,
         }));
     }
+    steps.extend(own_resolver(d, found, vmid));
     for service in [Service::Sysctl, Service::Rules, Service::Dnsmasq, Service::Caddy] {
         let name = system.service(service);
-        let check = Check::Says { what: format!("{name} starts with it"), cmd: pve::exec(vmid, system.is_enabled(service)), wants: Wants::Success };
+        let check =
+            Check::Says { what: format!("{name} starts with it"), cmd: pve::exec(vmid, system.is_enabled(service)), wants: Wants::Success };
         steps.push(Step::run(format!("have {name} start with it"), pve::exec(vmid, system.enable(service)), check));
     }
     let values = Check::Says {
@@ -577,6 +610,27 @@ fn inside(d: &Desired, ground: &Ground, vmid: Vmid, system: System) -> Result<Ve
     Ok(steps)
 }
 
+/// Now, and after each start. Only when the packages are there: until then it must ask somebody else where they are.
+fn own_resolver(d: &Desired, found: Option<&Vec<(String, Option<Vec<u8>>)>>, vmid: Vmid) -> [Step; 2] {
+    let (id, server) = (vmid.to_string(), files::NAMESERVER);
+    let kept = Check::Says {
+        what: "its configuration says that it asks itself for names".into(),
+        cmd: pve::pct("config", vmid),
+        wants: Wants::Lines(vec![format!("nameserver: {server}"), format!("searchdomain: {}", d.domain)]),
+    };
+    let set = Cmd::new("pct", ["set", &id, "--nameserver", server, "--searchdomain", &d.domain.to_string()]);
+    let keep = Step::run("have it ask itself for names after a start", set, kept);
+    let was = found.and_then(|f| f.iter().find(|(path, _)| path == files::RESOLVER)).map_or(Was::Any, |(_, bytes)| bytes.clone().into());
+    let now = Some(files::resolver(d).into());
+    let change = Change { at: Place::Guest(vmid), path: files::RESOLVER.into(), was, now, mode: 0o644, test: Vec::new() };
+    let check = Check::Says {
+        what: "it asks itself for names, and nobody else".into(),
+        cmd: pve::exec(vmid, ["grep", "^nameserver", files::RESOLVER]),
+        wants: Wants::OneOf(vec![format!("nameserver {}", files::NAMESERVER)]),
+    };
+    [keep, Step { check, ..Step::put(change) }]
+}
+
 fn lamps(d: &Desired, vmid: Vmid) -> Step {
     Step::wait("ask what it does", 60, Check::Lamps { vmid, wish: Box::new(d.clone()) })
 }
@@ -587,7 +641,7 @@ fn test(made: &Made) -> &'static [&'static str] {
         Service::Dnsmasq => &["dnsmasq", "--test", "-C"],
         Service::Caddy => &["caddy", "validate", "--adapter", "caddyfile", "--config"],
         Service::Rules => &["iptables-restore", "--test"],
-        Service::Sysctl => &[],
+        Service::Sysctl | Service::Lease => &[],
     }
 }
 
@@ -605,12 +659,16 @@ fn restart(d: &Desired, vmid: Vmid, service: Service) -> Vec<Step> {
     let (file, check) = match service {
         Service::Dnsmasq => (DNSMASQ_CONF, Some(vec!["dnsmasq", "--test", "-C"])),
         Service::Caddy => (CADDYFILE, Some(vec!["caddy", "validate", "--adapter", "caddyfile", "--config"])),
-        Service::Rules | Service::Sysctl => ("", None),
+        Service::Rules | Service::Sysctl | Service::Lease => ("", None),
     };
     let name = d.system.service(service);
     let mut steps = Vec::new();
     if let Some(argv) = check {
-        let taken = Check::Says { what: format!("{name} takes {file}"), cmd: pve::exec(vmid, argv.into_iter().chain([file])), wants: Wants::Success };
+        let taken = Check::Says {
+            what: format!("{name} takes {file}"),
+            cmd: pve::exec(vmid, argv.into_iter().chain([file])),
+            wants: Wants::Success,
+        };
         steps.push(Step { always: true, ..Step::wait(format!("ask whether {name} takes its file"), 1, taken) });
     }
     let runs = Check::Says { what: format!("{name} runs"), cmd: pve::exec(vmid, d.system.status(service)), wants: Wants::Success };
@@ -618,4 +676,3 @@ fn restart(d: &Desired, vmid: Vmid, service: Service) -> Vec<Step> {
     steps.push(lamps(d, vmid));
     steps
 }
-

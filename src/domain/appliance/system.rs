@@ -25,6 +25,8 @@ pub enum Service {
     Rules,
     /// Sets the kernel's values at boot.
     Sysctl,
+    /// Asks for the appliance's own address on the way out.
+    Lease,
 }
 
 /// What a service's own exit status says.
@@ -75,6 +77,7 @@ impl System {
             (System::Debian, Service::Rules) => "netfilter-persistent",
             (System::Alpine, Service::Sysctl) => "sysctl",
             (System::Debian, Service::Sysctl) => "systemd-sysctl",
+            (_, Service::Lease) => "networking",
         }
     }
 
@@ -153,6 +156,22 @@ impl System {
     /// The programs that are there when the packages are.
     pub fn programs(self) -> &'static [&'static str] {
         &["dnsmasq", "caddy", "iptables-restore", "ip", "sysctl", "busybox"]
+    }
+
+    /// The file that tells whoever asks for an address to leave the resolver alone.
+    pub fn lease_file(self) -> &'static str {
+        match self {
+            System::Alpine => "/etc/udhcpc/udhcpc.conf",
+            System::Debian => "/etc/dhcp/dhclient-enter-hooks.d/proximity",
+        }
+    }
+
+    /// What stands in it: a shell's words on both systems (busybox's default.script of Alpine; dhclient-script(8)).
+    pub(super) fn keeps_resolver(self) -> &'static str {
+        match self {
+            System::Alpine => "RESOLV_CONF=\"no\"\n",
+            System::Debian => "make_resolv_conf() { :; }\n",
+        }
     }
 
     /// The file that loads the rules at boot.

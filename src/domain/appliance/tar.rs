@@ -121,8 +121,7 @@ mod tests {
                 let archive = of_file("/etc/some where/a.conf", bytes, 0o644).unwrap();
                 let at = dir.path().to_str().unwrap();
                 let args = tool[1..].iter().copied().chain(["-C", at, "-xpf", "-"]);
-                let mut child =
-                    std::process::Command::new(tool[0]).args(args).stdin(std::process::Stdio::piped()).spawn().unwrap();
+                let mut child = std::process::Command::new(tool[0]).args(args).stdin(std::process::Stdio::piped()).spawn().unwrap();
                 child.stdin.take().unwrap().write_all(&archive).unwrap();
                 assert!(child.wait().unwrap().success(), "{tool:?}");
                 let file = dir.path().join("etc/some where/a.conf");

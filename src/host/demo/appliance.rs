@@ -77,6 +77,7 @@ fn archive(node: &Node, d: &Desired, paths: &[&str]) -> Reply {
         let text = match made.iter().find(|m| m.path.trim_start_matches('/') == *path) {
             Some(made) => made.text.clone(),
             None if LEASES.ends_with(path) => logs::leases(node),
+            None if files::RESOLVER.ends_with(path) => files::resolver(d),
             None => {
                 reply.status = 1;
                 reply.err += &format!("tar: {path}: No such file or directory\n");

@@ -6,9 +6,8 @@
 //! missing anchor is said and no reason to lock anybody out.
 
 use std::fmt::Write as _;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::VaultError;
@@ -60,20 +59,8 @@ pub(super) fn raise(store: &Store, anchor: &Anchor) -> Result<(), VaultError> {
     {
         return Ok(());
     }
-    let temp = place::beside(&path, ".new");
-    place::remove_if_there(&temp)?;
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&temp)
-        .and_then(|mut file| {
-            file.write_all(anchor.text()?.as_bytes())?;
-            file.sync_all()
-        })
-        .and_then(|()| fs::rename(&temp, &path))
-        .map_err(|e| place::disk(&e))?;
-    Ok(place::sync_parent(&path)?)
+    let text = anchor.text().map_err(|e| place::disk(&e))?;
+    Ok(place::replace(&path, 0o600, text.as_bytes())?)
 }
 
 fn path(store: &Store) -> Option<PathBuf> {

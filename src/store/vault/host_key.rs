@@ -1,9 +1,8 @@
 //! The host key: 32 random bytes in a file of their own, mixed into every passphrase. It never enters the database or
 //! its backups, so a stolen database alone cannot even be guessed at.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -61,20 +60,7 @@ pub(super) fn read_or_make(path: &Path) -> Result<Key, VaultError> {
         found => return found,
     }
     let key = Key::random()?;
-    let temp = place::beside(path, ".new");
-    place::remove_if_there(&temp)?;
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o400)
-        .open(&temp)
-        .and_then(|mut file| {
-            file.write_all(key.bytes())?;
-            file.sync_all()
-        })
-        .and_then(|()| fs::rename(&temp, path))
-        .map_err(|e| place::disk(&e))?;
-    place::sync_parent(path)?;
+    place::replace(path, 0o400, key.bytes())?;
     Ok(key)
 }
 

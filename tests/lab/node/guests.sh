@@ -93,7 +93,7 @@ COMMIT
 X
 echo 'net.ipv4.ip_forward=1' >/etc/sysctl.d/99-forward.conf
 printf 'nameserver 127.0.0.1\nsearch prox.local\n' >/etc/resolv.conf
-: >/etc/udhcpc/keep-resolv
+echo 'RESOLV_CONF="no"' >/etc/udhcpc/udhcpc.conf
 APPLIANCE
 
 # OpenRC is still in its boot runlevel right after the start: services are started when it has come to rest.

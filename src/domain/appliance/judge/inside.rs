@@ -2,7 +2,7 @@
 
 use super::super::answer::{Asked, Dns, Gave, dns};
 use super::super::desired::{Desired, FORMAT, LAN};
-use super::super::files::{Made, files, in_effect, kernel, made_by_us};
+use super::super::files::{Made, NAMESERVER, RESOLVER, files, in_effect, kernel, made_by_us};
 use super::super::lamp::{Evidence, Light};
 use super::super::system::Run;
 use super::super::{is_appliance, tar};
@@ -154,7 +154,17 @@ fn on_disk(d: &Desired, asked: &Asked<Gave>) -> Result<Vec<Verdict>, Verdict> {
             }
         }
     };
-    Ok(files(d).iter().map(one).collect())
+    let mut all: Vec<Verdict> = files(d).iter().map(one).collect();
+    let resolver = members.iter().find(|m| m.path == RESOLVER).and_then(|m| m.bytes.as_ref());
+    let text = resolver.map(|b| String::from_utf8_lossy(b).into_owned()).unwrap_or_default();
+    let servers: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("nameserver")).map(str::trim).collect();
+    all.push(if servers == [NAMESERVER] {
+        Verdict::pass("it asks itself for names", Vec::new())
+    } else {
+        let says = format!("{RESOLVER}: it asks others than itself for names, so Caddy does not find apps by theirs");
+        Verdict::warn(says, vec![listing(asked, format!("{RESOLVER}: {}", servers.join(" ")))])
+    });
+    Ok(all)
 }
 
 fn listing(asked: &Asked<Gave>, answer: String) -> Evidence {

@@ -1,9 +1,9 @@
 //! What the host tells: the container, the bridge, the memory.
 
-use super::super::{MARK, TAG, is_ours};
 use super::super::answer::Asked;
 use super::super::desired::Desired;
 use super::super::lamp::Evidence;
+use super::super::{MARK, TAG, is_ours};
 use super::{Answers, BridgeSeen, MemorySeen, Verdict};
 use crate::domain::guest::{Guest, Power, Vmid};
 use crate::domain::stamp::bytes;
@@ -32,7 +32,8 @@ pub(super) fn container(a: &Answers, vmid: Vmid) -> Verdict {
         Power::Running => match (&guest.lock, is_ours(guest)) {
             (Some(lock), _) => Verdict::warn(format!("{} runs and is locked ({lock})", guest.title()), evidence),
             (None, false) => {
-                let says = format!("{} runs, but lacks the tag '{TAG}' or the note '{MARK}': it is not known to be Proximity's", guest.title());
+                let says =
+                    format!("{} runs, but lacks the tag '{TAG}' or the note '{MARK}': it is not known to be Proximity's", guest.title());
                 Verdict::warn(says, evidence)
             }
             (None, true) => Verdict::pass(format!("{} runs", guest.title()), evidence),

@@ -126,10 +126,10 @@ impl Watch {
     }
 }
 
-/// Sleeps until one of these can be read or the time is over.
-pub(super) fn sleep<const N: usize>(on: [Option<BorrowedFd<'_>>; N], time: Duration) {
+/// Sleeps until one of these can be read or the time is over; gives whether one can.
+pub(super) fn sleep<const N: usize>(on: [Option<BorrowedFd<'_>>; N], time: Duration) -> bool {
     let mut fds: Vec<PollFd<'_>> = on.into_iter().flatten().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
     let time = Timespec::try_from(time).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
     // A signal that interrupts it is a reason to look, no more.
-    let _ = poll(&mut fds, Some(&time));
+    poll(&mut fds, Some(&time)).is_ok_and(|ready| ready > 0)
 }
