@@ -261,6 +261,7 @@ CancelJob       admin +++  operator +++  service-owner +--  viewer ---
 Power           admin +++  operator +++  service-owner +--  viewer ---
 Unlock          admin +++  operator +++  service-owner ---  viewer ---
 Backup          admin +++  operator +++  service-owner +--  viewer ---
+Appliance       admin +++  operator ---  service-owner ---  viewer ---
 Restore         admin +++  operator +++  service-owner ---  viewer ---
 Enter           admin +++  operator ---  service-owner ---  viewer ---
 VaultStatus     admin +++  operator +++  service-owner +++  viewer +++

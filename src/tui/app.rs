@@ -17,8 +17,9 @@ use super::pane::{Known, Pane, Then};
 use super::panes::{appliance::Appliance, backups::Backups, logs::Logs, overview::Overview, settings::Settings};
 use super::theme::{Theme, Tone};
 use super::words;
+use crate::domain::appliance::provision::ApplianceWish;
 use crate::domain::clean::clean;
-use crate::domain::fact::{Fact, Gate, LogSource, Login};
+use crate::domain::fact::{Fact, Gate, LogSource, Login, Wish};
 use crate::domain::job::JobId;
 use crate::domain::stamp::Stamp;
 use crate::domain::world::{Place, World};
@@ -232,6 +233,9 @@ impl App {
                 self.panes.logs.log_state(&source, &state);
                 self.stack.iter_mut().for_each(|d| d.log_state(&source, &state));
                 self.look_again();
+            }
+            Fact::Planned(Ok(plan)) if self.lock.is_none() && plan.steps.is_empty() => {
+                self.say(format!("{}: nothing to do, all of it holds already", plan.title));
             }
             Fact::Planned(Ok(plan)) if self.lock.is_none() => {
                 self.note = None;
@@ -490,6 +494,10 @@ impl App {
                 effects = self.run(then);
             }
             Action::Jobs => self.push(Box::new(jobs::Drawer::default())),
+            Action::KeepChange if frame::waits_for_a_word(&self.known) => {
+                effects = self.run(vec![Then::Wish(Wish::Appliance(ApplianceWish::Confirm))])
+            }
+            Action::KeepChange => self.say("no change of the network waits for a word".into()),
             Action::Audit => {
                 let mut dialog = audit::Audit::default();
                 effects.push(dialog.ask());
@@ -629,7 +637,7 @@ mod tests {
     use crate::domain::fact::LogLine;
     use crate::domain::guest::{Guest, Kind};
     use crate::domain::job::{Job, Life, State};
-    use crate::domain::plan::{Approved, Plan, Purpose, Risk};
+    use crate::domain::plan::{Approved, Check, Plan, Purpose, Risk, Step};
     use crate::domain::world::{From, News, Part};
 
     fn plan() -> Plan {
@@ -641,7 +649,7 @@ mod tests {
             facts: vec![],
             notes: vec![],
             risk: Risk::Low,
-            steps: vec![],
+            steps: vec![Step::wait("w", 1, Check::Running { vmid: "101".parse().unwrap() })],
         }
     }
 

@@ -107,7 +107,13 @@ fn modes(known: &Known) -> impl Iterator<Item = &'static str> {
         None => Some("STORE ?"),
     };
     let quorum = matches!(known.world.quorum.get(), Some(Quorum::NoQuorum)).then_some("NO QUORUM");
-    gate.into_iter().chain(quorum)
+    let change = waits_for_a_word(known).then_some("UNCONFIRMED CHANGE: c keeps it");
+    gate.into_iter().chain(quorum).chain(change)
+}
+
+/// Whether a job asks for the word that this line still holds after a change of the host's network.
+pub fn waits_for_a_word(known: &Known) -> bool {
+    known.world.jobs.get().is_some_and(|jobs| jobs.iter().any(Job::waits_for_a_word))
 }
 
 /// Whether a host that is reached over a line answers. On this machine there is no line to speak of.

@@ -55,33 +55,24 @@ pub static DEFINITIONS: [Definition; 36] = [
     ),
     of(Network, "subnet", Kind::Net, "10.20.0.0/24", "10.20.0.0/24")
         .rule("holds the gateway and the DHCP range")
-        .help("Network of the apps, behind the appliance.", "when the appliance is converged")
-        .unused(),
+        .help("Network of the apps, behind the appliance.", "when the appliance is converged"),
     of(Network, "gateway", Kind::Address, "10.20.0.1", "10.20.0.1")
         .rule("in the subnet, outside the DHCP range")
-        .help("Address of the appliance in the network of the apps.", "when the appliance is converged")
-        .unused(),
+        .help("Address of the appliance in the network of the apps.", "when the appliance is converged"),
     of(Network, "dhcp", Kind::Range, "10.20.0.100-10.20.0.250", "10.20.0.100-10.20.0.250")
         .rule("in the subnet, in order, without the gateway and fixed addresses")
-        .help("Addresses that are given out to apps.", "at each app's next lease")
-        .unused(),
+        .help("Addresses that are given out to apps.", "when the appliance is converged, at each app's next lease"),
     of(Network, "lease", Kind::Span { least: 120, most: 31_536_000 }, "12 h", "12 h")
-        .help("How long an address is lent.", "at each app's next lease")
-        .unused(),
-    of(Network, "domain", Kind::Domain, "prox.local", "prox.local")
-        .help("Apps are called NAME.DOMAIN.", "when the appliance is converged")
-        .unused(),
+        .help("How long an address is lent.", "when the appliance is converged, at each app's next lease"),
+    of(Network, "domain", Kind::Domain, "prox.local", "prox.local").help("Apps are called NAME.DOMAIN.", "when the appliance is converged"),
     of(Network, "upstream", Kind::Addresses, "1.1.1.1", "1.1.1.1, 9.9.9.9")
-        .help("DNS servers that are asked for all other names.", "when the appliance is converged")
-        .unused(),
+        .help("DNS servers that are asked for all other names.", "when the appliance is converged"),
     of(Network, "wan_bridge", Kind::Interface, "vmbr0", "vmbr0")
         .rule("another one than the LAN bridge")
-        .help("Bridge of the host that leads out.", "when the appliance is converged")
-        .unused(),
+        .help("Bridge of the host that leads out.", "when the appliance is converged"),
     of(Network, "lan_bridge", Kind::Interface, "proximity-lan", "proximity-lan")
         .rule("another one than the WAN bridge")
-        .help("Bridge of the apps.", "for new apps only")
-        .unused(),
+        .help("Bridge of the apps.", "when the appliance is converged"),
     of(Resources, "memory", Kind::Number { least: 16, most: 4_194_304 }, "2048", "2048")
         .unit("MiB")
         .help("Memory of a new app.", "for new apps only")
@@ -92,25 +83,21 @@ pub static DEFINITIONS: [Definition; 36] = [
         .help("Root disk of a new app.", "for new apps only")
         .unused(),
     of(Resources, "storage", Kind::Storage, "local-lvm", "local-lvm")
-        .help("Storage of the disks of a new app.", "for new apps only")
-        .unused(),
+        .help("Storage of the disks of a new app, and of the appliance.", "for new apps only"),
     of(Resources, "template", Kind::Volume, "", "local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst")
         .help("Template of a new app that names none itself.", "for new apps only")
         .unused(),
     of(Ports, "public", Kind::Ports, "30000-30999", "30000-30999")
         .rule("as many as internal ones, none in both")
-        .help("Ports of the appliance under which apps are reached from outside.", "for new ports only")
-        .unused(),
+        .help("Ports of the appliance under which apps are reached from outside.", "when the appliance is converged, for new ports only"),
     of(Ports, "internal", Kind::Ports, "40000-40999", "40000-40999")
         .rule("as many as public ones, none in both")
-        .help("Ports of the appliance for trusted sources.", "for new ports only")
-        .unused(),
+        .help("Ports of the appliance for trusted sources.", "when the appliance is converged, for new ports only"),
     of(Ports, "cool_down", Kind::Span { least: 0, most: 31_536_000 }, "7 d", "7 d")
         .help("How long a port that was given back is given to nobody else.", "for ports given back from then on")
         .unused(),
     of(Ports, "trusted", Kind::Nets, "", "192.168.1.0/24, fd00::/8")
-        .help("Who may use internal ports. Not set: the network of the apps only.", "when the appliance is converged")
-        .unused(),
+        .help("Who may use internal ports. Not set: the network of the apps only.", "when the appliance is converged"),
     of(Backups, "storage", Kind::Storage, "", "local")
         .rule("a storage that takes backups")
         .help("Where backups go. Not set: the storage with most room.", "at the next backup"),

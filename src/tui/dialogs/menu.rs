@@ -1,8 +1,10 @@
-//! What can be done with a guest, and why something cannot be done now.
+//! What can be done with a guest or with the appliance, and why something cannot be done now.
 
 use super::restore::Restore;
 use super::text;
-use crate::domain::backup::{self, BackupWish};
+use crate::domain::appliance::provision::{ApplianceWish, Options};
+use crate::domain::appliance::system::Service;
+use crate::domain::backup::{self, Archive, BackupWish};
 use crate::domain::fact::Wish;
 use crate::domain::guest::Guest;
 use crate::domain::power::{self, PowerWish, Turn};
@@ -19,9 +21,10 @@ enum What {
     Logs,
 }
 
-/// The action menu of a guest.
+/// The action menu of a guest, or of the appliance.
 pub struct Menu {
-    guest: Guest,
+    title: String,
+    guest: Option<Guest>,
     entries: Vec<(&'static str, What)>,
     list: List,
 }
@@ -40,7 +43,20 @@ impl Menu {
         entries.push(("take its lock away, where nothing holds it", What::Wish(Wish::Unlock(UnlockWish { guest: id }))));
         entries.push(("restore its newest archive beside it", What::Restore));
         entries.push(("show its log lines", What::Logs));
-        Menu { guest, entries, list: List::default() }
+        Menu { title: guest.title(), guest: Some(guest), entries, list: List::default() }
+    }
+
+    /// For the appliance. Whether something is possible is asked when its plan is made.
+    pub fn of_the_appliance() -> Menu {
+        let wish = |wish| What::Wish(Wish::Appliance(wish));
+        let entries = vec![
+            ("bring it back to its settings", wish(ApplianceWish::Converge)),
+            ("build it, or what is missing of it", wish(ApplianceWish::Provision(Options::default()))),
+            ("the same, and fetch a template first", wish(ApplianceWish::Provision(Options { download: true, ..Options::default() }))),
+            ("restart dnsmasq: addresses and names", wish(ApplianceWish::Restart(Service::Dnsmasq))),
+            ("restart Caddy: the way in to apps", wish(ApplianceWish::Restart(Service::Caddy))),
+        ];
+        Menu { title: "the appliance".into(), guest: None, entries, list: List::default() }
     }
 
     /// Why an entry is not possible now.
@@ -52,9 +68,13 @@ impl Menu {
             What::Wish(Wish::Restore(_) | Wish::Appliance(_)) | What::Logs => None,
             What::Restore => match known.world.archives.get() {
                 None => Some("the backups are unknown".into()),
-                Some(_) => known.world.last_archive(self.guest.id).is_none().then(|| "it has no backup".into()),
+                Some(_) => self.archive(known).is_none().then(|| "it has no backup".into()),
             },
         }
+    }
+
+    fn archive<'k>(&self, known: &'k Known) -> Option<&'k Archive> {
+        known.world.last_archive(self.guest.as_ref()?.id)
     }
 
     fn choose(&self, at: usize, known: &Known) -> Vec<Then> {
@@ -64,8 +84,8 @@ impl Menu {
         }
         let next = match what {
             What::Wish(wish) => Some(Then::Wish(wish.clone())),
-            What::Restore => known.world.last_archive(self.guest.id).map(|a| Then::Open(Box::new(Restore::new(a.clone(), known)))),
-            What::Logs => Some(Then::LogsOf(None, log_words(&self.guest))),
+            What::Restore => self.archive(known).map(|a| Then::Open(Box::new(Restore::new(a.clone(), known)))),
+            What::Logs => self.guest.as_ref().map(|g| Then::LogsOf(None, log_words(g))),
         };
         std::iter::once(Then::Close).chain(next).collect()
     }
@@ -112,7 +132,7 @@ impl Pane for Menu {
 
     fn window(&self, known: &Known) -> Window {
         Window {
-            title: self.guest.title(),
+            title: self.title.clone(),
             width: text::text_width(known).min(76),
             height: (self.entries.len() as u16 + 2).min(text::most_rows(known)),
         }

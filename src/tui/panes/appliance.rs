@@ -10,9 +10,13 @@
 
 use crate::domain::appliance::lamp::{Lamp, Light, means};
 use crate::domain::appliance::lease::{Oddity, Row};
-use crate::domain::appliance::{Seen, VMID};
+use crate::domain::appliance::provision::{ApplianceWish, Options};
+use crate::domain::appliance::{Seen, VMID, vmid};
+use crate::domain::fact::Wish;
+use crate::domain::guest::Power;
 use crate::tui::action::{Action, Context};
 use crate::tui::canvas::Canvas;
+use crate::tui::dialogs::menu::Menu;
 use crate::tui::dialogs::text::{Line, Text};
 use crate::tui::list::{List, marker};
 use crate::tui::pane::{Known, Pane, Then};
@@ -60,6 +64,14 @@ fn evidence(lamp: &Lamp, known: &Known) -> Text {
     Text::new(lamp.name, lines)
 }
 
+/// What brings it back: where it is not there or does not run it is built, or what is missing of it.
+fn mend(known: &Known) -> ApplianceWish {
+    match vmid().and_then(|id| known.world.guest(id)).map(|g| g.power) {
+        Some(Power::Running | Power::Unknown) => ApplianceWish::Converge,
+        Some(Power::Stopped) | None => ApplianceWish::Provision(Options::default()),
+    }
+}
+
 fn odd(row: &Row) -> String {
     row.odd.iter().map(Oddity::words).collect::<Vec<_>>().join("; ")
 }
@@ -87,6 +99,11 @@ impl Pane for Appliance {
 
     fn act(&mut self, action: Action, known: &Known) -> Option<Vec<Then>> {
         let (lamps, leases) = (lamps(known), leases(known));
+        match action {
+            Action::Mend => return Some(vec![Then::Wish(Wish::Appliance(mend(known)))]),
+            Action::Menu => return Some(vec![Then::Open(Box::new(Menu::of_the_appliance()))]),
+            _ => {}
+        }
         if action == Action::Open {
             let lamp = lamps.get(self.list.at).map(|l| evidence(l, known));
             let lease = || self.list.at.checked_sub(lamps.len()).and_then(|at| leases.get(at)).map(|row| lease(row, known));
