@@ -154,7 +154,7 @@ const BREAKAGES: &[(&str, &str, &str, &str)] = &[
     ("upstream gone", "IN iptables -A OUTPUT -o eth0 -p udp --dport 53 -j DROP", "dns fail, nat warn", CONVERGE),
     ("bridge down", "ip link set proximity-lan down", "bridge fail, dhcp fail, way-out fail", CONVERGE),
     ("appliance unplugged", "ip link set veth9999i1 nomaster", "bridge fail, dhcp fail, way-out fail", CONVERGE),
-    ("bridge not kept", "sed -i 's/^auto proximity-lan//' /etc/network/interfaces", "bridge warn", CONVERGE),
+    ("bridge not kept", "sed -i '/^auto proximity-lan/d' /etc/network/interfaces", "bridge warn", CONVERGE),
     (
         "the host on the network of the apps",
         "ip link set dev proximity-lan addrgenmode eui64; ip link set proximity-lan down; ip link set proximity-lan up",
@@ -289,6 +289,59 @@ fn an_appliance_is_built_from_nothing() {
     wait_for("the appliance after a boot", || lab.exec("pve1", &["pct", "exec", "9999", "--", "true"]).rc == 0);
     lab.sh("pct start 101; pct start 102");
     green(&lab, "a boot");
+}
+
+/// The worker is killed at moments spread over the whole of it, and it is asked for again: each time the same appliance, nothing
+/// twice. 5 moments; PROXIMITY_KILLS says how many else.
+#[test]
+fn whoever_kills_the_worker_it_is_built_when_it_is_asked_for_again() {
+    let Some(lab) = nothing() else { return skip("no lab on this machine") };
+    let end = |lab: &Lab| {
+        let conf =
+            lab.sh("sed 's/hwaddr=[^,]*,//; s/vm-9999-disk-[0-9]*/DISK/; s/subvol-9999-disk-[0-9]*/DISK/' /etc/pve/lxc/9999.conf | sort");
+        let host = lab.sh("cat /etc/network/interfaces; ls /etc/network /etc/pve/lxc; ls /var/lib/pool/images 2>/dev/null; btrfs subvolume list /var/lib/pool | wc -l; systemctl list-units --all 'proximity-revert*' --plain --no-legend; ls /sys/class/net/proximity-lan/brif");
+        let inside = lab.guest(9999, "cat /etc/dnsmasq.conf /etc/caddy/Caddyfile /etc/iptables/rules-save /etc/sysctl.d/60-proximity.conf /etc/udhcpc/udhcpc.conf /etc/resolv.conf; ls /etc /etc/caddy /etc/iptables /etc/runlevels/*; iptables-save | grep -v '^[#:]'; pidof dnsmasq caddy | wc -w");
+        format!("{conf}{host}{inside}")
+    };
+    let away = |lab: &Lab| {
+        lab.sh("pct stop 9999; pct destroy 9999; ip link del proximity-lan; sed -i '/^auto proximity-lan/,/^#proximity/d' /etc/network/interfaces; sed -i -e :a -e '/^\\n*$/{$d;N;ba' -e '}' /etc/network/interfaces");
+    };
+    let begun = Instant::now();
+    assert_eq!(provision(&lab, &[]).rc, 0);
+    let whole = begun.elapsed();
+    away(&lab);
+    assert_eq!(provision(&lab, &[]).rc, 0);
+    let expected = end(&lab);
+    away(&lab);
+    let kills: u32 = std::env::var("PROXIMITY_KILLS").ok().map_or(5, |n| n.parse().unwrap());
+    let mut interrupted = 0;
+    for n in 0..kills {
+        let at = whole * (2 * n + 1) / (2 * kills);
+        let mut running =
+            lab.command("pve1", &["proximity", "appliance", "provision", "--template", TEMPLATE, "--yes", "--confirm-within", "10"]);
+        let mut running = running.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let begun = Instant::now();
+        while begun.elapsed() < at {
+            std::thread::sleep(at.saturating_sub(begun.elapsed()));
+        }
+        let killed = lab.exec("pve1", &["pkill", "-9", "-f", "[j]ob-worker"]).rc == 0;
+        interrupted += u32::from(killed);
+        running.wait().unwrap();
+        let mut said = provision(&lab, &["--confirm-within", "10"]);
+        // A way back that was armed and not disarmed is taken in between: then it is asked for once more.
+        for _ in 0..2 {
+            if said.rc != 0 {
+                println!("  {said:?}");
+                wait_for("the way back", || lab.exec("pve1", &["systemctl", "is-active", "proximity-revert-network.timer"]).rc != 0);
+                said = provision(&lab, &["--confirm-within", "10"]);
+            }
+        }
+        assert_eq!(said.rc, 0, "killed after {at:?}: {said:?}");
+        assert_eq!(end(&lab), expected, "killed after {at:?}");
+        println!("killed after {:>5} ms: {killed}", at.as_millis());
+        away(&lab);
+    }
+    assert!(interrupted * 10 >= kills * 6, "only {interrupted} of {kills} were interrupted");
 }
 
 /// Nothing is left of a plan that fails half-way, and a file that somebody else changed is not overwritten.

@@ -222,7 +222,9 @@ fn bridge(d: &Desired, ground: &Ground, confirm_s: u32) -> Result<Vec<Step>, (St
         }
     }
     let up = Check::LinkUp { name: name.to_owned() };
-    let bring_up = || Step::run(format!("bring {name} up"), Cmd::new("ifup", [name]).limit(60), up.clone());
+    // A bridge that is there is only switched on: by its file nothing is plugged in, and ifup would pull the guests out.
+    let cmd = if seen.up.is_some() { Cmd::new("ip", ["link", "set", "dev", name, "up"]) } else { Cmd::new("ifup", [name]).limit(60) };
+    let bring_up = || Step::run(format!("bring {name} up"), cmd.clone(), up.clone());
     match (stanza, seen.up) {
         (Some((path, b)), _) if b.auto || b.ours => {
             let Some((_, file)) = ground.interfaces.iter().find(|(p, _)| p == path) else { return Ok(Vec::new()) };
