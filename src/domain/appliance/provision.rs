@@ -489,11 +489,13 @@ fn nics(d: &Desired, guest: &Guest) -> Vec<Step> {
         cmd: pve::exec(guest.id, ["ip", "-4", "-o", "address", "show", "dev", LAN, "to", &own]),
         wants: Wants::Something,
     };
+    // Asked for because of what the configuration says, whatever holds at the moment.
     let step = Step::run(
         format!("plug {LAN} of {} into {}", guest.id, d.lan_bridge.as_str()),
         Cmd::new("pct", ["set", &guest.id.to_string(), &format!("--{key}"), &value]),
         check,
     );
+    let step = Step { always: true, ..step };
     vec![match lan {
         Some(old) => step.undone_by(Cmd::new("pct", ["set", &guest.id.to_string(), &format!("--{key}"), &old.raw])),
         None => step.undone_by(Cmd::new("pct", ["set", &guest.id.to_string(), "--delete", &key])),

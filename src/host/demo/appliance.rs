@@ -1,12 +1,14 @@
-//! The appliance of the simulated node: what it answers when it is probed. All is as the default settings want it, but that
-//! the internal ports were forgotten in the kernel's values.
+//! The appliance of the simulated node: what it answers when it is probed and changed. All is as the default settings want it,
+//! but that the internal ports were forgotten in the kernel's values.
+
+use std::collections::BTreeMap;
 
 use super::logs;
 use super::node::{Guest, Node, text_of};
 use super::words::Reply;
 use crate::domain::appliance::desired::{Around, Desired, desired};
 use crate::domain::appliance::judge::FAR_NAME;
-use crate::domain::appliance::{LEASES, VMID, files, nat};
+use crate::domain::appliance::{LEASES, VMID, files, nat, tar};
 use crate::domain::conf::parse_lxc;
 use crate::domain::guest::Vmid;
 use crate::domain::interfaces::Interfaces;
@@ -24,18 +26,108 @@ fn wish(node: &Node) -> Option<Desired> {
     desired(&Settings::default(), appliance, &guests, &Around { guarded, ..Around::default() }).ok()
 }
 
+/// What somebody changed in the appliance, from how it is at first.
+#[derive(Default)]
+pub(super) struct Edge {
+    /// Files by path; `None` for one that was removed.
+    files: BTreeMap<String, Option<Vec<u8>>>,
+    /// The configuration dnsmasq was restarted with.
+    in_effect: Option<String>,
+    /// The kernel keeps the internal ports back.
+    reserved: bool,
+}
+
+/// What a program of the node answers that is there for the appliance's sake.
+pub(super) fn of_the_node(program: &str, args: &[String]) -> Reply {
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    match (program, words.as_slice()) {
+        ("ip", ["-j", "-4", "route", "show"]) => {
+            Reply::ok("[{\"dst\":\"default\",\"dev\":\"vmbr0\"},{\"dst\":\"192.168.1.0/24\",\"dev\":\"vmbr0\"}]\n")
+        }
+        ("ip", ["-o", "address", "show", "dev", "proximity-lan"]) => Reply::ok(""),
+        ("systemctl", ["show", ..]) => Reply::ok("inactive\n"),
+        ("systemctl", ["is-active", ..]) => Reply { status: 3, ..Reply::default() },
+        ("ls", [path]) if path.starts_with("/sys/class/net/proximity-lan/") => Reply::ok(format!("{path}\n")),
+        _ => Reply::fail(1, format!("{program}: not in the demo")),
+    }
+}
+
+/// A file of the appliance as it is now.
+fn file(node: &Node, d: &Desired, path: &str) -> Option<Vec<u8>> {
+    if let Some(changed) = node.edge.borrow().files.get(path) {
+        return changed.clone();
+    }
+    let text = match files::files(d).into_iter().find(|m| m.path == path) {
+        Some(made) => made.text,
+        None if path == LEASES => logs::leases(node),
+        None if path == files::RESOLVER => files::resolver(d),
+        None => return None,
+    };
+    Some(text.into_bytes())
+}
+
+/// Programs that change the appliance, or would refuse to.
+fn changed(node: &Node, d: &Desired, program: &str, words: &[&str]) -> Option<Reply> {
+    let done = || Some(Reply::ok(""));
+    match (program, words) {
+        ("tar", ["-C", "/", "-xpf", "-"]) => {
+            let Ok(members) = tar::members(&node.stdin) else { return Some(Reply::fail(2, "tar: This does not look like a tar archive")) };
+            node.edge.borrow_mut().files.extend(members.into_iter().map(|m| (m.path, m.bytes)));
+            done()
+        }
+        ("mv", ["-f", "--", from, to]) => {
+            let Some(bytes) = file(node, d, from) else {
+                return Some(Reply::fail(1, format!("mv: cannot stat '{from}': No such file or directory")));
+            };
+            node.edge.borrow_mut().files.extend([((*from).to_owned(), None), ((*to).to_owned(), Some(bytes))]);
+            done()
+        }
+        ("rm", ["-f", "--", path]) => {
+            node.edge.borrow_mut().files.insert((*path).to_owned(), None);
+            done()
+        }
+        ("rc-service", ["dnsmasq", "restart"]) => {
+            let text = file(node, d, files::DNSMASQ_CONF).map(|b| String::from_utf8_lossy(&b).into_owned());
+            let told =
+                text.as_deref().and_then(|t| t.lines().find_map(|l| Some(l.strip_prefix("txt-record=")?.split_once(',')?.1.to_owned())));
+            node.edge.borrow_mut().in_effect = told;
+            done()
+        }
+        ("sysctl", ["-q", "-p", ..]) => {
+            node.edge.borrow_mut().reserved = true;
+            done()
+        }
+        ("which" | "ls" | "mkdir" | "test" | "sync" | "rc-update" | "iptables-restore", _) => done(),
+        ("dnsmasq", ["--test", ..]) | ("caddy", ["validate" | "reload", ..]) | ("rc-service", [_, "restart"]) => done(),
+        ("rc-status", ["-r"]) => Some(Reply::ok("default\n")),
+        ("grep", ["^nameserver", files::RESOLVER]) => {
+            let text = file(node, d, files::RESOLVER).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default();
+            Some(Reply::ok(text.lines().filter(|l| l.starts_with("nameserver")).map(|l| format!("{l}\n")).collect::<String>()))
+        }
+        ("ip", ["-4", "route", "show", "default"]) => Some(Reply::ok("default via 192.168.1.1 dev eth0\n")),
+        ("ip", ["-4", "-o", "address", ..]) => {
+            Some(Reply::ok(format!("3: eth1 inet {}/{} scope global eth1\n", d.gateway, d.lan.prefix_len())))
+        }
+        _ => None,
+    }
+}
+
 /// What a program inside the appliance answers; `None` for one that is not played here.
 pub(super) fn inside(node: &Node, guest: &Guest, program: &str, args: &[String]) -> Option<Reply> {
     let d = wish(node)?;
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    if let Some(reply) = changed(node, &d, program, &words) {
+        return Some(reply);
+    }
     match (program, words.as_slice()) {
         ("rc-service", [_, "status"]) => Some(Reply::ok(" * status: started\n")),
         ("busybox", ["nslookup", .., name, _]) => Some(nslookup(node, &d, name, args.iter().any(|a| a == "-type=txt"))),
         ("busybox", ["wget", ..]) | ("caddy", ["adapt", ..]) => Some(Reply::ok("{\"admin\":{\"listen\":\"127.0.0.1:2019\"}}\n")),
         ("iptables-save", []) => Some(Reply::ok(format!("# Generated by iptables-save v1.8.11 (nf_tables)\n{}", nat::ruleset(&d)))),
         ("sysctl", keys) => {
-            let value = |key: &str| if key.ends_with("ip_forward") { "1" } else { "" };
-            Some(Reply::ok(keys.iter().map(|k| format!("{k} = {}\n", value(k))).collect::<String>()))
+            let reserved = node.edge.borrow().reserved;
+            let value = |key: &str| files::kernel(&d).into_iter().find(|(k, _)| *k == key && (reserved || k.ends_with("ip_forward")));
+            Some(Reply::ok(keys.iter().map(|k| format!("{k} = {}\n", value(k).map_or(String::new(), |(_, v)| v))).collect::<String>()))
         }
         ("date", ["+%s"]) => Some(Reply::ok(format!("{}\n", node.now().secs()))),
         ("df", _) => {
@@ -63,7 +155,10 @@ fn nslookup(node: &Node, d: &Desired, name: &str, text: bool) -> Reply {
         _ => lent,
     };
     match address {
-        _ if text && host == files::IN_EFFECT => Reply::ok(format!("{head}{name}\ttext = \"{}\"\n", files::in_effect(d))),
+        _ if text && host == files::IN_EFFECT => {
+            let told = node.edge.borrow().in_effect.clone().unwrap_or_else(|| files::in_effect(d));
+            Reply::ok(format!("{head}{name}\ttext = \"{told}\"\n"))
+        }
         Some(address) => Reply::ok(format!("{head}Name:\t{name}\nAddress: {address}\n\n")),
         None => Reply { status: 1, out: format!("{head}** server can't find {name}: NXDOMAIN\n\n"), err: String::new() },
     }
@@ -71,19 +166,14 @@ fn nslookup(node: &Node, d: &Desired, name: &str, text: bool) -> Reply {
 
 /// An archive as tar writes it; a path that is not there is left out and makes it fail.
 fn archive(node: &Node, d: &Desired, paths: &[&str]) -> Reply {
-    let made = files::files(d);
     let mut reply = Reply::default();
     for path in paths {
-        let text = match made.iter().find(|m| m.path.trim_start_matches('/') == *path) {
-            Some(made) => made.text.clone(),
-            None if LEASES.ends_with(path) => logs::leases(node),
-            None if files::RESOLVER.ends_with(path) => files::resolver(d),
-            None => {
-                reply.status = 1;
-                reply.err += &format!("tar: {path}: No such file or directory\n");
-                continue;
-            }
+        let Some(bytes) = file(node, d, &format!("/{path}")) else {
+            reply.status = 1;
+            reply.err += &format!("tar: {path}: No such file or directory\n");
+            continue;
         };
+        let text = String::from_utf8_lossy(&bytes);
         let head = |sum: &str| format!("{path:\0<100}0000644\00000000\00000000\0{:011o}\000000000000\0{sum:<8}0{:\0<355}", text.len(), "");
         let sum: u32 = head("").bytes().map(u32::from).sum();
         let room = text.len().next_multiple_of(512) - text.len();

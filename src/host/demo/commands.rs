@@ -32,8 +32,23 @@ impl From<Result<String, Reply>> for Answer {
 }
 
 /// Programs of the node.
-const PROGRAMS: [&str; 12] =
-    ["pct", "qm", "lxc-info", "nsenter", "vzdump", "pvesm", "pvesh", "pveversion", "journalctl", "tail", "cat", "true"];
+const PROGRAMS: [&str; 15] = [
+    "pct",
+    "qm",
+    "lxc-info",
+    "nsenter",
+    "vzdump",
+    "pvesm",
+    "pvesh",
+    "pveversion",
+    "journalctl",
+    "tail",
+    "cat",
+    "true",
+    "ip",
+    "ls",
+    "systemctl",
+];
 
 /// Whether the program is there.
 pub(super) fn known(cmd: &Cmd) -> bool {
@@ -47,6 +62,7 @@ fn name(cmd: &Cmd) -> &str {
 /// Begins a command. An unknown program is not there, as on any host.
 pub(super) fn begin(node: &mut Node, cmd: &Cmd) -> Result<Answer, HostError> {
     node.settle();
+    node.stdin = cmd.stdin.clone().unwrap_or_default();
     Ok(match name(cmd) {
         "pct" => pct::begin(node, &cmd.args),
         "qm" => pct::qm(node, &cmd.args).into(),
@@ -57,6 +73,7 @@ pub(super) fn begin(node: &mut Node, cmd: &Cmd) -> Result<Answer, HostError> {
         "pvesh" => pvesh::begin(node, &cmd.args).into(),
         "pveversion" => Answer::Now(Reply::ok("pve-manager/9.1.8/a8e257e1ab2c0d3e (running kernel: 6.17.2-1-pve)\n")),
         "journalctl" => journalctl(&cmd.args),
+        "ip" | "ls" | "systemctl" => Answer::Now(super::appliance::of_the_node(name(cmd), &cmd.args)),
         name @ ("tail" | "cat" | "true") => plain(node, name, &cmd.args),
         _ => return Err(HostError::Missing { what: cmd.program.clone() }),
     })

@@ -3,10 +3,12 @@
 //! No background work: [`Node::settle`] lets everything happen that was due by now. What a task prints and
 //! when it ends is therefore the same whether it is watched, watched twice, or not watched at all.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 
 use tokio::time::{Duration, Instant};
 
+use super::appliance::Edge;
 use super::vzdump;
 use crate::domain::stamp::Stamp;
 
@@ -174,6 +176,10 @@ pub(super) struct Node {
     pub tasks: Vec<Task>,
     /// Processes of commands that run now, and when they started.
     pub processes: BTreeMap<u32, Stamp>,
+    /// What somebody changed in the appliance.
+    pub edge: RefCell<Edge>,
+    /// What the command that is begun now reads.
+    pub stdin: Vec<u8>,
     last_pid: u32,
 }
 
@@ -184,6 +190,8 @@ impl Node {
             offset_s,
             speed: 1.0,
             began: Instant::now(),
+            edge: RefCell::default(),
+            stdin: Vec::new(),
             guests: BTreeMap::new(),
             disk: BTreeMap::new(),
             inside: BTreeMap::new(),

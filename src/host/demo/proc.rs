@@ -121,5 +121,6 @@ pub(super) fn guests(node: &Node, add: &mut impl FnMut(String, String)) {
         }
     }
     add("/proc/net/unix".into(), unix);
+    add("/proc/sys/net/ipv6/conf/proximity-lan/addr_gen_mode".into(), "1\n".into());
     add("/proc/net/route".into(), "Iface\tDestination\tGateway\nvmbr0\t00000000\t0101A8C0\nvmbr0\t0001A8C0\t00000000\n".into());
 }

@@ -74,7 +74,7 @@ const GUESTS: [Seed; 10] = [
         running: true,
         mem: 88,
         used: 510,
-        conf: "#Proximity network appliance. Made and kept by Proximity; see: proximity manual appliance\nhostname: prox-appliance\nmemory: 512\nnet0: name=eth0,bridge=vmbr0,hwaddr=BC:24:11:99:99:00,ip=dhcp,type=veth\nnet1: name=eth1,bridge=proximity-lan,hwaddr=BC:24:11:99:99:01,ip=10.20.0.1/24,type=veth\nonboot: 1\nrootfs: local-lvm:vm-9999-disk-0,size=4G\nstartup: order=1\ntags: proximity",
+        conf: "#Proximity network appliance. Made and kept by Proximity; see: proximity manual appliance\nhostname: prox-appliance\nmemory: 512\nnameserver: 127.0.0.1\nnet0: name=eth0,bridge=vmbr0,hwaddr=BC:24:11:99:99:00,ip=dhcp,type=veth\nnet1: name=eth1,bridge=proximity-lan,hwaddr=BC:24:11:99:99:01,ip=10.20.0.1/24,type=veth\nonboot: 1\nrootfs: local-lvm:vm-9999-disk-0,size=4G\nsearchdomain: prox.local\nstartup: order=1\ntags: proximity",
     },
 ];
 
