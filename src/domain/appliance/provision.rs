@@ -680,3 +680,7 @@ fn restart(d: &Desired, vmid: Vmid, service: Service) -> Vec<Step> {
     steps.push(lamps(d, vmid));
     steps
 }
+
+#[cfg(test)]
+#[path = "provision_tests.rs"]
+mod tests;

@@ -1,0 +1,282 @@
+//! Plans for an appliance from every ground it may stand on. What their steps bring about is shown in the lab.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::domain::appliance::desired::tests::{guest, sample};
+use crate::domain::plan::{Act, Undo};
+use crate::domain::stamp::Stamp;
+use crate::domain::storage::Space;
+use crate::domain::storage::parse_cfg;
+use crate::domain::world::{From, Part, Place as Here};
+
+const OURS: &str = "#Proximity network appliance. x\nhostname: edge\nostype: alpine\ntags: proximity\nnet0: name=eth0,bridge=vmbr0,ip=dhcp\nnet1: name=eth1,bridge=proximity-lan,hwaddr=BC:24:11:00:00:99,ip=10.20.0.1/24";
+const HOST: &str =
+    "auto lo\niface lo inet loopback\n\nauto vmbr0\niface vmbr0 inet static\n\taddress 192.168.1.2/24\n\tbridge-ports eno1\n";
+
+fn id() -> Vmid {
+    9999.try_into().unwrap()
+}
+
+fn world(appliance: Option<(&str, Power)>) -> World {
+    let guests = appliance.map(|(conf, power)| Guest { power, ..guest(9999, conf) }).into_iter().collect();
+    let (mut storages, _) = parse_cfg(
+        "dir: local\n\tpath /var/lib/vz\n\tcontent vztmpl,backup\n\nlvmthin: local-lvm\n\tcontent rootdir\n\nlvmthin: other\n\tcontent rootdir\n",
+    );
+    for (storage, avail) in storages.iter_mut().zip([100, 20, 50u64]) {
+        storage.space = Ok(Space { total: 200 << 30, used: 0, avail: avail << 30 });
+    }
+    World {
+        place: Here { host: "local".into(), demo: false },
+        guests: Part::new(guests, Stamp(1), From::Files),
+        storages: Part::new(storages, Stamp(1), From::Files),
+        ..World::default()
+    }
+}
+
+fn ground(interfaces: &str) -> Ground {
+    Ground {
+        interfaces: vec![("/etc/network/interfaces".into(), Interfaces::parse(interfaces))],
+        gap: None,
+        before: None,
+        armed: false,
+        bridge: Ok(BridgeSeen { up: None, ports: vec![], persisted: Ok(false), staged: false, own: Ok(vec![]) }),
+        routes: Ok(vec![("192.168.1.0/24".parse().unwrap(), "vmbr0".into()), ("0.0.0.0/0".parse().unwrap(), "vmbr0".into())]),
+        templates: Ok(["alpine-3.9-default_1_amd64.tar.xz", "alpine-3.23-default_2_amd64.tar.xz", "debian-13-standard_1_amd64.tar.zst"]
+            .map(|n| format!("local:vztmpl/{n}"))
+            .into()),
+        available: Err("not asked".into()),
+        inside: None,
+        caddy_runs: false,
+    }
+}
+
+fn provision(world: &World, ground: &Ground, options: Options) -> Result<Plan, Refusal> {
+    plan(world, &ApplianceWish::Provision(options), &sample(), ground, id())
+}
+
+fn commands(plan: &Plan) -> Vec<String> {
+    let shown = |s: &Step| match &s.act {
+        Act::Run { cmd, .. } => cmd.shown(),
+        Act::Put(change) => change.shown(),
+        Act::Wait { .. } => format!("wait: {}", s.check.words()),
+    };
+    plan.steps.iter().map(shown).collect()
+}
+
+fn position(all: &[String], part: &str) -> usize {
+    all.iter().position(|c| c.contains(part)).unwrap_or_else(|| panic!("{part} in {all:#?}"))
+}
+
+#[test]
+fn from_nothing_the_way_back_is_armed_before_the_network_changes() {
+    let p = provision(&world(None), &ground(HOST), Options::default()).unwrap();
+    let all = commands(&p);
+    let order = [
+        "write /etc/network/interfaces.proximity-before",
+        "systemd-run",
+        "change /etc/network/interfaces in",
+        "ifup proximity-lan",
+        "wait: you said",
+        "remove /etc/network/interfaces.proximity-before",
+        "pct create 9999 local:vztmpl/alpine-3.23",
+        "pct start",
+        "apk add",
+        "write /etc/dnsmasq.conf",
+        "--nameserver 127.0.0.1",
+        "rc-service dnsmasq restart",
+        "rc-service caddy restart",
+        "wait: no lamp",
+    ];
+    let at: Vec<usize> = order.iter().map(|part| position(&all, part)).collect();
+    assert!(at.is_sorted(), "{all:#?}");
+    assert_eq!(p.risk, Risk::Interrupts);
+    // What the network and the container become is taken back, in the place of the bytes that were there.
+    let back = |n: usize| p.steps[at[n]].undo.as_ref().map(Undo::shown);
+    assert_eq!(back(3).unwrap(), "ip link delete dev proximity-lan type bridge");
+    assert_eq!(back(6).unwrap(), "pct destroy 9999 --purge 1");
+    let Some(Undo::Put(change)) = &p.steps[at[2]].undo else { panic!() };
+    assert_eq!(change.now.as_ref().unwrap().bytes(), HOST.as_bytes());
+    // The storage of the settings goes before one with more room; the network is asked for by DHCP.
+    assert!(
+        all[at[6]].contains("--rootfs local-lvm:2")
+            && all[at[6]].contains("bridge=vmbr0,ip=dhcp")
+            && all[at[6]].contains("--unprivileged 1")
+    );
+    assert!(!all[at[6]].contains("nameserver"), "packages are fetched before dnsmasq is there");
+}
+
+#[test]
+fn options_are_carried_out() {
+    let address = Some(("192.168.1.40/24".parse().unwrap(), "192.168.1.1".parse().unwrap()));
+    let options = Options {
+        storage: Some("other".parse().unwrap()),
+        template: Some("local:vztmpl/debian-13-standard_1_amd64.tar.zst".into()),
+        address,
+        confirm_s: 30,
+        ..Options::default()
+    };
+    let all = commands(&provision(&world(None), &ground(HOST), options).unwrap());
+    let create = &all[position(&all, "pct create")];
+    assert!(
+        create.contains("--rootfs other:2")
+            && create.contains("ip=192.168.1.40/24,gw=192.168.1.1")
+            && create.contains("--features nesting=1"),
+        "{create}"
+    );
+    assert!(all[position(&all, "systemd-run")].contains("--on-active=30"));
+    for debian in ["systemctl restart dnsmasq", "apt-get", "/etc/iptables/rules.v4", "dhclient-enter-hooks.d/proximity"] {
+        position(&all, debian);
+    }
+    assert!(!all.iter().any(|c| c.contains("rc-service") || c.contains("apk ")), "{all:#?}");
+}
+
+#[test]
+fn a_template_is_fetched_only_where_that_was_said() {
+    let none = Ground { templates: Ok(vec![]), ..ground(HOST) };
+    let why = provision(&world(None), &none, Options::default()).unwrap_err();
+    assert!(why.why.contains("no Alpine template") && why.hint.contains("--download") && why.hint.contains("local"), "{why:?}");
+    let names = [
+        "alpine-3.22-default_20250617_amd64.tar.xz",
+        "alpine-3.24-default_20260714_amd64.tar.xz",
+        "debian-13-standard_13.6-1_amd64.tar.zst",
+    ];
+    let some = Ground { available: Ok(names.map(str::to_owned).into()), ..none };
+    let all = commands(&provision(&world(None), &some, Options { download: true, ..Options::default() }).unwrap());
+    assert_eq!(all[position(&all, "pveam")], "pveam download local alpine-3.24-default_20260714_amd64.tar.xz");
+    assert!(position(&all, "pveam") < position(&all, "pct create 9999 local:vztmpl/alpine-3.24"));
+    let why =
+        provision(&world(None), &ground(HOST), Options { template: Some("local:vztmpl/x".into()), ..Options::default() }).unwrap_err();
+    assert!(why.why.contains("there is no template local:vztmpl/x"), "{why:?}");
+}
+
+/// Where it cannot be known or is somebody else's, nothing is planned.
+#[test]
+fn what_stands_in_the_way_is_refused() {
+    let refused = |world: &World, ground: &Ground| provision(world, ground, Options::default()).unwrap_err().why;
+    let none = world(None);
+    let with = |change: fn(&mut Ground)| {
+        let mut g = ground(HOST);
+        change(&mut g);
+        refused(&none, &g)
+    };
+    assert!(with(|g| g.gap = Some("x".into())).contains("not all known"));
+    assert!(with(|g| g.bridge = Err("x".into())).contains("bridges of the host are unknown"));
+    assert!(with(|g| g.routes = Err("x".into())).contains("networks of the host are unknown"));
+    assert!(with(|g| g.routes = Ok(vec![("10.20.0.0/16".parse().unwrap(), "vmbr0".into())])).contains("overlaps 10.20.0.0/16"));
+    assert!(with(|g| g.bridge.as_mut().unwrap().staged = true).contains("interfaces.new"));
+    assert!(with(|g| g.templates = Err("x".into())).contains("templates are unknown"));
+    let file = |text: &str| refused(&none, &ground(&format!("{HOST}\n{text}")));
+    assert!(file("auto proximity-lan\niface proximity-lan inet manual\n\tbridge-ports eno2\n").contains("the port eno2"));
+    assert!(
+        file("auto proximity-lan\niface proximity-lan inet static\n\taddress 10.20.0.9/24\n\tbridge-ports none\n").contains("10.20.0.9/24")
+    );
+    assert!(file("iface proximity-lan inet manual\n\tbridge-ports none\n").contains("without 'auto'"));
+    assert!(file("x\\").contains("backslash"));
+
+    let of = |conf: &str, power| refused(&world(Some((conf, power))), &ground(HOST));
+    assert!(of("hostname: mine\nostype: alpine", Power::Running).contains("not Proximity's"));
+    assert!(of("#Proximity network appliance\nhostname: mine\nostype: alpine", Power::Running).contains("lacks the tag"));
+    assert!(of("hostname: mine\nostype: alpine\ntags: proximity", Power::Running).contains("lacks the tag"));
+    assert!(of("lock: create", Power::Stopped).contains("broken off"));
+    assert!(of(&format!("{OURS}\nlock: backup"), Power::Running).contains("locked (backup)"));
+    let mut unknown = world(None);
+    unknown.guests.from = From::Kernel;
+    assert!(refused(&unknown, &ground(HOST)).contains("unknown"));
+    unknown.guests = Part::unknown("x", Stamp(1));
+    assert!(refused(&unknown, &ground(HOST)).contains("guests of this host are unknown"));
+    let mut full = world(None);
+    full.storages.known.as_mut().unwrap().iter_mut().for_each(|s| s.space.as_mut().unwrap().avail = 1 << 30);
+    assert!(refused(&full, &ground(HOST)).contains("1.0 GiB left, and 2 GiB are needed"));
+}
+
+const KEPT: &str = "\nauto proximity-lan\niface proximity-lan inet manual\n\tbridge-ports none\n\tbridge-stp off\n\tbridge-fd 0\n\tipv6-addrgen off\n#proximity: network of the apps\n";
+
+#[test]
+fn a_bridge_that_is_there_is_never_pulled_apart() {
+    let text = format!("{HOST}{KEPT}");
+    let of = |up, armed, before: Option<&str>| {
+        let mut g = Ground { armed, before: before.map(|b| b.as_bytes().to_vec()), ..ground(&text) };
+        g.bridge.as_mut().unwrap().up = up;
+        commands(&provision(&world(None), &g, Options::default()).unwrap())
+    };
+    let down = of(Some(false), false, None);
+    assert!(down.contains(&"ip link set dev proximity-lan up".to_owned()) && !down.iter().any(|c| c.starts_with("ifup")), "{down:#?}");
+    assert!(of(None, false, None).contains(&"ifup proximity-lan".to_owned()));
+    for all in [&down, &of(None, false, None)] {
+        assert!(!all.iter().any(|c| c.contains("systemd-run") || c.contains("interfaces in the host")), "nothing is written: {all:#?}");
+    }
+    // A worker that was killed while it waited for the word, and one that was killed after it.
+    let waits = of(Some(true), true, Some(HOST));
+    assert!(position(&waits, "wait: you said") < position(&waits, "remove /etc/network/interfaces.proximity-before"));
+    let after = of(Some(true), false, Some(HOST));
+    assert!(
+        !after.iter().any(|c| c.contains("you said"))
+            && after.iter().any(|c| c.starts_with("remove /etc/network/interfaces.proximity-before"))
+    );
+    // Ours that somebody changed is brought back; up without a line of its own it gets one, and nothing is applied.
+    let mut g = ground(&text.replace("\tipv6-addrgen off\n", ""));
+    g.bridge.as_mut().unwrap().up = Some(true);
+    let all = commands(&provision(&world(None), &g, Options::default()).unwrap());
+    assert!(all[0].starts_with("change /etc/network/interfaces") && !all.iter().any(|c| c.contains("systemd-run")), "{all:#?}");
+    let mut g = ground(HOST);
+    g.bridge.as_mut().unwrap().up = Some(true);
+    let all = commands(&provision(&world(None), &g, Options::default()).unwrap());
+    assert!(
+        all[0].starts_with("change /etc/network/interfaces") && !all.iter().any(|c| c.contains("systemd-run") || c.starts_with("ifup")),
+        "{all:#?}"
+    );
+}
+
+#[test]
+fn converge_needs_one_that_runs_and_keeps_its_hardware_address() {
+    let asked = |world: &World, ground: &Ground| plan(world, &ApplianceWish::Converge, &sample(), ground, id());
+    let mut g = ground(&format!("{HOST}{KEPT}"));
+    g.bridge.as_mut().unwrap().up = Some(true);
+    assert!(asked(&world(None), &g).unwrap_err().hint.contains("provision"));
+    assert!(asked(&world(Some((OURS, Power::Stopped))), &g).unwrap_err().why.contains("is stopped"));
+    assert!(asked(&world(Some((OURS, Power::Unknown))), &g).unwrap_err().why.contains("unknown"));
+    g.inside = Some(Err("x".into()));
+    assert!(asked(&world(Some((OURS, Power::Running))), &g).unwrap_err().why.contains("could not be read"));
+    g.inside = Some(Ok(vec![("/etc/dnsmasq.conf".into(), Some(b"by hand\n".to_vec())), ("/etc/caddy/Caddyfile".into(), None)]));
+    g.caddy_runs = true;
+    let p = asked(&world(Some((&OURS.replace("10.20.0.1/24", "10.20.0.3/24"), Power::Running))), &g).unwrap();
+    let all = commands(&p);
+    let plugged = &p.steps[position(&all, "pct set 9999 --net1")];
+    assert!(commands(&p)[position(&all, "--net1")].contains("name=eth1,bridge=proximity-lan,ip=10.20.0.1/24,hwaddr=BC:24:11:00:00:99"));
+    assert!(plugged.always && plugged.undo.as_ref().unwrap().shown().contains("10.20.0.3/24"));
+    position(&all, "veth9999i1 master proximity-lan");
+    // A file as it was is what is put back; where none was, none will be; a Caddy that runs is not interrupted.
+    let undo = |path: &str| p.steps[position(&all, path)].undo.as_ref().unwrap().shown();
+    assert_eq!(
+        (undo("/etc/dnsmasq.conf").as_str(), undo("/etc/caddy/Caddyfile").as_str()),
+        ("change /etc/dnsmasq.conf in 9999", "remove /etc/caddy/Caddyfile in 9999")
+    );
+    position(&all, "caddy reload");
+    assert!(!all.iter().any(|c| c.contains("pct create") || c.contains("apk") || c.contains("pct start")));
+}
+
+#[test]
+fn a_service_is_restarted_only_with_a_file_it_takes() {
+    let w = world(Some((OURS, Power::Running)));
+    for (service, test, restart) in [
+        (Service::Dnsmasq, "pct exec 9999 -- dnsmasq --test -C /etc/dnsmasq.conf", "rc-service dnsmasq restart"),
+        (Service::Caddy, "pct exec 9999 -- caddy validate --adapter caddyfile --config /etc/caddy/Caddyfile", "rc-service caddy restart"),
+    ] {
+        let p = plan(&w, &ApplianceWish::Restart(service), &sample(), &ground(HOST), id()).unwrap();
+        let Check::Says { cmd, wants: Wants::Success, .. } = &p.steps[0].check else { panic!("{p:?}") };
+        assert_eq!(cmd.shown(), test);
+        assert!(p.steps[0].always && p.steps[1].always && commands(&p)[1].contains(restart));
+        assert!(matches!(p.steps[2].check, Check::Lamps { .. }));
+    }
+    let why = plan(&world(None), &ApplianceWish::Restart(Service::Caddy), &sample(), &ground(HOST), id()).unwrap_err();
+    assert!(why.why.contains("there is no appliance"), "{why:?}");
+    let word = plan(&world(None), &ApplianceWish::Confirm, &sample(), &ground(HOST), id()).unwrap();
+    assert_eq!((word.risk, word.steps[0].always), (Risk::Low, true));
+}
+
+#[test]
+fn a_plan_survives_the_job_row() {
+    let p = provision(&world(None), &ground(&format!("{HOST}# caf\u{e9}\n")), Options::default()).unwrap();
+    let back: Plan = serde_json::from_str(&serde_json::to_string(&p).unwrap()).unwrap();
+    assert_eq!(back, p);
+}
