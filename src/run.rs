@@ -37,7 +37,7 @@ use crate::domain::session::Over;
 use crate::domain::world::{News, World};
 use crate::host::file::Reader;
 use crate::jobs::Jobs;
-use crate::ops::{follow, planner, probe, refresh};
+use crate::ops::{follow, log_health, planner, probe, refresh};
 use crate::problem::{Kind, Problem};
 use crate::store::{StoreError, StoreMode};
 use crate::tui::app::App;
@@ -58,6 +58,8 @@ const ASK: Duration = Duration::from_secs(1);
 const SETTLE: Duration = Duration::from_millis(50);
 /// How often ages on the screen are looked at.
 const TICK: Duration = Duration::from_secs(5);
+/// How often it is looked how logs grow.
+const LOGS: Duration = Duration::from_secs(60);
 /// Records of the audit that the screen is given at once.
 const AUDIT_ROWS: usize = 200;
 
@@ -351,8 +353,9 @@ impl Hands {
         self.tell_now(Fact::Gate(gate));
     }
 
-    /// Asks everything, then waits for the next time or for somebody who asks.
+    /// Asks everything, then waits for the next time or for somebody who asks. Logs are looked at less often.
     async fn refreshing(&self) {
+        let mut looked: Option<Instant> = None;
         while !self.stop.is_cancelled() {
             // A file, the environment or a flag goes before the setting.
             let set = if self.ctx.config.is_default("refresh_s") { self.told(|s| s.span("system.refresh")) } else { None };
@@ -361,10 +364,18 @@ impl Hands {
             let news = refresh::refresh(self.ctx.host.as_ref()).await;
             locked(&self.world).learn(news.clone());
             self.tell_news(news).await;
+            if looked.is_none_or(|at| at.elapsed() >= LOGS) {
+                looked = Some(Instant::now());
+                let world = locked(&self.world).clone();
+                let logs = log_health::look(self.ctx.host.as_ref(), &world).await;
+                let news = News { logs: Some(logs), ..News::default() };
+                locked(&self.world).learn(news.clone());
+                self.tell_news(news).await;
+            }
             self.tell(Fact::Refreshing(false)).await;
             tokio::select! {
                 () = tokio::time::sleep(every) => {}
-                () = self.refresh.notified() => {}
+                () = self.refresh.notified() => looked = None,
                 () = self.stop.cancelled() => {}
             }
         }

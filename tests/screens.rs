@@ -198,6 +198,25 @@ fn a_502_leads_to_the_lease_that_moved_and_to_the_guest() {
     assert!(screen.contains("1 Overview") && chosen.contains("dhcp"), "{screen}");
 }
 
+/// A log that nobody rotates is a finding, and Enter leads to its evidence and from there into the file.
+#[test]
+fn a_log_that_is_not_rotated_is_found_and_leads_to_its_file() {
+    use proximity::domain::log_health::{Entry, Found, Seen};
+    let mut app = test_app();
+    let space = proximity::domain::storage::Space { total: 16 << 30, used: 6 << 30, avail: 10 << 30 };
+    let file = Entry { path: "/var/log/app.log".into(), size: 3 << 30, modified: world::ago(9), born: Some(world::ago(40 * 86_400)) };
+    let seen = Seen::new("105".parse().ok(), Found { files: vec![file], space, left_out: 0 }, None, None, world::ago(0));
+    let news = News { logs: Some(world::part(vec![seen])), ..world::well() };
+    app.learn(Fact::News(Box::new(news)));
+    keys(&mut app, "<Tab>G");
+    assert!(text(&draw(&mut app, 80, 24)).contains("log app.log of 105"));
+    keys(&mut app, "<Enter>");
+    shot("finding-log", &mut app);
+    let effects = keys(&mut app, "<Enter>");
+    let named = |e: &Effect| matches!(e, Effect::File { source, ask: FileAsk::Open } if source.name() == "105:/var/log/app.log");
+    assert!(effects.iter().any(named) && app.context() == Context::File);
+}
+
 #[test]
 fn the_appliance_and_what_its_lamps_were_lit_by() {
     let mut app = test_app();

@@ -20,6 +20,7 @@ pub mod interfaces;
 pub mod job;
 pub mod log_buffer;
 pub mod log_format;
+pub mod log_health;
 pub mod log_level;
 pub mod log_marks;
 pub mod log_merge;

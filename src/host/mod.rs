@@ -148,6 +148,10 @@ pub enum Look {
     Stat(String),
     /// Space of the file system a path lies on. May hang on a dead network storage, so it has a limit of its own.
     Space(String),
+    /// The logs of the host or of a running guest by their names, sizes and times, and these files besides.
+    Logs(Option<Vmid>, Vec<String>),
+    /// Names of the processes of a running guest.
+    Processes(Vmid),
 }
 
 /// What a look found.
@@ -163,6 +167,8 @@ pub enum Found {
     Stat(PathStat),
     /// Space in bytes.
     Space(crate::domain::storage::Space),
+    /// Logs.
+    Logs(crate::domain::log_health::Found),
 }
 
 /// Facts of a path.

@@ -580,6 +580,18 @@ impl App {
                     then.extend(self.panes.logs.only(&words));
                     queue.extend(then);
                 }
+                Then::File(source) => {
+                    self.here = Action::ShowLogs;
+                    let mut then = self.panes.logs.opened();
+                    // Files of a simulation lie nowhere.
+                    if self.known.world.place.demo {
+                        then.extend(self.panes.logs.with(source));
+                        then.extend(self.panes.logs.only(""));
+                    } else {
+                        then.extend(self.panes.logs.read_file(source, &self.known));
+                    }
+                    queue.extend(then);
+                }
                 Then::Logs(ask) => {
                     self.here = Action::ShowLogs;
                     let then = self.panes.logs.asked(ask, &self.known);

@@ -65,6 +65,8 @@ pub enum Then {
     Say(String),
     /// The Logs pane, filtered by these words, with this log switched on.
     LogsOf(Option<LogSource>, String),
+    /// This log, read as the file that it is.
+    File(LogSource),
     /// Something that a dialog of the Logs pane asks of it.
     Logs(super::panes::logs::Ask),
     /// The Overview, at this guest.

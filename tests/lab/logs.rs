@@ -40,6 +40,30 @@ fn a_guests_files_are_read_from_the_host_and_nothing_else_is() {
     assert!(said.rc == 0 && !said.out.is_empty(), "what the kernel makes up is read inside the guest: {said:?}");
 }
 
+/// A log that nobody rotates, and one whose service writes to what was put away: found by looking, gone with the cause.
+#[test]
+fn what_is_wrong_with_a_guests_logs_is_found_from_the_host() {
+    let Some(lab) = Lab::up("lh") else { return };
+    let guest = |script: &str| {
+        let said = lab.exec("101", &["sh", "-c", script]);
+        assert_eq!(said.rc, 0, "{script}: {said:?}");
+    };
+    let wrong = || {
+        let said = lab.node(&["proximity", "--read-only", "status", "-o", "json"]);
+        let status: serde_json::Value = serde_json::from_str(&said).unwrap();
+        let of = |f: &serde_json::Value| Some(format!("{} {}", f["log"].as_str()?, f["why"].as_str()?));
+        status["findings"].as_array().unwrap().iter().filter_map(of).filter(|f| f.starts_with("101:")).collect::<Vec<_>>()
+    };
+    assert_eq!(wrong(), [""; 0], "nothing is wrong at first");
+    guest("mkdir -p /var/log/app; dd if=/dev/urandom of=/var/log/app/big.log bs=1M count=210 2>/dev/null");
+    guest("touch -d '2 hours ago' /var/log/moved.log || touch -t 202001010000 /var/log/moved.log; echo x > /var/log/moved.log.1");
+    let found = wrong().join("\n");
+    assert!(found.contains("101:/var/log/app/big.log not rotated: 210 MiB in one file"), "{found}");
+    assert!(found.contains("101:/var/log/moved.log silent: its service still writes to moved.log.1"), "{found}");
+    guest("mv /var/log/app/big.log /var/log/app/big.log.1; echo x > /var/log/app/big.log; rm /var/log/moved.log.1");
+    assert_eq!(wrong(), [""; 0], "rotated, and nothing written elsewhere");
+}
+
 /// What a command printed so far.
 fn listened(child: &mut std::process::Child) -> Arc<Mutex<Vec<String>>> {
     let heard: Arc<Mutex<Vec<String>>> = Arc::default();

@@ -85,6 +85,21 @@ impl Default for File {
 }
 
 impl File {
+    /// Of a log whose name is known, and what must be asked for it.
+    pub fn of(source: LogSource, known: &Known) -> (File, Vec<Then>) {
+        let mut file = File::default();
+        let asked = file.open(source, known);
+        (file, asked)
+    }
+
+    fn open(&mut self, source: LogSource, known: &Known) -> Vec<Then> {
+        self.source = Some(source);
+        self.input = None;
+        let mut then = self.send(FileAsk::Open);
+        then.extend(self.ask(Spot::End, false, known));
+        then
+    }
+
     /// Rows for lines: without the screen's own, border, filter and status.
     fn rows(known: &Known) -> usize {
         usize::from(known.size.1.saturating_sub(6)).max(1)
@@ -220,13 +235,7 @@ impl File {
         let Some((asked, text)) = self.input.as_ref().map(|(a, i)| (*a, i.text().trim().to_owned())) else { return Vec::new() };
         match asked {
             Asked::Path => match LogSource::from_name(meant(&text)).filter(|s| s.file().is_some()) {
-                Some(source) => {
-                    self.source = Some(source);
-                    self.input = None;
-                    let mut then = self.send(FileAsk::Open);
-                    then.extend(self.ask(Spot::End, false, known));
-                    then
-                }
+                Some(source) => self.open(source, known),
                 None => {
                     self.wrong = Some("a whole path, or 101:/path in a guest".into());
                     Vec::new()

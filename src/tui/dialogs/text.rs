@@ -1,5 +1,6 @@
 //! Something to read: details, help, a refusal, a problem. Scrolls when it is long.
 
+use crate::domain::fact::LogSource;
 use crate::domain::plan::Refusal;
 use crate::tui::action::{Action, Context};
 use crate::tui::canvas::Canvas;
@@ -15,6 +16,8 @@ pub struct Text {
     title: String,
     lines: Vec<Line>,
     top: usize,
+    /// The log that Enter leads to.
+    log: Option<LogSource>,
 }
 
 /// Columns a text is at most wide, for reading.
@@ -23,7 +26,14 @@ const WIDEST: u16 = 96;
 impl Text {
     /// A window with this title and these lines.
     pub fn new(title: impl Into<String>, lines: Vec<Line>) -> Text {
-        Text { title: title.into(), lines, top: 0 }
+        Text { title: title.into(), lines, top: 0, log: None }
+    }
+
+    /// Enter leads to this log, and the last line says so.
+    pub fn leading_to(mut self, source: LogSource) -> Text {
+        self.lines.extend([(Tone::Plain, String::new()), (Tone::Strong, format!("Enter: read {}", source.name()))]);
+        self.log = Some(source);
+        self
     }
 }
 
@@ -110,7 +120,8 @@ impl Pane for Text {
 
     fn act(&mut self, action: Action, known: &Known) -> Option<Vec<Then>> {
         if action == Action::Open {
-            return Some(vec![Then::Close]);
+            let log = self.log.take().map(Then::File);
+            return Some(std::iter::once(Then::Close).chain(log).collect());
         }
         let window = self.window(known);
         let lines = wrapped(&self.lines, window.width.saturating_sub(4)).len();

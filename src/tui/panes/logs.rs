@@ -163,6 +163,10 @@ impl Logs {
         self.all = false;
         self.buffer.show_all(false);
         match Filter::parse(words) {
+            Ok(filter) if filter.is_empty() => {
+                self.want(Wanted::default());
+                Vec::new()
+            }
             Ok(filter) => {
                 self.want(Wanted { filter, ..Wanted::default() });
                 vec![Then::Say(format!("lines that match {words}; Esc shows all"))]
@@ -182,6 +186,12 @@ impl Logs {
             None => self.sources.push(Source::new(source.clone(), true)),
         }
         vec![Then::Do(Effect::Follow { source, on: true })]
+    }
+
+    /// Reads a log as the file that it is.
+    pub fn read_file(&self, source: LogSource, known: &Known) -> Vec<Then> {
+        let (file, asked) = File::of(source, known);
+        std::iter::once(Then::Open(Box::new(file))).chain(asked).collect()
     }
 
     /// Whether the filter has still to look at old lines.

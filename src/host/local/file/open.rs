@@ -13,6 +13,7 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstatfs, openat, openat2};
 
 use super::super::super::HostError;
 use crate::domain::guest::Vmid;
+use crate::domain::storage::Space;
 
 /// Why a file is not opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +75,11 @@ impl Tree {
     fn made(root: OwnedFd, init: Option<OwnedFd>) -> io::Result<Tree> {
         let device = rustix::fs::fstat(&root)?.st_dev;
         Ok(Tree { guest: Some(Arc::new(GuestRoot { fd: root, device, init })) })
+    }
+
+    /// Where paths begin; nothing for this machine itself.
+    pub(super) fn root(&self) -> Option<BorrowedFd<'_>> {
+        self.guest.as_ref().map(|root| root.fd.as_fd())
     }
 
     /// What can be read once the guest has stopped.
@@ -177,8 +183,15 @@ pub(super) fn io_error(path: &str, e: &io::Error) -> HostError {
     }
 }
 
+/// Bytes of a file system (statvfs(3)).
+pub(in crate::host::local) fn space_of(s: &rustix::fs::StatVfs) -> Space {
+    let block = if s.f_frsize > 0 { s.f_frsize } else { s.f_bsize };
+    let total = s.f_blocks.saturating_mul(block);
+    Space { total, used: total.saturating_sub(s.f_bfree.saturating_mul(block)), avail: s.f_bavail.saturating_mul(block) }
+}
+
 /// Processes in a control group and those below it, which systemd makes in a guest.
-fn collect_pids(group: &Path, pids: &mut Vec<u32>, depth: usize) {
+pub(super) fn collect_pids(group: &Path, pids: &mut Vec<u32>, depth: usize) {
     if let Ok(text) = std::fs::read_to_string(group.join("cgroup.procs")) {
         pids.extend(text.lines().filter_map(|l| l.parse::<u32>().ok()));
     }
