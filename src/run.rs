@@ -35,7 +35,6 @@ use crate::domain::log_page::FileAsk;
 use crate::domain::plan::{Approved, Refusal};
 use crate::domain::session::Over;
 use crate::domain::world::{News, World};
-use crate::host::file::Reader;
 use crate::jobs::Jobs;
 use crate::ops::{follow, log_health, planner, probe, refresh};
 use crate::problem::{Kind, Problem};
@@ -241,7 +240,7 @@ struct Hands {
     facts: mpsc::Sender<Fact>,
     follows: Mutex<HashMap<LogSource, CancellationToken>>,
     /// Files that are read for the screen.
-    files: Mutex<HashMap<LogSource, Reader>>,
+    files: Mutex<HashMap<LogSource, logs::OpenFile>>,
     refresh: Notify,
     /// Somebody wrote to the store.
     written: Arc<Notify>,
@@ -471,6 +470,10 @@ impl Hands {
             },
             Some(need) => {
                 let me = Arc::clone(self);
+                // What is asked of a file meanwhile waits for it.
+                if let Effect::File { source, ask: FileAsk::Open } = &effect {
+                    locked(&self.files).insert(source.clone(), logs::OpenFile::default());
+                }
                 // The role is read from the store each time, and the store may be busy.
                 tokio::task::spawn_blocking(move || match me.allowed(&need) {
                     Ok(_) => me.go(effect),
@@ -580,27 +583,6 @@ impl Hands {
                 source => follow::follow(me.ctx.host.as_ref(), source, follow::live(), me.facts.clone(), token).await,
             }
         });
-    }
-
-    /// A file that is read for the screen, on a thread of its own.
-    fn file(self: &Arc<Self>, source: LogSource, ask: FileAsk) {
-        let mut files = locked(&self.files);
-        match (ask, source.file()) {
-            (FileAsk::Open, Some((guest, path))) => {
-                let (me, told) = (Arc::clone(self), source.clone());
-                let tell = move |news| me.facts.blocking_send(Fact::File { source: told.clone(), news }).is_ok();
-                match Reader::start(self.ctx.host.tree(guest), path.to_owned(), tell) {
-                    Ok(reader) => drop(files.insert(source, reader)),
-                    Err(e) => tracing::warn!(%e, "no thread reads the file"),
-                }
-            }
-            (FileAsk::Close, _) => drop(files.remove(&source)),
-            (ask, _) => {
-                if let Some(reader) = files.get(&source) {
-                    reader.ask(ask);
-                }
-            }
-        }
     }
 
     /// A job's log grows in a file of ours: looked at four times a second until the job ended.

@@ -588,14 +588,16 @@ impl App {
                         then.extend(self.panes.logs.with(source));
                         then.extend(self.panes.logs.only(""));
                     } else {
-                        then.extend(self.panes.logs.read_file(source, &self.known));
+                        then.extend(self.panes.logs.read_file(source, None, &self.known));
                     }
                     queue.extend(then);
                 }
                 Then::Logs(ask) => {
                     self.here = Action::ShowLogs;
-                    let then = self.panes.logs.asked(ask, &self.known);
-                    queue.extend(then);
+                    let known = &self.known;
+                    // A file that lies open is nearer than the list below it.
+                    let then = self.stack.iter_mut().rev().find_map(|d| d.asked(&ask, known));
+                    queue.extend(then.unwrap_or_else(|| self.panes.logs.asked(ask, known)));
                 }
                 Then::Guest(id) => {
                     self.here = Action::ShowOverview;

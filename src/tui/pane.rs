@@ -147,6 +147,11 @@ pub trait Pane {
         Vec::new()
     }
 
+    /// What a dialog asks of the Logs pane, where this dialog is what it means; else `None`.
+    fn asked(&mut self, _ask: &super::panes::logs::Ask, _known: &Known) -> Option<Vec<Then>> {
+        None
+    }
+
     /// News of trying a credential.
     fn trial(&mut self, _nth: u32, _news: &Progress) -> Vec<Then> {
         Vec::new()

@@ -3,6 +3,7 @@
 mod lines;
 mod open;
 mod reader;
+mod seek;
 mod shelf;
 mod stream;
 mod tail;
