@@ -44,5 +44,6 @@ pub mod storage;
 pub mod task;
 pub mod trial;
 pub mod unlock;
+pub mod volume;
 pub mod when;
 pub mod world;

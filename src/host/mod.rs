@@ -237,6 +237,19 @@ pub trait Host: Send + Sync {
         Err(NotOpened::NotFromHere(format!("files of {} are not on this machine", self.name())))
     }
 
+    /// The tree of a guest that does not run, where its root volume can be read without mounting anything; else why not.
+    fn stopped_tree(&self, guest: Vmid) -> Result<Tree, NotOpened> {
+        Err(NotOpened::NotFromHere(format!("files of {guest} on {} are not on this machine", self.name())))
+    }
+
+    /// The tree in which a file is read once, of a guest whether it runs or not. To follow a log is for those that run.
+    fn any_tree(&self, guest: Option<Vmid>) -> Result<Tree, NotOpened> {
+        match self.tree(guest) {
+            Err(NotOpened::NotRunning(id)) => self.stopped_tree(id),
+            tree => tree,
+        }
+    }
+
     /// Runs a command with the operator's own terminal and gives its exit status; 128+n for a signal.
     /// Only for a person at a terminal or a script that wants the command's own streams.
     fn attach<'a>(&'a self, cmd: Cmd) -> Asked<'a, Result<i32, HostError>>;

@@ -39,7 +39,7 @@ impl Hands {
             FileAsk::Open => {
                 let (me, told, path) = (Arc::clone(self), source.clone(), path.to_owned());
                 let tell = move |news| me.facts.blocking_send(Fact::File { source: told.clone(), news }).is_ok();
-                let started = Reader::start(self.ctx.host.tree(guest), path, tell);
+                let started = Reader::start(self.ctx.host.any_tree(guest), path, tell);
                 let mut files = locked(&self.files);
                 // Nobody wants it any more.
                 let Some(file) = files.get_mut(&source) else { return };
@@ -52,14 +52,13 @@ impl Hands {
                 }
             }
             FileAsk::Names => {
-                let named = self.ctx.host.tree(guest).and_then(|tree| {
+                let named = self.ctx.host.any_tree(guest).and_then(|tree| {
                     let (dir, head) = path.rsplit_once('/').unwrap_or(("", path));
                     names(&tree, &format!("{dir}/"), head, NAMES).map_err(NotOpened::Refused)
                 });
                 let news = match named {
                     Ok(names) => FileNews::Names(names),
-                    Err(NotOpened::Refused(e)) => FileNews::Failed(e.to_string()),
-                    Err(NotOpened::NotFromHere(why)) => FileNews::Failed(why),
+                    Err(e) => FileNews::Failed(e.why()),
                 };
                 self.tell_now(Fact::File { source, news });
             }

@@ -40,6 +40,31 @@ fn a_guests_files_are_read_from_the_host_and_nothing_else_is() {
     assert!(said.rc == 0 && !said.out.is_empty(), "what the kernel makes up is read inside the guest: {said:?}");
 }
 
+/// A guest that is stopped is read where its root volume is a directory of the host, and nothing is mounted for it.
+#[test]
+fn a_stopped_guests_file_is_read_from_its_directory_or_said_why_not() {
+    let Some(lab) = Lab::up("ls") else { return };
+    assert_eq!(lab.exec("102", &["sh", "-c", "echo of the guest > /var/log/app.log; ln -s /root/only-here /var/log/link.log"]).rc, 0);
+    lab.node(&["sh", "-c", "echo of the host > /root/only-here"]);
+    lab.node(&["pct", "stop", "102"]);
+    let logs = |path: &str| lab.exec("pve1", &["proximity", "--read-only", "logs", &format!("102:{path}")]);
+    let said = logs("/var/log/app.log");
+    assert!(said.rc == 1 && said.err.contains("102 does not run, and its root volume") && said.err.contains("is a disk on"), "{said:?}");
+    lab.node(&[
+        "sh",
+        "-ec",
+        "cd /var/lib/pool/images/102; mv vm-102-disk-0 subvol-102-disk-0.subvol; \
+         sed -i 's/vm-102-disk-0.raw/subvol-102-disk-0.subvol/' /etc/pve/lxc/102.conf; grep -q subvol-102 /etc/pve/lxc/102.conf",
+    ]);
+    let mounts = || lab.node(&["sh", "-c", "wc -l < /proc/self/mounts"]);
+    let before = mounts();
+    let said = logs("/var/log/app.log");
+    assert_eq!((said.rc, said.out.as_str()), (0, "of the guest\n"), "{said:?}");
+    let said = logs("/var/log/link.log");
+    assert!(said.rc == 1 && said.out.is_empty() && said.err.contains("is a symbolic link"), "{said:?}");
+    assert_eq!(mounts(), before);
+}
+
 /// A log that nobody rotates, and one whose service writes to what was put away: found by looking, gone with the cause.
 #[test]
 fn what_is_wrong_with_a_guests_logs_is_found_from_the_host() {

@@ -92,7 +92,7 @@ fn logs(guest: Option<Vmid>, besides: &[String]) -> Result<log_health::Found, Ho
     match guest.map_or_else(|| Ok(Tree::machine()), Tree::of_guest) {
         Ok(tree) => file::logs(&tree, besides),
         Err(NotOpened::Refused(e)) => Err(e),
-        Err(NotOpened::NotFromHere(why)) => Err(HostError::Io { what: words(&Look::Logs(guest, Vec::new())), why }),
+        Err(e) => Err(HostError::Io { what: words(&Look::Logs(guest, Vec::new())), why: e.why() }),
     }
 }
 

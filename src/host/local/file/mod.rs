@@ -7,6 +7,7 @@ mod seek;
 mod shelf;
 mod stream;
 mod tail;
+mod volume;
 mod watch;
 
 pub use lines::{Lines, each_line, last_passing};

@@ -14,13 +14,15 @@ use super::open::{NotOpened, Opened, Tree};
 use super::seek::{by_mark, by_time};
 use super::tail::Place;
 use super::watch::{Watch, sleep};
-use crate::domain::filter::Filter;
+use crate::domain::filter::{Filter, goes_on};
 use crate::domain::log_level::Level;
-use crate::domain::log_page::{FileAsk, FileNews, Page, PageAsk, Reading, Spot};
+use crate::domain::log_page::{FileAsk, FileNews, Page, PageAsk, PageLine, Reading, Spot};
 use crate::domain::log_tally::{BLOCK, Tally};
 
 /// How often progress is told while there is some, and pages of a file that grows.
 const TELL: Duration = Duration::from_millis(33);
+/// Lines of traces that are passed over at once.
+const FRAMES: usize = 100;
 /// Bytes looked through at once for something that nobody counts.
 const SLICE: u64 = 2 << 20;
 /// How often it is looked whether another file stands at the name, where the kernel says nothing.
@@ -50,8 +52,7 @@ impl Reader {
                     Ok(()) => return,
                     Err(e) => e.to_string(),
                 },
-                Err(NotOpened::Refused(e)) => e.to_string(),
-                Err(NotOpened::NotFromHere(why)) => why,
+                Err(e) => e.why(),
             };
             tell(FileNews::Failed(why));
         };
@@ -333,13 +334,15 @@ impl<'t> Work<'t> {
                 // A slice at a time, so that another key need not wait.
                 let (found, stopped) = if forward {
                     let begin = self.sought.map_or_else(|| lines.stop(from).map(|s| s.1), Ok)?;
-                    lines.forward(begin, 1, &errors, |o| (o < begin + SLICE).then_some(o))?
+                    lines.forward(begin, FRAMES, &errors, |o| (o < begin + SLICE).then_some(o))?
                 } else {
                     let begin = self.sought.unwrap_or(from.min(end));
-                    lines.back(begin, 1, &errors, |o| (o + SLICE > begin).then_some(o))?
+                    lines.back(begin, FRAMES, &errors, |o| (o + SLICE > begin).then_some(o))?
                 };
                 self.sought = Some(stopped);
-                match found.first() {
+                // The lines of its trace are no further errors.
+                let is_head = |l: &&PageLine| !goes_on(&l.text);
+                match if forward { found.iter().find(is_head) } else { found.iter().rev().find(is_head) } {
                     Some(error) => error.offset,
                     None if stopped == if forward { end } else { 0 } => {
                         return Ok(Answer::Nothing(format!("no error {}", way(forward))));
@@ -586,6 +589,7 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         let start = Stamp::from_civil(2026, 11, 21, 0, 0, 0).unwrap();
         let line = |n: i64| {
+            // One in five has a trace.
             let level = if n % 50_000 == 777 { "ERROR" } else { "INFO" };
             format!("{} {level} line {n}\n", Stamp(start.0 + n * 100).rfc3339())
         };
@@ -600,7 +604,7 @@ mod tests {
         let end = text.len() as u64;
         let page = o.page(Spot::Error { from: end, forward: false }, 0, 1, true);
         assert!(texts(&page)[0].ends_with("ERROR line 250777"), "{page:?}");
-        let page = o.page(Spot::Error { from: page.at.unwrap(), forward: false }, 0, 1, true);
+        let page = o.page(Spot::Error { from: page.at.unwrap(), forward: false }, 0, 2, true);
         assert!(texts(&page)[0].ends_with("ERROR line 200777"));
         assert!(at(&mut o, Spot::Error { from: page.at.unwrap(), forward: true }).ends_with("ERROR line 250777"));
         assert_eq!(o.nothing(Spot::Error { from: end - 5, forward: true }, true), "no error below");
