@@ -1406,7 +1406,9 @@ fn a_file_has_the_keys_of_the_list() {
     let effects = keys(&mut app, "e");
     assert_eq!(asked(&effects), Some(Spot::Error { from: 999_000, forward: true }));
     let nth = effects.iter().find_map(|e| if let Effect::File { ask: FileAsk::Page(ask), .. } = e { Some(ask.nth) } else { None }).unwrap();
-    tell(&mut app, FileNews::Nothing { nth, why: "no error below".into() });
+    let effects = tell(&mut app, FileNews::Nothing { nth, why: "no error below".into() });
+    assert_eq!(asked(&effects), Some(Spot::Offset(999_000)), "what is shown is asked for again");
+    tell(&mut app, page(&effects, Some(0)));
     let screen = text(&draw(&mut app, 80, 24));
     assert!(screen.contains("no error below") && screen.contains("number 99900") && !screen.contains("looking …"), "{screen}");
 

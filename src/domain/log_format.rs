@@ -159,7 +159,10 @@ fn dated(text: &str, offset_s: i32) -> Option<(Option<String>, String)> {
     let rest = bare.get(used..)?;
     let rest = if bare.len() < text.len() { rest.strip_prefix(']')? } else { rest };
     // A whole time, not the beginning of a longer word.
-    rest.is_empty().then_some("").or_else(|| rest.strip_prefix([' ', '\t'])).map(|rest| (Some(clock(at, offset_s)), rest.trim_start().to_owned()))
+    rest.is_empty()
+        .then_some("")
+        .or_else(|| rest.strip_prefix([' ', '\t']))
+        .map(|rest| (Some(clock(at, offset_s)), rest.trim_start().to_owned()))
 }
 
 fn clock(at: Stamp, offset_s: i32) -> String {

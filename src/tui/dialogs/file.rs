@@ -300,13 +300,9 @@ impl Pane for File {
         match news {
             FileNews::Page(page) => return self.took_page(page.clone(), known),
             FileNews::Nothing { nth, why } if *nth == self.nth => {
-                self.page.nth = *nth;
-                // Nothing was shown yet: a bookmark was looked for. Its file is, from the end on.
-                if self.page.lines.is_empty() && self.cursor.is_none() {
-                    self.said = Some(why.clone());
-                    return self.ask(Spot::End, false, known);
-                }
-                return self.say(why.as_str());
+                self.said = Some(why.clone());
+                // What was asked before it was not answered any more, and the end is followed only while it was asked last.
+                return self.ask(self.cursor.map_or(Spot::End, Spot::Offset), false, known);
             }
             FileNews::Reading(reading) => {
                 let counted = self.reading.counted < 100 && reading.counted == 100;

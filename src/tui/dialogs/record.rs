@@ -97,7 +97,7 @@ impl Pane for Opened {
 
     fn window(&self, known: &Known) -> Window {
         let rows = self.len() as u16 + u16::from(!self.leads.is_empty());
-        Window { title: self.title.clone(), width: text::wide(known, 110), height: (rows + 3 + WHOLE).min(text::most_rows(known)) }
+        Window { title: self.title.clone(), width: text::over_lines(known, 110), height: (rows + 3 + WHOLE).min(text::most_rows(known)) }
     }
 
     fn draw(&self, on: &mut Canvas<'_>, known: &Known) {

@@ -65,6 +65,12 @@ fn indent(text: &str) -> u16 {
     if is_field { 13 } else { (own + extra).min(20) as u16 }
 }
 
+/// Columns of a window over log lines that wants `most`: all there are where fewer than twenty would be left beside it, since
+/// pieces of lines only confuse.
+pub fn over_lines(known: &Known, most: u16) -> u16 {
+    if known.size.0 < most + 20 { known.size.0 } else { most }
+}
+
 /// Columns of a window that wants `most`: on a narrow screen all there are, for slivers of the pane beside it
 /// only confuse.
 pub fn wide(known: &Known, most: u16) -> u16 {
