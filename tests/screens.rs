@@ -1441,6 +1441,13 @@ fn a_file_has_the_keys_of_the_list() {
 
     // Levels and the filters one by one; Esc takes both away, then the file.
     let effects = keys(&mut app, "++");
+    tell(&mut app, FileNews::Reading(Reading { size: 1_000_000, lines: 100_000, counted: 100, hits: 0, looked: 7 }));
+    let screen = text(&draw(&mut app, 80, 24));
+    assert!(
+        screen.contains("looking …") && !screen.contains("number 600"),
+        "lines that are not wanted are not shown as if they were: {screen}"
+    );
+    tell(&mut app, FileNews::Reading(Reading { size: 1_000_000, lines: 100_000, counted: 100, hits: 9, looked: 9 }));
     assert!(effects.iter().any(|e| matches!(e, Effect::File { ask: FileAsk::Level(Some(Level::Warn)), .. })));
     tell(&mut app, page(&effects, None));
     assert!(text(&draw(&mut app, 80, 24)).contains(">= warn"));

@@ -77,9 +77,21 @@ fn what_is_wrong_with_a_guests_logs_is_found_from_the_host() {
         let said = lab.node(&["proximity", "--read-only", "status", "-o", "json"]);
         let status: serde_json::Value = serde_json::from_str(&said).unwrap();
         let of = |f: &serde_json::Value| Some(format!("{} {}", f["log"].as_str()?, f["why"].as_str()?));
-        status["findings"].as_array().unwrap().iter().filter_map(of).filter(|f| f.starts_with("101:")).collect::<Vec<_>>()
+        status["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(of)
+            .filter(|f| f.starts_with("101:") || f.starts_with("dnsmasq"))
+            .collect::<Vec<_>>()
     };
     assert_eq!(wrong(), [""; 0], "nothing is wrong at first");
+    // dnsmasq goes on writing to the file that was moved away from under it.
+    let appliance = |script: &str| lab.exec("9999", &["sh", "-ec", script]).rc;
+    assert_eq!(appliance("pidof dnsmasq; touch /var/lib/misc/dnsmasq.leases; mv /var/log/dnsmasq.log /var/log/away"), 0);
+    let found = wrong().join("\n");
+    assert!(found.starts_with("dnsmasq silent: dnsmasq runs and wrote its leases"), "{found}");
+    assert_eq!(appliance("mv /var/log/away /var/log/dnsmasq.log; echo x >> /var/log/dnsmasq.log"), 0);
     guest("mkdir -p /var/log/app; dd if=/dev/urandom of=/var/log/app/big.log bs=1M count=210 2>/dev/null");
     guest("touch -d '2 hours ago' /var/log/moved.log || touch -t 202001010000 /var/log/moved.log; echo x > /var/log/moved.log.1");
     let found = wrong().join("\n");

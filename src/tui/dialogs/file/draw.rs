@@ -108,7 +108,9 @@ impl File {
 
     fn draw_lines(&self, on: &mut Canvas<'_>, known: &Known) {
         let rows = usize::from(on.height());
-        if self.page.lines.is_empty() {
+        // What is shown was asked for before, and none of it need be wanted now.
+        let stale = self.nth != self.page.nth && !self.all && !self.wants_all() && self.reading.looked < 100 && self.reading.hits == 0;
+        if self.page.lines.is_empty() || stale {
             if self.source.is_none() && !self.names.is_empty() {
                 return self.draw_names(on);
             }
