@@ -80,8 +80,9 @@ pub struct Seen {
     pub guest: Option<Vmid>,
     /// Its logs by path.
     pub logs: BTreeMap<String, Log>,
-    /// Bytes of all files, put away or not.
+    /// Bytes of all files, put away or not, and the largest of them.
     pub total: u64,
+    largest: Option<(u64, String)>,
     /// Space of the file system.
     pub space: Space,
     /// When the leases were written last, for the appliance.
@@ -95,13 +96,14 @@ impl Seen {
     pub fn new(guest: Option<Vmid>, found: Found, running: Option<Vec<String>>, before: Option<&Seen>, now: Stamp) -> Seen {
         let mut logs: BTreeMap<String, Log> = BTreeMap::new();
         let mut away: Vec<(String, Entry)> = Vec::new();
-        let (mut total, mut leases) = (0, None);
+        let (mut total, mut leases, mut largest) = (0, None, None);
         for file in found.files {
             if file.path == appliance::LEASES {
                 leases = Some(file.modified);
                 continue;
             }
             total += file.size;
+            largest = largest.max(Some((file.size, file.path.clone())));
             match put_away_of(&file.path) {
                 Some(of) => away.push((of, file)),
                 None => drop(logs.insert(
@@ -117,7 +119,7 @@ impl Seen {
                 log.plain = log.plain.take().max(Some((file.modified, file.path)));
             }
         }
-        Seen { guest, logs, total, space: found.space, leases, running }
+        Seen { guest, logs, total, largest, space: found.space, leases, running }
     }
 
     fn runs(&self, name: &str) -> bool {
@@ -238,16 +240,16 @@ fn full(seen: &Seen) -> Option<Wrong> {
     if percent < FULL || held < PART {
         return None;
     }
-    let largest = seen.logs.values().max_by_key(|l| l.file.size)?;
+    let (largest, path) = seen.largest.as_ref()?;
     let level = if percent >= FULL_BAD { Level::Bad } else { Level::Warn };
     let why = format!(
         "fills the disk: logs hold {} of its {}, which is {percent} % full with {} left; this one holds {}",
         bytes(seen.total),
         bytes(total),
         bytes(avail),
-        bytes(largest.file.size)
+        bytes(*largest)
     );
-    Some(Wrong { level, log: seen.source(&largest.file.path), why })
+    Some(Wrong { level, log: seen.source(path), why })
 }
 
 /// dnsmasq writes a line for each lease, so that leases newer than its log mean a log that it does not write. Of Caddy no
@@ -284,7 +286,7 @@ fn put_away_of(path: &str) -> Option<String> {
     let of = |name: &str| Some(format!("{dir}/{name}"));
     if let Some((stem, end)) = name.rsplit_once('.')
         && !stem.is_empty()
-        && (end == "old" || (!end.is_empty() && end.len() <= 4 && end.bytes().all(|b| b.is_ascii_digit())))
+        && (end == "old" || (!end.is_empty() && end.bytes().all(|b| b.is_ascii_digit())))
     {
         return of(stem);
     }
@@ -342,6 +344,9 @@ mod tests {
             ("/var/log/app-20261101.log", Some("/var/log/app.log")),
             ("/var/log/caddy/access-2026-11-01T10-00-00.000.log.gz", Some("/var/log/caddy/access.log")),
             ("/var/log/caddy/access-2026-11-01T10-00-00.000.log", Some("/var/log/caddy/access.log")),
+            ("/var/log/app.log.20261101", Some("/var/log/app.log")),
+            ("/var/log/mysql/binlog.000017", Some("/var/log/mysql/binlog")),
+            ("/var/log/postgresql/postgresql-2026-11-21_000000.log", Some("/var/log/postgresql/postgresql.log")),
             ("/var/log/app.log", None),
             ("/var/log/syslog", None),
             ("/var/log/my-app-2.log", None),
@@ -407,7 +412,7 @@ mod tests {
         let with = |used, files| whys(&wrong(&Seen::new(None, Found { space: space(used), ..found(files) }, None, None, NOW), NOW));
         assert_eq!(
             with(3900, files()),
-            "fills the disk: logs hold 1.1 GiB of its 4.0 GiB, which is 95 % full with 196 MiB left; this one holds 60 MiB"
+            "fills the disk: logs hold 1.1 GiB of its 4.0 GiB, which is 95 % full with 196 MiB left; this one holds 1.0 GiB"
         );
         assert_eq!(with(2000, files()), "");
         assert_eq!(with(3900, files()[..1].to_vec()), "", "something else fills it");

@@ -128,8 +128,8 @@ pub fn names(tree: &Tree, dir: &str, head: &str, most: usize) -> Result<Vec<Stri
         let item = item.map_err(told)?;
         let fits = |name: &CStr| name != c"." && name != c".." && name.to_bytes().starts_with(head.as_bytes());
         let Ok(name) = item.file_name().to_str() else { continue };
-        // Hidden files are for whoever asks for them.
-        if !fits(item.file_name()) || (head.is_empty() && name.starts_with('.')) {
+        // Hidden files are for whoever asks for them; what cannot be typed is for nobody.
+        if !fits(item.file_name()) || (head.is_empty() && name.starts_with('.')) || name.contains(char::is_control) {
             continue;
         }
         match item.file_type() {
@@ -197,7 +197,8 @@ mod tests {
 
     #[test]
     fn names_are_completed_inside_the_tree_only() {
-        let (_dir, tree) = place();
+        let (dir, tree) = place();
+        std::fs::write(dir.path().join("guest/var/log/\u{1b}[2J"), "").unwrap();
         assert_eq!(names(&tree, "/var/log", "", 9).unwrap(), ["app.log", "caddy/", "lastlog", "link.log", "linked"]);
         assert_eq!(names(&tree, "/var/log/", "ca", 9).unwrap(), ["caddy/"]);
         assert_eq!(names(&tree, "/..", "", 9).unwrap(), ["var/"]);
