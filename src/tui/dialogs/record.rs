@@ -127,6 +127,10 @@ impl Pane for Opened {
         }
         let whole = on.height().saturating_sub(WHOLE);
         on.rule(whole);
+        let below = self.len().saturating_sub(top + rows);
+        if below > 0 {
+            on.put_right(wide, whole, 16, &format!(" {below} more ↓ "), Tone::Mode);
+        }
         let text = match (self.leads.get(self.list.at), self.field()) {
             (Some(lead), _) => lead.why.as_str(),
             (None, field) => field.map_or("", |(_, value)| value.as_str()),
