@@ -35,9 +35,8 @@ use crate::domain::log_page::FileAsk;
 use crate::domain::plan::{Approved, Refusal};
 use crate::domain::session::Over;
 use crate::domain::world::{News, World};
-use crate::host::file::Reader;
 use crate::jobs::Jobs;
-use crate::ops::{follow, planner, probe, refresh};
+use crate::ops::{follow, log_health, planner, probe, refresh};
 use crate::problem::{Kind, Problem};
 use crate::store::{StoreError, StoreMode};
 use crate::tui::app::App;
@@ -58,6 +57,8 @@ const ASK: Duration = Duration::from_secs(1);
 const SETTLE: Duration = Duration::from_millis(50);
 /// How often ages on the screen are looked at.
 const TICK: Duration = Duration::from_secs(5);
+/// How often it is looked how logs grow.
+const LOGS: Duration = Duration::from_secs(60);
 /// Records of the audit that the screen is given at once.
 const AUDIT_ROWS: usize = 200;
 
@@ -239,7 +240,7 @@ struct Hands {
     facts: mpsc::Sender<Fact>,
     follows: Mutex<HashMap<LogSource, CancellationToken>>,
     /// Files that are read for the screen.
-    files: Mutex<HashMap<LogSource, Reader>>,
+    files: Mutex<HashMap<LogSource, logs::OpenFile>>,
     refresh: Notify,
     /// Somebody wrote to the store.
     written: Arc<Notify>,
@@ -351,8 +352,9 @@ impl Hands {
         self.tell_now(Fact::Gate(gate));
     }
 
-    /// Asks everything, then waits for the next time or for somebody who asks.
+    /// Asks everything, then waits for the next time or for somebody who asks. Logs are looked at less often.
     async fn refreshing(&self) {
+        let mut looked: Option<Instant> = None;
         while !self.stop.is_cancelled() {
             // A file, the environment or a flag goes before the setting.
             let set = if self.ctx.config.is_default("refresh_s") { self.told(|s| s.span("system.refresh")) } else { None };
@@ -361,10 +363,18 @@ impl Hands {
             let news = refresh::refresh(self.ctx.host.as_ref()).await;
             locked(&self.world).learn(news.clone());
             self.tell_news(news).await;
+            if looked.is_none_or(|at| at.elapsed() >= LOGS) {
+                looked = Some(Instant::now());
+                let world = locked(&self.world).clone();
+                let logs = log_health::look(self.ctx.host.as_ref(), &world).await;
+                let news = News { logs: Some(logs), ..News::default() };
+                locked(&self.world).learn(news.clone());
+                self.tell_news(news).await;
+            }
             self.tell(Fact::Refreshing(false)).await;
             tokio::select! {
                 () = tokio::time::sleep(every) => {}
-                () = self.refresh.notified() => {}
+                () = self.refresh.notified() => looked = None,
                 () = self.stop.cancelled() => {}
             }
         }
@@ -460,6 +470,10 @@ impl Hands {
             },
             Some(need) => {
                 let me = Arc::clone(self);
+                // What is asked of a file meanwhile waits for it.
+                if let Effect::File { source, ask: FileAsk::Open } = &effect {
+                    locked(&self.files).insert(source.clone(), logs::OpenFile::default());
+                }
                 // The role is read from the store each time, and the store may be busy.
                 tokio::task::spawn_blocking(move || match me.allowed(&need) {
                     Ok(_) => me.go(effect),
@@ -569,27 +583,6 @@ impl Hands {
                 source => follow::follow(me.ctx.host.as_ref(), source, follow::live(), me.facts.clone(), token).await,
             }
         });
-    }
-
-    /// A file that is read for the screen, on a thread of its own.
-    fn file(self: &Arc<Self>, source: LogSource, ask: FileAsk) {
-        let mut files = locked(&self.files);
-        match (ask, source.file()) {
-            (FileAsk::Open, Some((guest, path))) => {
-                let (me, told) = (Arc::clone(self), source.clone());
-                let tell = move |news| me.facts.blocking_send(Fact::File { source: told.clone(), news }).is_ok();
-                match Reader::start(self.ctx.host.tree(guest), path.to_owned(), tell) {
-                    Ok(reader) => drop(files.insert(source, reader)),
-                    Err(e) => tracing::warn!(%e, "no thread reads the file"),
-                }
-            }
-            (FileAsk::Close, _) => drop(files.remove(&source)),
-            (ask, _) => {
-                if let Some(reader) = files.get(&source) {
-                    reader.ask(ask);
-                }
-            }
-        }
     }
 
     /// A job's log grows in a file of ours: looked at four times a second until the job ended.

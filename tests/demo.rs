@@ -153,8 +153,15 @@ async fn the_world_of_a_refresh_has_what_is_broken() {
     let h = host();
     let mut world = proximity::domain::world::World::default();
     world.learn(proximity::ops::refresh::refresh(&h).await);
+    world.logs = proximity::ops::log_health::look(&h, &world).await;
     let found: Vec<String> = proximity::domain::health::findings(&world).iter().map(|f| format!("{}: {}", f.what, f.why)).collect();
-    for want in ["104 gitea: locked (backup) and no task", "107 monitor: stopped, though", "storage tiny: 9", "storage nas: not mounted"] {
+    for want in [
+        "104 gitea: locked (backup) and no task",
+        "107 monitor: stopped, though",
+        "storage tiny: 9",
+        "storage nas: not mounted",
+        "log postgresql-17-main.log of 105: not rotated: 1.9 GiB",
+    ] {
         assert!(found.iter().any(|f| f.contains(want)), "{want} is not in {found:#?}");
     }
     assert_eq!(world.node.get().unwrap().version.as_deref(), Some("9.1.8"));

@@ -198,6 +198,25 @@ fn a_502_leads_to_the_lease_that_moved_and_to_the_guest() {
     assert!(screen.contains("1 Overview") && chosen.contains("dhcp"), "{screen}");
 }
 
+/// A log that nobody rotates is a finding, and Enter leads to its evidence and from there into the file.
+#[test]
+fn a_log_that_is_not_rotated_is_found_and_leads_to_its_file() {
+    use proximity::domain::log_health::{Entry, Found, Seen};
+    let mut app = test_app();
+    let space = proximity::domain::storage::Space { total: 16 << 30, used: 6 << 30, avail: 10 << 30 };
+    let file = Entry { path: "/var/log/app.log".into(), size: 3 << 30, modified: world::ago(9), born: Some(world::ago(40 * 86_400)) };
+    let seen = Seen::new("105".parse().ok(), Found { files: vec![file], space, left_out: 0 }, None, None, world::ago(0));
+    let news = News { logs: Some(world::part(vec![seen])), ..world::well() };
+    app.learn(Fact::News(Box::new(news)));
+    keys(&mut app, "<Tab>G");
+    assert!(text(&draw(&mut app, 80, 24)).contains("log app.log of 105"));
+    keys(&mut app, "<Enter>");
+    shot("finding-log", &mut app);
+    let effects = keys(&mut app, "<Enter>");
+    let named = |e: &Effect| matches!(e, Effect::File { source, ask: FileAsk::Open } if source.name() == "105:/var/log/app.log");
+    assert!(effects.iter().any(named) && app.context() == Context::File);
+}
+
 #[test]
 fn the_appliance_and_what_its_lamps_were_lit_by() {
     let mut app = test_app();
@@ -1260,6 +1279,15 @@ fn page(effects: &[Effect], number: Option<u64>) -> FileNews {
                 (from.saturating_sub(1)) / 1000 * 100
             }
         }
+        Spot::Error { from, forward } => {
+            if forward {
+                from / 1000 * 100 + 100
+            } else {
+                (from.min(count * 10).saturating_sub(1)) / 1000 * 100
+            }
+        }
+        Spot::Time { at, .. } => (at.secs().rem_euclid(86_400) - 14 * 3600) as u64,
+        Spot::Mark { offset, .. } => offset.unwrap_or(0) / 10,
     };
     let (low, high) = (at.saturating_sub(ask.before as u64), (at + ask.after as u64).min(count));
     let line = |n: u64| {
@@ -1338,4 +1366,119 @@ fn a_file_of_any_size_is_read_by_pages() {
     let failed = FileNews::Failed("/dev/null: is a device, and only files are read".into());
     app.learn(Fact::File { source: LogSource::File("/dev/null".into()), news: failed });
     assert!(!effects.is_empty() && text(&draw(&mut app, 80, 24)).contains("is a device, and only files are read"));
+}
+
+/// What a key does in the list of logs that are followed it does in a file too.
+#[test]
+fn a_file_has_the_keys_of_the_list() {
+    use proximity::domain::log_level::Level;
+    let mut app = test_app();
+    keys(&mut app, "4");
+    app.learn(Fact::Marks(vec![]));
+    let source = LogSource::InGuest("101".parse().unwrap(), "/var/log/app.log".into());
+    let tell = |app: &mut App, news: FileNews| app.learn(Fact::File { source: source.clone(), news });
+    let asked = |effects: &[Effect]| {
+        effects.iter().rev().find_map(|e| if let Effect::File { ask: FileAsk::Page(ask), .. } = e { Some(ask.spot) } else { None })
+    };
+
+    // Tab: as far as all names agree, then the names themselves; one that is a directory is gone into.
+    let effects = keys(&mut app, "o101:/var/log/a<Tab>");
+    let typed = LogSource::InGuest("101".parse().unwrap(), "/var/log/a".into());
+    assert!(matches!(&effects[..], [Effect::File { source, ask: FileAsk::Names }] if *source == typed));
+    let names = |names: &[&str]| FileNews::Names(names.iter().map(|n| (*n).to_owned()).collect());
+    app.learn(Fact::File { source: typed.clone(), news: names(&["app.log", "app.log.1", "apps/"]) });
+    shot("file-names", &mut app);
+    assert!(text(&draw(&mut app, 80, 24)).contains("101:/var/log/app"));
+    let stale = names(&["another"]);
+    app.learn(Fact::File { source: typed, news: stale });
+    assert!(!text(&draw(&mut app, 80, 24)).contains("another"), "what was typed before is not answered any more");
+    let effects = keys(&mut app, ".log<Enter>");
+    tell(&mut app, page(&effects, Some(0)));
+    tell(&mut app, FileNews::Reading(Reading { size: 1_000_000, lines: 100_000, counted: 100, hits: 0, looked: 100 }));
+
+    // Errors, from the end back and on again; where there is none, it is said.
+    let effects = keys(&mut app, "E");
+    assert_eq!(asked(&effects), Some(Spot::Error { from: u64::MAX, forward: false }));
+    assert!(text(&draw(&mut app, 80, 24)).contains("looking …"));
+    tell(&mut app, page(&effects, Some(0)));
+    let screen = text(&draw(&mut app, 80, 24));
+    assert!(screen.contains("paused") && screen.contains("ERROR needle number 99900") && !screen.contains("looking"), "{screen}");
+    let effects = keys(&mut app, "e");
+    assert_eq!(asked(&effects), Some(Spot::Error { from: 999_000, forward: true }));
+    let nth = effects.iter().find_map(|e| if let Effect::File { ask: FileAsk::Page(ask), .. } = e { Some(ask.nth) } else { None }).unwrap();
+    let effects = tell(&mut app, FileNews::Nothing { nth, why: "no error below".into() });
+    assert_eq!(asked(&effects), Some(Spot::Offset(999_000)), "what is shown is asked for again");
+    tell(&mut app, page(&effects, Some(0)));
+    let screen = text(&draw(&mut app, 80, 24));
+    assert!(screen.contains("no error below") && screen.contains("number 99900") && !screen.contains("looking …"), "{screen}");
+
+    // A time of the clock is asked for by the times of lines.
+    let effects = keys(&mut app, "t14:10<Enter>");
+    assert!(matches!(asked(&effects), Some(Spot::Time { at, .. }) if at.second(0).ends_with("14:10:00")));
+    tell(&mut app, page(&effects, Some(0)));
+    assert!(text(&draw(&mut app, 80, 24)).contains("line 601 of"));
+    keys(&mut app, "tsoon<Enter>");
+    assert!(text(&draw(&mut app, 80, 24)).contains("'soon' is no time"));
+    keys(&mut app, "<Esc>");
+
+    // A bookmark with a note: kept with all others, shown, gone to, taken away.
+    let effects = keys(&mut app, "mthe cause<Enter>");
+    let Some(Effect::Marks(Some(marks))) = effects.first() else { unreachable!("it is not kept") };
+    assert_eq!((marks[0].source.as_str(), marks[0].note.as_str(), marks[0].offset), ("101:/var/log/app.log", "the cause", Some(6_000)));
+    shot("file-marked", &mut app);
+    let effects = keys(&mut app, "G");
+    tell(&mut app, page(&effects, Some(0)));
+    assert!(keys(&mut app, "]").is_empty() && text(&draw(&mut app, 80, 24)).contains("no bookmark of this file below"));
+    let effects = keys(&mut app, "[");
+    assert!(matches!(asked(&effects), Some(Spot::Mark { offset: Some(6_000), .. })));
+    tell(&mut app, page(&effects, Some(0)));
+    assert!(text(&draw(&mut app, 80, 24)).contains("● the cause"));
+    let effects = keys(&mut app, "M<Enter>");
+    assert!(matches!(asked(&effects), Some(Spot::Mark { offset: Some(6_000), .. })) && app.context() == Context::File);
+    tell(&mut app, page(&effects, Some(0)));
+    assert!(matches!(&keys(&mut app, "m")[..], [Effect::Marks(Some(marks))] if marks.is_empty()));
+    assert!(!text(&draw(&mut app, 80, 24)).contains("● the cause"));
+
+    // Levels and the filters one by one; Esc takes both away, then the file.
+    let effects = keys(&mut app, "++");
+    tell(&mut app, FileNews::Reading(Reading { size: 1_000_000, lines: 100_000, counted: 100, hits: 0, looked: 7 }));
+    let screen = text(&draw(&mut app, 80, 24));
+    assert!(
+        screen.contains("looking …") && !screen.contains("number 600"),
+        "lines that are not wanted are not shown as if they were: {screen}"
+    );
+    tell(&mut app, FileNews::Reading(Reading { size: 1_000_000, lines: 100_000, counted: 100, hits: 9, looked: 9 }));
+    assert!(effects.iter().any(|e| matches!(e, Effect::File { ask: FileAsk::Level(Some(Level::Warn)), .. })));
+    tell(&mut app, page(&effects, None));
+    assert!(text(&draw(&mut app, 80, 24)).contains(">= warn"));
+    keys(&mut app, "/needle<Enter>");
+    let effects = keys(&mut app, "f ");
+    assert!(effects.iter().any(|e| matches!(e, Effect::File { ask: FileAsk::Filter(words), .. } if words.is_empty())));
+    keys(&mut app, "<Enter>");
+    assert!(text(&draw(&mut app, 80, 24)).contains("1 filter off"));
+    let effects = keys(&mut app, "<Esc>");
+    assert!(effects.iter().any(|e| matches!(e, Effect::File { ask: FileAsk::Level(None), .. })) && app.context() == Context::File);
+    tell(&mut app, page(&effects, Some(0)));
+
+    // Wrapped, the line that is selected stays on the screen.
+    let long = FileNews::Page(Page {
+        nth: asked_nth(&effects),
+        lines: (0..40)
+            .map(|n| PageLine { offset: n * 500, length: 400, text: format!("line {n} {}", "word ".repeat(70)).into_bytes().into() })
+            .collect(),
+        at: Some(10_000),
+        first: true,
+        last: true,
+        number: Some(0),
+    });
+    tell(&mut app, long);
+    keys(&mut app, "wk");
+    shot("file-wrapped", &mut app);
+    assert!(keys(&mut app, "<Right>").is_empty() && text(&draw(&mut app, 80, 24)).contains("lines are wrapped"));
+    keys(&mut app, "<Esc>");
+    assert_eq!(app.context(), Context::Logs);
+}
+
+fn asked_nth(effects: &[Effect]) -> u64 {
+    effects.iter().rev().find_map(|e| if let Effect::File { ask: FileAsk::Page(ask), .. } = e { Some(ask.nth) } else { None }).unwrap()
 }

@@ -6,6 +6,7 @@ use super::{Ctx, Done, Form, output};
 use crate::domain::cmd::Cmd;
 use crate::domain::health::{Level, findings};
 use crate::host::HostError;
+use crate::ops::log_health;
 use crate::problem::{Kind, Problem, WARNED};
 use crate::store::{Store, StoreError, StoreMode, Vault};
 
@@ -41,7 +42,8 @@ pub(super) async fn run(ctx: &Ctx) -> Done {
     let mut add = |grade, what: &str, why: String| all.push(Checked { grade, what: what.into(), why });
     store(ctx, &mut add);
     tools(ctx, &mut add).await;
-    let world = ctx.world().await?;
+    let mut world = ctx.world().await?;
+    world.logs = log_health::look(ctx.host.as_ref(), &world).await;
     let before = findings(&world);
     for f in &before {
         let grade = match f.level {
@@ -52,7 +54,7 @@ pub(super) async fn run(ctx: &Ctx) -> Done {
         add(grade, &f.what, f.why.clone());
     }
     if before.is_empty() {
-        add(Grade::Pass, "host", "node, quorum, guests, storages, tasks and backups were asked and answered well".into());
+        add(Grade::Pass, "host", "node, quorum, guests, storages, tasks, backups and logs were asked and answered well".into());
     }
     report(ctx, &all);
     match all.iter().map(|c| c.grade).max() {

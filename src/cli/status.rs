@@ -7,6 +7,7 @@ use crate::domain::guest::Power;
 use crate::domain::health::{Finding, Level, findings};
 use crate::domain::stamp::{bytes, span};
 use crate::domain::world::{Part, Quorum, World};
+use crate::ops::log_health;
 use crate::problem::Problem;
 use crate::store::StoreError;
 
@@ -23,6 +24,7 @@ pub(super) async fn status(ctx: &Ctx) -> Done {
             }
         }
     }
+    world.logs = log_health::look(ctx.host.as_ref(), &world).await;
     let found = findings(&world);
     if ctx.form == Form::Json {
         output::object(&as_json(&world, &found));
@@ -54,6 +56,7 @@ fn as_json(world: &World, found: &[Finding]) -> serde_json::Value {
     if !world.jobs.is_pending() {
         stamp(output::stamps(&world.jobs, "jobs"));
     }
+    stamp(output::stamps(&world.logs, "logs"));
     let storages: Vec<_> = world.storages.get().into_iter().flatten().map(|s| json!({"id": s.id, "type": s.kind, "content": s.content, "disabled": s.disabled, "space": s.space.as_ref().ok(), "why": s.space.as_ref().err()})).collect();
     let jobs: Vec<_> = world.jobs.get().into_iter().flatten().filter(|j| !j.state.is_final()).map(super::job::json_of).collect();
     json!({
@@ -87,7 +90,7 @@ fn as_text(ctx: &Ctx, world: &World, found: &[Finding]) {
         })
         .collect();
     if rows.is_empty() && all_asked {
-        output::say("nothing wrong found in node, quorum, guests, storages, tasks, backups and jobs");
+        output::say("nothing wrong found in node, quorum, guests, storages, tasks, backups, jobs and logs");
     } else {
         output::table(ctx.form, &["LEVEL", "WHAT", "WHY"], &rows);
     }

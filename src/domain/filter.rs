@@ -4,6 +4,11 @@ use std::ops::Range;
 
 use regex::bytes::{Regex, RegexBuilder};
 
+use super::log_level::{self, Level};
+use super::log_time;
+use super::stamp::Stamp;
+use super::when::Here;
+
 /// Lines in and lines out. Empty lets everything pass.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
@@ -15,7 +20,21 @@ pub struct Filter {
     /// What `fast` finds decides alone: it is the only expression and plain text, so it cannot reach beyond its line.
     plain: bool,
     text: String,
+    /// Lines less grave do not pass.
+    level: Option<Level>,
 }
+
+/// What the line before a text tells, for lines that go on with it, such as those of a stack trace.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Before {
+    /// Its level.
+    pub level: Option<Level>,
+    /// Lines since it.
+    pub lines: usize,
+}
+
+/// Lines that go on with one line at most. More is no trace any more, and would have to be looked for without end.
+pub const GOES_ON: usize = 200;
 
 impl Filter {
     /// Reads what an operator types: words and regular expressions parted by blanks, all of which must match;
@@ -50,8 +69,23 @@ impl Filter {
         self
     }
 
+    /// The same for lines that are so grave at least; a line that tells no level counts as info.
+    pub fn at_least(mut self, level: Option<Level>) -> Filter {
+        self.level = level;
+        self
+    }
+
+    /// Whether what passes depends on the line before this text.
+    pub fn depends_on_before(&self, text: &[u8]) -> bool {
+        self.level.is_some() && may_go_on(text)
+    }
+
     /// Whether everything passes.
     pub fn is_empty(&self) -> bool {
+        self.asks_no_words() && self.level.is_none()
+    }
+
+    fn asks_no_words(&self) -> bool {
         self.keep.is_empty() && self.drop.is_empty()
     }
 
@@ -60,7 +94,7 @@ impl Filter {
         &self.text
     }
 
-    /// Whether this line passes. The CR of a CRLF is no part of it.
+    /// Whether the words of this line pass. The CR of a CRLF is no part of it.
     pub fn passes(&self, line: &[u8]) -> bool {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         self.keep.iter().all(|r| r.is_match(line)) && !self.drop.iter().any(|r| r.is_match(line))
@@ -68,18 +102,18 @@ impl Filter {
 
     /// Whether lines pass unless an expression finds something in them.
     pub fn only_drops(&self) -> bool {
-        self.keep.is_empty()
+        self.keep.is_empty() && self.level.is_none()
     }
 
     /// Gives to `visit` ranges of `text` that hold whole lines, with their ends, all of which pass and between which none
     /// does; in order. `text` begins at the beginning of a line and ends with the end of one, or of all. Where lines are
     /// seldom, or seldom left out, it costs little more than one search for the words.
-    pub fn passing(&self, text: &[u8], mut visit: impl FnMut(Range<usize>)) {
+    pub fn passing(&self, before: Before, text: &[u8], mut visit: impl FnMut(Range<usize>)) {
         if !self.only_drops() {
-            return self.found(text, visit);
+            return self.found(before, text, visit);
         }
         let mut run = 0;
-        self.found(text, |line| {
+        self.found(before, text, |line| {
             if run < line.start {
                 visit(run..line.start);
             }
@@ -92,7 +126,10 @@ impl Filter {
 
     /// Gives to `visit` the lines of `text`, with their ends, that the expressions decide about: those that pass, or for a
     /// filter that only drops those that do not. In order; `text` is as for [`Filter::passing`].
-    pub fn found(&self, text: &[u8], mut visit: impl FnMut(Range<usize>)) {
+    pub fn found(&self, before: Before, text: &[u8], mut visit: impl FnMut(Range<usize>)) {
+        if let Some(level) = self.level {
+            return self.grave(level, before, text, visit);
+        }
         if self.is_empty() {
             return;
         }
@@ -114,10 +151,53 @@ impl Filter {
         }
     }
 
+    /// The lines so grave that also pass by their words. Between lines that could tell such a level it looks for nothing.
+    fn grave(&self, least: Level, before: Before, text: &[u8], mut visit: impl FnMut(Range<usize>)) {
+        let everything = least <= Level::Info;
+        let end_of = |at: usize| memchr::memchr(b'\n', &text[at..]).map_or(text.len(), |n| at + n + 1);
+        let bare = |line: &Range<usize>| {
+            let line = &text[line.clone()];
+            line.strip_suffix(b"\n").unwrap_or(line)
+        };
+        let mut at = 0;
+        let mut head = before;
+        while at < text.len() {
+            let line = at..end_of(at);
+            let told = log_level::of(bare(&line));
+            let goes_on = told.is_none() && head.lines < GOES_ON && goes_on(bare(&line));
+            head = if goes_on { Before { lines: head.lines + 1, ..head } } else { Before { level: told, lines: 0 } };
+            let grave = head.level.unwrap_or(Level::Info) >= least;
+            at = line.end;
+            if grave && self.passes(bare(&line)) {
+                visit(line);
+            }
+            if !grave && !everything && (at >= text.len() || !may_go_on(&text[at..])) {
+                // The next line that could tell such a level; none between goes on with one that did.
+                let Some(found) = log_level::may_be_grave(&text[at..]) else { return };
+                let next = memchr::memrchr(b'\n', &text[at..at + found]).map_or(at, |n| at + n + 1);
+                if next > at {
+                    // What stands before it may be the head of what goes on, and tells nothing grave.
+                    (at, head) = (next, Before::default());
+                }
+            }
+        }
+    }
+
     /// Byte ranges of the first kept expression in `text`, for marking on the screen.
     pub fn hits<'a>(&'a self, text: &'a str) -> impl Iterator<Item = std::ops::Range<usize>> + 'a {
         self.keep.first().into_iter().flat_map(move |r| r.find_iter(text.as_bytes()).map(|m| m.range()))
     }
+}
+
+/// Whether a text begins with a line that may go on with the one before it.
+fn may_go_on(text: &[u8]) -> bool {
+    text.first().is_some_and(|b| b" \t}".contains(b))
+}
+
+/// Whether a line goes on with the one before it: it tells neither a level nor a time, and is indented.
+pub fn goes_on(line: &[u8]) -> bool {
+    const NOW: Here = Here { now: Stamp(0), offset_s: 0 };
+    may_go_on(line) && log_level::of(line).is_none() && log_time::of(line, NOW).is_none()
 }
 
 fn builder(expression: &str) -> RegexBuilder {
@@ -167,7 +247,7 @@ mod tests {
     /// What `passing` finds, line by line, against asking for each line.
     fn compare(filter: &Filter, text: &[u8]) {
         let mut found = Vec::new();
-        filter.passing(text, |range| {
+        filter.passing(Before::default(), text, |range| {
             let run = &text[range];
             found.extend(run.strip_suffix(b"\n").unwrap_or(run).split(|b| *b == b'\n').map(<[u8]>::to_vec));
         });

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::appliance;
 use super::guest::Power;
 use super::job::State;
+use super::log_health;
 use super::unlock::{self, Holder};
 use super::world::{From, Part, Quorum, World};
 
@@ -31,12 +32,15 @@ pub struct Finding {
     pub why: String,
     /// Word of the pane that knows more: `overview`, `logs`, `backups`, `jobs`.
     pub pane: &'static str,
+    /// Name of the log that it is about, as `logs` takes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
 }
 
 /// All findings, worst first. An empty list means: everything listed was asked and answered well.
 pub fn findings(world: &World) -> Vec<Finding> {
     let mut out = Vec::new();
-    let mut add = |level, what: String, why: String, pane| out.push(Finding { level, what, why, pane });
+    let mut add = |level, what: String, why: String, pane| out.push(Finding { level, what, why, pane, log: None });
     unknown_parts(world, &mut add);
     if let Some(Quorum::NoQuorum) = world.quorum.get() {
         add(
@@ -66,6 +70,15 @@ pub fn findings(world: &World) -> Vec<Finding> {
         };
         add(level, format!("job {} {}", job.id, job.title()), job.line(), "jobs");
     }
+    for seen in world.logs.get().into_iter().flatten() {
+        out.extend(log_health::wrong(seen, world.logs.as_of).into_iter().map(|w| Finding {
+            level: w.level,
+            what: w.what(),
+            log: Some(w.log.name()),
+            why: w.why,
+            pane: "logs",
+        }));
+    }
     out.sort_by_key(|f| f.level);
     out
 }
@@ -90,6 +103,7 @@ fn unknown_parts(world: &World, add: &mut impl FnMut(Level, String, String, &'st
     part("tasks", &world.tasks, "overview", add);
     part("backups", &world.archives, "backups", add);
     part("jobs", &world.jobs, "jobs", add);
+    part("logs", &world.logs, "logs", add);
 }
 
 fn guests(world: &World, add: &mut impl FnMut(Level, String, String, &'static str)) {
@@ -222,6 +236,23 @@ mod tests {
         assert_eq!(findings(&w)[0].level, Level::Bad);
         w.tasks = Part::unknown("cannot read", Stamp(1));
         assert!(findings(&w).iter().all(|f| f.level == Level::Unknown));
+    }
+
+    #[test]
+    fn a_log_that_is_wrong_is_found_with_its_name_and_one_that_was_not_looked_at_is_unknown() {
+        use super::log_health::{Entry, Found, Seen};
+        let mut w = world();
+        let entry = |size| Entry { path: "/var/log/app.log".into(), size, modified: Stamp(1), born: None };
+        let found =
+            |size| Found { files: vec![entry(size)], space: super::super::storage::Space { total: 9, used: 1, avail: 8 }, left_out: 0 };
+        let seen = |size| Seen::new("101".parse().ok(), found(size), None, None, Stamp(1));
+        w.logs = Part::new(vec![seen(5 << 30)], Stamp(1), From::Files);
+        let f = findings(&w);
+        assert_eq!((f[0].log.as_deref(), f[0].pane, f.len()), (Some("101:/var/log/app.log"), "logs", 1));
+        w.logs = Part::new(vec![seen(5)], Stamp(1), From::Files);
+        assert!(findings(&w).is_empty());
+        w.logs = Part::unknown("no", Stamp(1));
+        assert_eq!((findings(&w)[0].level, findings(&w)[0].what.as_str()), (Level::Unknown, "logs"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::fact::LogLine;
-use super::filter::Filter;
+use super::filter::{self, Filter};
 use super::log_level::Level;
 use super::log_merge::{Kept, Merge, Shift};
 use super::log_minutes::Minutes;
@@ -196,7 +196,9 @@ impl LogBuffer {
 
     /// The running number of the next line behind `number` that tells an error and can be shown, or of the one before it.
     pub fn error_from(&self, number: u64, forward: bool) -> Option<u64> {
-        self.errors.from(number, forward).find(|n| self.unfiltered() || self.hits.0.binary_search(n).is_ok())
+        // The lines of its trace are no further errors.
+        let is_head = |n: u64| self.numbered(n).is_some_and(|l| !filter::goes_on(&l.text));
+        self.errors.from(number, forward).find(|n| (self.unfiltered() || self.hits.0.binary_search(n).is_ok()) && is_head(*n))
     }
 
     /// Errors by the minute, of all lines kept.

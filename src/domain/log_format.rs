@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use super::log_level::{self, Level};
+use super::log_time;
 use super::stamp::Stamp;
 
 /// A line in short.
@@ -85,7 +86,7 @@ pub fn short(line: &[u8], offset_s: i32) -> Short {
         }
     }
     let text = String::from_utf8_lossy(&line[..line.len().min(MOST)]);
-    let (time, text) = syslog(&text).unwrap_or_else(|| (None, text.into_owned()));
+    let (time, text) = syslog(&text).or_else(|| dated(&text, offset_s)).unwrap_or_else(|| (None, text.into_owned()));
     Short { time, level: log_level::of(line).unwrap_or(Level::Info), text }
 }
 
@@ -151,6 +152,19 @@ fn syslog(text: &str) -> Option<(Option<String>, String)> {
     Some((Some(head[7..15].to_owned()), rest.to_owned()))
 }
 
+/// `2026-11-21T14:31:58.123Z ERROR it broke`: the time, and the rest.
+fn dated(text: &str, offset_s: i32) -> Option<(Option<String>, String)> {
+    let bare = text.strip_prefix('[').unwrap_or(text);
+    let (at, used) = log_time::dated(bare.as_bytes(), offset_s)?;
+    let rest = bare.get(used..)?;
+    let rest = if bare.len() < text.len() { rest.strip_prefix(']')? } else { rest };
+    // A whole time, not the beginning of a longer word.
+    rest.is_empty()
+        .then_some("")
+        .or_else(|| rest.strip_prefix([' ', '\t']))
+        .map(|rest| (Some(clock(at, offset_s)), rest.trim_start().to_owned()))
+}
+
 fn clock(at: Stamp, offset_s: i32) -> String {
     let (_, _, _, h, m, s) = at.civil(offset_s);
     format!("{h:02}:{m:02}:{s:02}")
@@ -182,6 +196,18 @@ mod tests {
     fn syslog_lines_and_anything() {
         let s = short(b"Nov 21 14:31:58 dnsmasq[88]: query[A] x from 10.0.0.1", 0);
         assert_eq!((s.time.as_deref(), s.text.as_str()), (Some("14:31:58"), "query[A] x from 10.0.0.1"));
+        for (line, time, text) in [
+            ("2026-11-21T14:31:58.123Z ERROR it broke", "14:31:58", "ERROR it broke"),
+            ("2026-11-21 15:31:58,9\tx", "15:31:58", "x"),
+            ("2026-11-21T15:31:58+01:00 x", "14:31:58", "x"),
+            ("[2026-11-21 15:31:58] x", "15:31:58", "x"),
+        ] {
+            let s = short(line.as_bytes(), 0);
+            assert_eq!((s.time.as_deref(), s.text.as_str()), (Some(time), text), "{line}");
+        }
+        for odd in ["2026-11-21T14:31:58Zx", "[2026-11-21 15:31:58 x", "2026-11-21"] {
+            assert_eq!(short(odd.as_bytes(), 0), Short { time: None, level: Level::Info, text: odd.into() });
+        }
         for odd in [&b"{"[..], b"", b"\xff\xfe", b"{\"ts\":1}", "äöüäöüäöüäöüäöüäöü".as_bytes(), b"{\"MESSAGE\":null}"] {
             assert_eq!(short(odd, 0).text, String::from_utf8_lossy(odd));
         }

@@ -1,6 +1,9 @@
 //! How grave a log line is, as far as it tells: the level of JSON and of the journal, the status of a request, a level's
 //! word where loggers put it. A line that tells none counts as ordinary.
 
+use std::sync::LazyLock;
+
+use regex::bytes::Regex;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -34,6 +37,18 @@ impl Level {
             Level::Warn => "warn",
             Level::Error => "error",
             Level::Critical => "critical",
+        }
+    }
+
+    /// The next bound for what is shown: no bound, then from notice on, since everything is at least debug and what tells
+    /// no level counts as info.
+    pub fn bound(now: Option<Level>, graver: bool) -> Option<Level> {
+        let at = now.and_then(|level| Level::ALL.iter().position(|l| *l == level));
+        match (at, graver) {
+            (None, true) => Some(Level::Notice),
+            (None, false) => None,
+            (Some(at), true) => Level::ALL.get(at + 1).copied().or(now),
+            (Some(at), false) => Level::ALL.get(at.saturating_sub(1)).copied().filter(|l| *l > Level::Info),
         }
     }
 
@@ -95,6 +110,21 @@ pub fn of(line: &[u8]) -> Option<Level> {
     }
     let head = &line[..line.len().min(MOST)];
     word(head).max(request(line))
+}
+
+/// Where in a text of many lines something stands that could make its line notice or graver: every such line holds it, and
+/// some others do. `None` where there is none.
+pub fn may_be_grave(text: &[u8]) -> Option<usize> {
+    static SIGNS: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        let words = r"(?i-u:notice|wa?rn|err|severe|crit|fatal|panic|alert|emerg)";
+        let request = r#"HTTP/[^"\n]*"[^\n][45]"#;
+        let priority = r#""PRIORITY"\s*:\s*"?\+?[0-5]"#;
+        let number = r#""(?:level|severity)"\s*:\s*"?\+?[0-9]"#;
+        let status = r#""status"\s*:\s*"?\+?(?:[04-9]|[0-9]{4})"#;
+        Regex::new(&format!("(?-u){words}|{request}|{priority}|{number}|{status}")).ok()
+    });
+    // Without the expression every line could.
+    SIGNS.as_ref().map_or((!text.is_empty()).then_some(0), |signs| signs.find(text).map(|m| m.start()))
 }
 
 #[derive(Deserialize)]
@@ -201,7 +231,60 @@ mod tests {
         }
     }
 
+    /// No line so grave may be passed over by the quick look.
+    fn compare(line: &str) {
+        assert!(of(line.as_bytes()).is_none_or(|l| l < Level::Notice) || may_be_grave(line.as_bytes()).is_some(), "{line}");
+    }
+
+    #[test]
+    fn every_grave_line_has_a_sign() {
+        for line in [
+            r#"{"level":"error"}"#,
+            r#"{"status" : "502"}"#,
+            r#"{"status":1000}"#,
+            r#"{"PRIORITY":"03"}"#,
+            r#"{"severity": 50}"#,
+            "x WRN y",
+            "[Alert] x",
+            r#"1 - - [] "GET / HTTP/1.1" 404 5"#,
+        ] {
+            assert!(of(line.as_bytes()).is_some_and(|l| l >= Level::Notice), "{line}");
+            compare(line);
+        }
+        assert_eq!(may_be_grave(b"INFO all is well\n{\"level\":\"info\",\"status\":200}\nGET / HTTP/1.1\" 200"), None);
+    }
+
+    const PARTS: [&str; 22] = [
+        "{",
+        "}",
+        "\"",
+        ":",
+        ",",
+        " ",
+        "level",
+        "status",
+        "PRIORITY",
+        "severity",
+        "HTTP/",
+        "5",
+        "4",
+        "0",
+        "40",
+        "\"level\":",
+        "\"status\":",
+        "error",
+        "NOTICE",
+        "[crit]",
+        "level=warn",
+        "Emerg:",
+    ];
+
     proptest::proptest! {
+        #[test]
+        fn any_grave_line_has_a_sign(parts in proptest::collection::vec(0usize..PARTS.len(), 1..12)) {
+            compare(&parts.iter().map(|n| PARTS[*n]).collect::<String>());
+        }
+
         #[test]
         fn no_bytes_break_it(line: Vec<u8>) {
             let _ = of(&line);

@@ -27,18 +27,21 @@ pub struct Mark {
     pub head: String,
     /// What the operator noted; may be empty.
     pub note: String,
+    /// Where the line began, where it was marked in a file: it may still be there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
 }
 
 impl Mark {
     /// Of a line.
     pub fn new(source: String, time: Option<Stamp>, line: &[u8], note: String) -> Mark {
         let head = clean(&log_format::short(line, 0).text).chars().take(HEAD).collect();
-        Mark { source, time: time.map(|t| t.0), line: fingerprint(line), head, note }
+        Mark { source, time: time.map(|t| t.0), line: fingerprint(line), head, note, offset: None }
     }
 }
 
 /// All bookmarks of an operator, found by the lines they are of.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Marks {
     all: Vec<Mark>,
     /// Times of lines that have one: a line whose time is not here need not be looked at.
@@ -69,6 +72,11 @@ impl Marks {
         self.all.iter().find(|m| m.line == print && m.time == time && m.source == source)
     }
 
+    /// Those of one source.
+    pub fn of_source<'a>(&'a self, source: &'a str) -> impl Iterator<Item = &'a Mark> {
+        self.all.iter().filter(move |m| m.source == source)
+    }
+
     /// Adds a mark; one of the same line is replaced.
     pub fn set(&mut self, mark: Mark) {
         let mut all = std::mem::take(&mut self.all);
@@ -89,7 +97,8 @@ fn same(a: &Mark, b: &Mark) -> bool {
     (a.line, a.time, &a.source) == (b.line, b.time, &b.source)
 }
 
-fn fingerprint(line: &[u8]) -> u64 {
+/// What a line is known again by.
+pub fn fingerprint(line: &[u8]) -> u64 {
     line.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 

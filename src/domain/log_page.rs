@@ -1,6 +1,10 @@
 //! What a screen asks of a file that is read where it lies, and what it gets: a page of lines around a spot, and how far
 //! the counting of lines and hits has come. Lines are named by the offset at which they begin, which never changes.
 
+use super::log_level::Level;
+use super::stamp::Stamp;
+use super::when::Here;
+
 /// Bytes of a line that a page holds at most.
 pub const SHOWN: u64 = 64 << 10;
 
@@ -34,6 +38,32 @@ pub enum Spot {
         from: u64,
         /// Behind it, or before.
         forward: bool,
+    },
+    /// At the next line behind this one's offset that tells an error, or the one before it; one that passes the filter
+    /// where only such lines are wanted.
+    Error {
+        /// The line it is looked for from.
+        from: u64,
+        /// Behind it, or before.
+        forward: bool,
+    },
+    /// At the first line of this time or later, by the times that lines tell.
+    Time {
+        /// The time.
+        at: Stamp,
+        /// How times of lines are read.
+        here: Here,
+    },
+    /// At the line of a bookmark.
+    Mark {
+        /// Where it began once.
+        offset: Option<u64>,
+        /// When it was written.
+        time: Option<Stamp>,
+        /// Its fingerprint.
+        line: u64,
+        /// How times of lines are read.
+        here: Here,
     },
 }
 
@@ -91,6 +121,10 @@ pub enum FileAsk {
     Open,
     /// Filter by these words, as [`crate::domain::filter::Filter::parse`] reads them.
     Filter(String),
+    /// Pass only lines so grave at least; a line that tells no level counts as info.
+    Level(Option<Level>),
+    /// The names of files and directories that begin like the path of the source. It need not be open.
+    Names,
     /// A page. An older request that was not answered yet is forgotten.
     Page(PageAsk),
     /// Nobody reads it any more.
@@ -102,6 +136,15 @@ pub enum FileAsk {
 pub enum FileNews {
     /// A page that was asked for.
     Page(Page),
+    /// There is no such page; why.
+    Nothing {
+        /// The number of the request.
+        nth: u64,
+        /// Why.
+        why: String,
+    },
+    /// Names that were asked for; those of directories end in `/`.
+    Names(Vec<String>),
     /// How far reading has come.
     Reading(Reading),
     /// Something happened to the file, in one sentence; offsets of before mean nothing any more where `anew` is set.

@@ -70,6 +70,8 @@ pub struct Storage {
     pub kind: String,
     /// Where its files are, for kinds that have a path.
     pub path: Option<String>,
+    /// Where its file systems are mounted, for a ZFS pool.
+    pub pool: Option<String>,
     /// Folder of its backups below the path, `dump` unless `content-dirs` says otherwise.
     pub dump: String,
     /// Content types it may hold: `backup`, `rootdir`, …
@@ -133,6 +135,7 @@ fn fresh(kind: &str, id: StorageId) -> Storage {
         id,
         kind: kind.into(),
         path,
+        pool: None,
         dump: "dump".into(),
         content: Vec::new(),
         disabled: false,
@@ -146,6 +149,8 @@ fn set(storage: &mut Storage, key: &str, value: &str) {
     let list = || value.split([',', ' ', ';']).filter(|v| !v.is_empty()).map(str::to_owned).collect();
     match key {
         "path" => storage.path = Some(value.into()),
+        "pool" if storage.kind == "zfspool" && storage.pool.is_none() => storage.pool = Some(format!("/{value}")),
+        "mountpoint" if storage.kind == "zfspool" => storage.pool = Some(value.into()),
         "content" => storage.content = list(),
         "content-dirs" => {
             let dump = value.split([',', ' ', ';']).find_map(|part| part.strip_prefix("backup="));

@@ -3,7 +3,7 @@
 use super::stamp::Stamp;
 
 /// Where a time is read: the clock and the local zone of the host, seconds east of UTC.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Here {
     /// Now.
     pub now: Stamp,

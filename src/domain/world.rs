@@ -8,6 +8,7 @@ use super::appliance::{self, Seen};
 use super::backup::Archive;
 use super::guest::{Guest, Vmid};
 use super::job::Job;
+use super::log_health;
 use super::settings::Settings;
 use super::stamp::Stamp;
 use super::storage::{Storage, StorageId};
@@ -157,6 +158,8 @@ pub struct World {
     pub settings: Part<Settings>,
     /// The appliance; pending until somebody looks at it.
     pub appliance: Part<Seen>,
+    /// The logs of the host and of the guests that run here, as files; pending where nobody looks at them.
+    pub logs: Part<Vec<log_health::Seen>>,
 }
 
 /// The host this World is of.
@@ -191,6 +194,8 @@ pub struct News {
     pub settings: Option<Part<Settings>>,
     /// The appliance.
     pub appliance: Option<Part<Seen>>,
+    /// Logs.
+    pub logs: Option<Part<Vec<log_health::Seen>>>,
 }
 
 impl News {
@@ -203,6 +208,7 @@ impl News {
             tasks: Some(Part::default()),
             jobs: Some(Part::default()),
             appliance: Some(Part::default()),
+            logs: Some(Part::default()),
             ..News::default()
         }
     }
@@ -218,6 +224,8 @@ impl News {
         keep(&mut self.archives, |a| a.vmid.is_some_and(&sees));
         keep(&mut self.tasks, |t| t.upid.id.parse().is_ok_and(&sees));
         keep(&mut self.jobs, |j| sees(j.order.plan().guest));
+        // The host's own are no guest's, like its storages.
+        keep(&mut self.logs, |l| l.guest.is_none_or(&sees));
         // Its leases name all guests.
         if appliance::vmid().is_none_or(|id| !sees(id)) {
             self.appliance = None;
@@ -243,6 +251,7 @@ impl World {
         put(&mut self.jobs, news.jobs);
         put(&mut self.settings, news.settings);
         put(&mut self.appliance, news.appliance);
+        put(&mut self.logs, news.logs);
     }
 
     /// The settings that hold: where there is no store, the defaults; why not, where they could not be read.
@@ -312,10 +321,11 @@ mod tests {
             tasks: Part::new(vec![], Stamp(1), From::Files),
             jobs: Part::new(vec![], Stamp(1), From::Files),
             appliance: Part::new(seen, Stamp(1), From::Pct),
+            logs: Part::new(vec![], Stamp(1), From::Files),
             ..World::default()
         };
         world.learn(News::forget());
         let pending = [world.guests.is_pending(), world.archives.is_pending(), world.tasks.is_pending(), world.jobs.is_pending()];
-        assert_eq!((pending, world.appliance.is_pending()), ([true; 4], true));
+        assert_eq!((pending, world.appliance.is_pending(), world.logs.is_pending()), ([true; 4], true, true));
     }
 }

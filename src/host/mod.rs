@@ -148,6 +148,10 @@ pub enum Look {
     Stat(String),
     /// Space of the file system a path lies on. May hang on a dead network storage, so it has a limit of its own.
     Space(String),
+    /// The logs of the host or of a running guest by their names, sizes and times, and these files besides.
+    Logs(Option<Vmid>, Vec<String>),
+    /// Names of the processes of a running guest.
+    Processes(Vmid),
 }
 
 /// What a look found.
@@ -163,6 +167,8 @@ pub enum Found {
     Stat(PathStat),
     /// Space in bytes.
     Space(crate::domain::storage::Space),
+    /// Logs.
+    Logs(crate::domain::log_health::Found),
 }
 
 /// Facts of a path.
@@ -229,6 +235,19 @@ pub trait Host: Send + Sync {
     /// cannot be done, as far away or in a simulation, commands read them.
     fn tree(&self, _guest: Option<Vmid>) -> Result<Tree, NotOpened> {
         Err(NotOpened::NotFromHere(format!("files of {} are not on this machine", self.name())))
+    }
+
+    /// The tree of a guest that does not run, where its root volume can be read without mounting anything; else why not.
+    fn stopped_tree(&self, guest: Vmid) -> Result<Tree, NotOpened> {
+        Err(NotOpened::NotFromHere(format!("files of {guest} on {} are not on this machine", self.name())))
+    }
+
+    /// The tree in which a file is read once, of a guest whether it runs or not. To follow a log is for those that run.
+    fn any_tree(&self, guest: Option<Vmid>) -> Result<Tree, NotOpened> {
+        match self.tree(guest) {
+            Err(NotOpened::NotRunning(id)) => self.stopped_tree(id),
+            tree => tree,
+        }
     }
 
     /// Runs a command with the operator's own terminal and gives its exit status; 128+n for a signal.

@@ -64,7 +64,9 @@ pub async fn plan(host: &dyn Host, world: &World, asked: &ApplianceWish) -> Resu
 async fn leave_out_what_holds(host: &dyn Host, plan: &mut Plan, runs: bool) {
     let all = plan.steps.len();
     let mut left = Vec::new();
-    for step in plan.steps.drain(..) {
+    for mut step in plan.steps.drain(..) {
+        // dnsmasq tells by the file's own digest what it works by; one that was changed by hand tells the same.
+        step.always |= is_restart_of_dnsmasq(&step) && left.iter().any(|s| puts_inside(s, files::DNSMASQ_CONF));
         // What holds now, but not any more after the steps before.
         let later = match &step.check {
             Check::CaddyByFiles { vmid } => left.iter().any(|s| puts(s, Place::Guest(*vmid), files::CADDYFILE)),
@@ -91,6 +93,15 @@ async fn leave_out_what_holds(host: &dyn Host, plan: &mut Plan, runs: bool) {
         plan.facts.push(format!("{} of {all} steps are not needed: they hold already", all - left.len()));
     }
     plan.steps = left;
+}
+
+fn is_restart_of_dnsmasq(step: &Step) -> bool {
+    let restarts = [System::Alpine, System::Debian].map(|s| s.restart(Service::Dnsmasq));
+    matches!(&step.act, Act::Run { cmd, .. } if restarts.iter().any(|r| cmd.args.ends_with(&r.map(str::to_owned))))
+}
+
+fn puts_inside(step: &Step, path: &str) -> bool {
+    matches!(&step.act, Act::Put(change) if change.at != Place::Host && change.path == path)
 }
 
 fn puts(step: &Step, at: Place, path: &str) -> bool {

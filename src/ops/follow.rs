@@ -122,9 +122,8 @@ async fn follow_file(
         let (result, (heard, left)) = tokio::join!(reading, telling);
         let why = match &result {
             Ok(()) => "the guest has stopped".to_owned(),
-            Err(NotOpened::Refused(e)) => e.to_string(),
-            Err(NotOpened::NotFromHere(why)) if !heard && said.is_empty() => return Some(why.clone()),
-            Err(NotOpened::NotFromHere(why)) => why.clone(),
+            Err(e @ (NotOpened::NotFromHere(_) | NotOpened::NotRunning(_))) if !heard && said.is_empty() => return Some(e.why()),
+            Err(e) => e.why(),
         };
         match left {
             Some(place) => begin = Begin::At(place),

@@ -67,7 +67,7 @@ pub(super) fn need(effect: &Effect) -> Option<Need> {
         // The guest of a job is looked at when its log is opened.
         Effect::Follow { source, on: true } => permission(of_log(source, None)),
         // What is open was allowed.
-        Effect::File { source, ask: FileAsk::Open } => permission(of_log(source, None)),
+        Effect::File { source, ask: FileAsk::Open | FileAsk::Names } => permission(of_log(source, None)),
         Effect::File { .. } => None,
         Effect::Marks(_) | Effect::Export { .. } => permission((Permission::ReadLogs, Object::Host)),
         Effect::Plan(wish) => permission(of_wish(wish)),

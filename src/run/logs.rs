@@ -6,17 +6,74 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::Hands;
-use crate::domain::fact::Fact;
+use super::{Hands, locked};
+use crate::domain::fact::{Fact, LogSource};
 use crate::domain::log_marks::Mark;
+use crate::domain::log_page::{FileAsk, FileNews};
+use crate::host::NotOpened;
+use crate::host::file::{Reader, names};
 use crate::problem::{Kind, Problem};
 use crate::store::new_file;
 
 /// Bytes of a file of bookmarks that are read at most.
 const MOST: u64 = 4 << 20;
 
+/// A file that is read for the screen, once whoever asked for it was found to be allowed to.
+#[derive(Default)]
+pub(super) struct OpenFile {
+    reader: Option<Reader>,
+    /// What was asked of it before.
+    waiting: Vec<FileAsk>,
+}
+
+/// Names given at most for a path that is typed.
+const NAMES: usize = 400;
+
 impl Hands {
+    /// What is asked of a file. It is read on a thread of its own.
+    pub(super) fn file(self: &Arc<Self>, source: LogSource, ask: FileAsk) {
+        let Some((guest, path)) = source.file() else { return };
+        match ask {
+            FileAsk::Open => {
+                let (me, told, path) = (Arc::clone(self), source.clone(), path.to_owned());
+                let tell = move |news| me.facts.blocking_send(Fact::File { source: told.clone(), news }).is_ok();
+                let started = Reader::start(self.ctx.host.any_tree(guest), path, tell);
+                let mut files = locked(&self.files);
+                // Nobody wants it any more.
+                let Some(file) = files.get_mut(&source) else { return };
+                match started {
+                    Ok(reader) => {
+                        std::mem::take(&mut file.waiting).into_iter().for_each(|ask| reader.ask(ask));
+                        file.reader = Some(reader);
+                    }
+                    Err(e) => tracing::warn!(%e, "no thread reads the file"),
+                }
+            }
+            FileAsk::Names => {
+                let named = self.ctx.host.any_tree(guest).and_then(|tree| {
+                    let (dir, head) = path.rsplit_once('/').unwrap_or(("", path));
+                    names(&tree, &format!("{dir}/"), head, NAMES).map_err(NotOpened::Refused)
+                });
+                let news = match named {
+                    Ok(names) => FileNews::Names(names),
+                    Err(e) => FileNews::Failed(e.why()),
+                };
+                self.tell_now(Fact::File { source, news });
+            }
+            FileAsk::Close => drop(locked(&self.files).remove(&source)),
+            ask => {
+                if let Some(file) = locked(&self.files).get_mut(&source) {
+                    match &file.reader {
+                        Some(reader) => reader.ask(ask),
+                        None => file.waiting.push(ask),
+                    }
+                }
+            }
+        }
+    }
+
     /// One file for each operator: a note is for whoever wrote it.
     fn marks_file(&self) -> Option<PathBuf> {
         let name = self.who()?.name;

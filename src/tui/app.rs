@@ -588,10 +588,24 @@ impl App {
                     then.extend(self.panes.logs.only(&words));
                     queue.extend(then);
                 }
+                Then::File(source) => {
+                    self.here = Action::ShowLogs;
+                    let mut then = self.panes.logs.opened();
+                    // Files of a simulation lie nowhere.
+                    if self.known.world.place.demo {
+                        then.extend(self.panes.logs.with(source));
+                        then.extend(self.panes.logs.only(""));
+                    } else {
+                        then.extend(self.panes.logs.read_file(source, None, &self.known));
+                    }
+                    queue.extend(then);
+                }
                 Then::Logs(ask) => {
                     self.here = Action::ShowLogs;
-                    let then = self.panes.logs.asked(ask, &self.known);
-                    queue.extend(then);
+                    let known = &self.known;
+                    // A file that lies open is nearer than the list below it.
+                    let then = self.stack.iter_mut().rev().find_map(|d| d.asked(&ask, known));
+                    queue.extend(then.unwrap_or_else(|| self.panes.logs.asked(ask, known)));
                 }
                 Then::Guest(id) => {
                     self.here = Action::ShowOverview;

@@ -4,7 +4,7 @@
 //! [`effect::Effect`]s go out. Facts come in by [`app::App::learn`]. Drawing changes nothing.
 //!
 //! `app` the whole · `frame` header, bar, job line, footer · `pane` what a pane is · `panes/` the three ·
-//! `dialogs/` what lies on top of them · `canvas` the one way text reaches a cell · `list`, `input`, `words`,
+//! `dialogs/` what lies on top of them · `canvas` the one way text reaches a cell · `list`, `input`, `log_rows`, `words`,
 //! `theme` what they are built of.
 
 pub mod action;
@@ -15,6 +15,7 @@ pub mod effect;
 mod frame;
 mod input;
 mod list;
+mod log_rows;
 mod pane;
 mod panes;
 pub mod terminal;

@@ -65,6 +65,8 @@ pub enum Then {
     Say(String),
     /// The Logs pane, filtered by these words, with this log switched on.
     LogsOf(Option<LogSource>, String),
+    /// This log, read as the file that it is.
+    File(LogSource),
     /// Something that a dialog of the Logs pane asks of it.
     Logs(super::panes::logs::Ask),
     /// The Overview, at this guest.
@@ -143,6 +145,11 @@ pub trait Pane {
     /// News of a file that is read.
     fn file(&mut self, _source: &LogSource, _news: &FileNews, _known: &Known) -> Vec<Then> {
         Vec::new()
+    }
+
+    /// What a dialog asks of the Logs pane, where this dialog is what it means; else `None`.
+    fn asked(&mut self, _ask: &super::panes::logs::Ask, _known: &Known) -> Option<Vec<Then>> {
+        None
     }
 
     /// News of trying a credential.

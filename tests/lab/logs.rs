@@ -40,6 +40,67 @@ fn a_guests_files_are_read_from_the_host_and_nothing_else_is() {
     assert!(said.rc == 0 && !said.out.is_empty(), "what the kernel makes up is read inside the guest: {said:?}");
 }
 
+/// A guest that is stopped is read where its root volume is a directory of the host, and nothing is mounted for it.
+#[test]
+fn a_stopped_guests_file_is_read_from_its_directory_or_said_why_not() {
+    let Some(lab) = Lab::up("ls") else { return };
+    assert_eq!(lab.exec("102", &["sh", "-c", "echo of the guest > /var/log/app.log; ln -s /root/only-here /var/log/link.log"]).rc, 0);
+    lab.node(&["sh", "-c", "echo of the host > /root/only-here"]);
+    lab.node(&["pct", "stop", "102"]);
+    let logs = |path: &str| lab.exec("pve1", &["proximity", "--read-only", "logs", &format!("102:{path}")]);
+    let said = logs("/var/log/app.log");
+    assert!(said.rc == 1 && said.err.contains("102 does not run, and its root volume") && said.err.contains("is a disk on"), "{said:?}");
+    lab.node(&[
+        "sh",
+        "-ec",
+        "cd /var/lib/pool/images/102; mv vm-102-disk-0 subvol-102-disk-0.subvol; \
+         sed -i 's/vm-102-disk-0.raw/subvol-102-disk-0.subvol/' /etc/pve/lxc/102.conf; grep -q subvol-102 /etc/pve/lxc/102.conf",
+    ]);
+    let mounts = || lab.node(&["sh", "-c", "wc -l < /proc/self/mounts"]);
+    let before = mounts();
+    let said = logs("/var/log/app.log");
+    assert_eq!((said.rc, said.out.as_str()), (0, "of the guest\n"), "{said:?}");
+    let said = logs("/var/log/link.log");
+    assert!(said.rc == 1 && said.out.is_empty() && said.err.contains("is a symbolic link"), "{said:?}");
+    assert_eq!(mounts(), before);
+}
+
+/// A log that nobody rotates, and one whose service writes to what was put away: found by looking, gone with the cause.
+#[test]
+fn what_is_wrong_with_a_guests_logs_is_found_from_the_host() {
+    let Some(lab) = Lab::up("lh") else { return };
+    let guest = |script: &str| {
+        let said = lab.exec("101", &["sh", "-c", script]);
+        assert_eq!(said.rc, 0, "{script}: {said:?}");
+    };
+    let wrong = || {
+        let said = lab.node(&["proximity", "--read-only", "status", "-o", "json"]);
+        let status: serde_json::Value = serde_json::from_str(&said).unwrap();
+        let of = |f: &serde_json::Value| Some(format!("{} {}", f["log"].as_str()?, f["why"].as_str()?));
+        status["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(of)
+            .filter(|f| f.starts_with("101:") || f.starts_with("dnsmasq"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(wrong(), [""; 0], "nothing is wrong at first");
+    // dnsmasq goes on writing to the file that was moved away from under it.
+    let appliance = |script: &str| lab.exec("9999", &["sh", "-ec", script]).rc;
+    assert_eq!(appliance("pidof dnsmasq; touch /var/lib/misc/dnsmasq.leases; mv /var/log/dnsmasq.log /var/log/away"), 0);
+    let found = wrong().join("\n");
+    assert!(found.starts_with("dnsmasq silent: dnsmasq runs and wrote its leases"), "{found}");
+    assert_eq!(appliance("mv /var/log/away /var/log/dnsmasq.log; echo x >> /var/log/dnsmasq.log"), 0);
+    guest("mkdir -p /var/log/app; dd if=/dev/urandom of=/var/log/app/big.log bs=1M count=210 2>/dev/null");
+    guest("touch -d '2 hours ago' /var/log/moved.log || touch -t 202001010000 /var/log/moved.log; echo x > /var/log/moved.log.1");
+    let found = wrong().join("\n");
+    assert!(found.contains("101:/var/log/app/big.log not rotated: 210 MiB in one file"), "{found}");
+    assert!(found.contains("101:/var/log/moved.log silent: its service still writes to moved.log.1"), "{found}");
+    guest("mv /var/log/app/big.log /var/log/app/big.log.1; echo x > /var/log/app/big.log; rm /var/log/moved.log.1");
+    assert_eq!(wrong(), [""; 0], "rotated, and nothing written elsewhere");
+}
+
 /// What a command printed so far.
 fn listened(child: &mut std::process::Child) -> Arc<Mutex<Vec<String>>> {
     let heard: Arc<Mutex<Vec<String>>> = Arc::default();

@@ -20,11 +20,11 @@ use proximity::tui::app::App;
 /// 2026-11-21 14:32:08 UTC.
 pub const NOW: i64 = 1_795_271_528;
 
-fn ago(secs: i64) -> Stamp {
+pub fn ago(secs: i64) -> Stamp {
     Stamp::from_secs(NOW - secs)
 }
 
-fn part<T>(value: T) -> Part<T> {
+pub fn part<T>(value: T) -> Part<T> {
     Part::new(value, ago(4), From::Files)
 }
 
@@ -140,6 +140,7 @@ pub fn news() -> News {
         jobs: Some(part(vec![])),
         settings: None,
         appliance: None,
+        logs: Some(part(vec![])),
     }
 }
 
@@ -192,6 +193,7 @@ pub fn unknown() -> News {
         jobs: no(),
         settings: no(),
         appliance: no(),
+        logs: no(),
     }
 }
 

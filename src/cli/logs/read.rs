@@ -239,12 +239,19 @@ fn job(ctx: &Ctx, id: JobId, to: &mut (dyn Take + Send)) -> Result<(), Problem> 
 /// is soon found however long the file is, unless times or levels are asked for: they need the lines before.
 fn of_file(ctx: &Ctx, source: &LogSource, to: &mut (dyn Take + Send)) -> Option<Result<(), Problem>> {
     let (guest, path) = source.file()?;
-    let opened = ctx.host.tree(guest).and_then(|tree| tree.open(path));
     let failed = |why: String| Problem::new(Kind::Failed, format!("log {}", source.name()), why, "");
-    let opened = match opened {
+    let tree = match ctx.host.tree(guest) {
+        // No command could read there either.
+        Err(NotOpened::NotRunning(id)) => match ctx.host.stopped_tree(id) {
+            Ok(tree) => Ok(tree),
+            Err(e) => return Some(Err(failed(e.why()))),
+        },
+        tree => tree,
+    };
+    let opened = match tree.and_then(|tree| tree.open(path)) {
         Ok(opened) => opened,
         Err(NotOpened::Refused(e)) => return Some(Err(failed(e.to_string()))),
-        Err(NotOpened::NotFromHere(_)) => return None,
+        Err(NotOpened::NotFromHere(_) | NotOpened::NotRunning(_)) => return None,
     };
     let read = match to.last_are_enough() {
         Some(keep) => {

@@ -4,7 +4,10 @@
 use serde_json::json;
 
 use super::node::{BOOT_ID, NAME, Node};
+use crate::domain::appliance::{CADDY_LOG, DNSMASQ_LOG, LEASES, VMID};
+use crate::domain::log_health::{Entry, Found};
 use crate::domain::stamp::Stamp;
+use crate::domain::storage::Space;
 
 /// A log that lines are made for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -12,6 +15,7 @@ pub(super) enum Source {
     Dnsmasq,
     Caddy,
     Journal,
+    Postgres,
 }
 
 /// Further back nothing was logged.
@@ -128,6 +132,7 @@ fn line(node: &Node, source: Source, at: Stamp, n: u64) -> String {
         Source::Dnsmasq => dnsmasq(node, at, mix(h, n / 3), n % 3),
         Source::Caddy => caddy(at, mix(h, n)),
         Source::Journal => journal(at, h),
+        Source::Postgres => postgres(at, mix(h, n)),
     }
 }
 
@@ -204,6 +209,47 @@ fn journal(at: Stamp, h: u64) -> String {
         "_TRANSPORT": if who == "kernel" { "kernel" } else { "syslog" }, "PRIORITY": priority.to_string(), "SYSLOG_IDENTIFIER": who, "MESSAGE": text
     })
     .to_string()
+}
+
+/// A database that logs every statement, which somebody once switched on to look for something.
+fn postgres(at: Stamp, h: u64) -> String {
+    let time = at.rfc3339().replace('T', " ").replace('Z', &format!(".{:03} UTC", at.0.rem_euclid(1000)));
+    let said = match h % 23 {
+        0 => "ERROR:  canceling statement due to lock timeout".to_owned(),
+        1 => format!("LOG:  checkpoint complete: wrote {} buffers", 20 + h % 900),
+        _ => format!("LOG:  statement: SELECT * FROM oc_filecache WHERE fileid = {}", h >> 40),
+    };
+    format!("{time} [{}] nextcloud@nextcloud {said}", 800 + (h >> 8) % 40)
+}
+
+/// The database's log, in guest 105: begun weeks ago and never put away. The broken thing among the logs as files.
+pub(super) const POSTGRES: (u32, &str) = (105, "/var/log/postgresql/postgresql-17-main.log");
+
+/// The logs of the node or of a guest that runs, as they lie there.
+pub(super) fn files(node: &Node, guest: Option<u32>) -> Option<Found> {
+    let now = node.now();
+    let ago = |s: i64| Stamp(now.0 - s * 1000);
+    let file =
+        |path: &str, size: u64, modified: Stamp, days: i64| Entry { path: path.into(), size, modified, born: Some(ago(days * 86_400)) };
+    let Some(id) = guest else {
+        let files = vec![file("/var/log/syslog", 3 << 20, ago(20), 5), file("/var/log/syslog.1", 9 << 20, ago(5 * 86_400), 12)];
+        let (total, used) = super::storage::ROOT;
+        return Some(Found { files, space: Space { total, used, avail: total - used }, left_out: 0 });
+    };
+    let g = node.guests.get(&id).filter(|g| !g.qemu && g.init.is_some())?;
+    let mut files = vec![file("/var/log/messages", 400 << 10, ago(300), 6), file("/var/log/messages.0", 900 << 10, ago(6 * 86_400), 20)];
+    if id == VMID {
+        files.push(file(DNSMASQ_LOG, 2 << 20, ago(1), 2));
+        files.push(file(CADDY_LOG, 7 << 20, ago(1), 1));
+        files.push(file(LEASES, 400, ago(90), 60));
+    }
+    if id == POSTGRES.0 {
+        // About what its statements take.
+        let grown = u64::try_from(now.secs() - node.seed.secs()).unwrap_or(0) * 300;
+        files.push(file(POSTGRES.1, (1900 << 20) + grown, ago(1), 47));
+    }
+    let (total, used) = (g.disk(), g.used);
+    Some(Found { files, space: Space { total, used, avail: total.saturating_sub(used) }, left_out: 0 })
 }
 
 /// dnsmasq's leases: each is renewed every half hour.

@@ -225,6 +225,7 @@ fn inside(node: &Node, id: u32, guest: &Guest, program: &str, args: &[String]) -
             match path.as_str() {
                 DNSMASQ_LOG if id == VMID => Answer::Log(Source::Dnsmasq, lines, follow),
                 CADDY_LOG if id == VMID => Answer::Log(Source::Caddy, lines, follow),
+                path if (id, path) == logs::POSTGRES => Answer::Log(Source::Postgres, lines, follow),
                 path => Answer::Now(file(path).map_or_else(|| Reply::fail(1, none(path)), |t| Reply::ok(last(&t, lines)))),
             }
         }

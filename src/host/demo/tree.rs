@@ -54,6 +54,8 @@ impl Tree {
             Look::Dir(path) => self.names(path).map(Found::Names),
             Look::Stat(path) => self.stat(path).map(Found::Stat),
             Look::Space(path) => self.stat(path).map(|_| Found::Space(self.space(path))),
+            // Of the guests, not of the files.
+            Look::Logs(..) | Look::Processes(_) => Err(missing("guests")),
         }
     }
 

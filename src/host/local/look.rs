@@ -12,7 +12,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::super::{Found, HostError, Look, PathStat};
+use super::super::{Found, HostError, Look, NotOpened, PathStat, Tree};
+use super::file;
+use crate::domain::guest::Vmid;
+use crate::domain::log_health;
 use crate::domain::stamp::Stamp;
 use crate::domain::storage::Space;
 
@@ -66,6 +69,8 @@ fn work(looks: Vec<Look>, hung: &Mutex<HashSet<Look>>, tell: &mpsc::UnboundedSen
 fn words(look: &Look) -> String {
     match look {
         Look::File(p, _) | Look::Tail(p, _) | Look::Glob(p, _) | Look::Dir(p) | Look::Stat(p) | Look::Space(p) => p.clone(),
+        Look::Logs(guest, _) => guest.map_or("logs of the host".into(), |id| format!("logs of {id}")),
+        Look::Processes(guest) => format!("processes of {guest}"),
     }
 }
 
@@ -77,8 +82,18 @@ fn one(look: &Look) -> Result<Found, HostError> {
         Look::Dir(path) => names(Path::new(path)).map(Found::Names),
         Look::Stat(path) => stat(Path::new(path)).map(Found::Stat),
         Look::Space(path) => space(Path::new(path)).map(Found::Space),
+        Look::Logs(guest, besides) => return logs(*guest, besides).map(Found::Logs),
+        Look::Processes(guest) => return file::processes(*guest).map(Found::Names),
     };
     found.map_err(|e| host_error(&words(look), &e))
+}
+
+fn logs(guest: Option<Vmid>, besides: &[String]) -> Result<log_health::Found, HostError> {
+    match guest.map_or_else(|| Ok(Tree::machine()), Tree::of_guest) {
+        Ok(tree) => file::logs(&tree, besides),
+        Err(NotOpened::Refused(e)) => Err(e),
+        Err(e) => Err(HostError::Io { what: words(&Look::Logs(guest, Vec::new())), why: e.why() }),
+    }
 }
 
 fn host_error(what: &str, e: &io::Error) -> HostError {
@@ -125,10 +140,7 @@ fn stat(path: &Path) -> io::Result<PathStat> {
 }
 
 fn space(path: &Path) -> io::Result<Space> {
-    let s = rustix::fs::statvfs(path)?;
-    let block = if s.f_frsize > 0 { s.f_frsize } else { s.f_bsize };
-    let total = s.f_blocks.saturating_mul(block);
-    Ok(Space { total, used: total.saturating_sub(s.f_bfree.saturating_mul(block)), avail: s.f_bavail.saturating_mul(block) })
+    Ok(file::space_of(&rustix::fs::statvfs(path)?))
 }
 
 type Read1 = (String, Result<Vec<u8>, HostError>);

@@ -56,6 +56,10 @@ impl Host for LocalHost {
         guest.map_or_else(|| Ok(Tree::machine()), Tree::of_guest)
     }
 
+    fn stopped_tree(&self, guest: Vmid) -> Result<Tree, NotOpened> {
+        Tree::of_stopped(guest)
+    }
+
     fn attach<'a>(&'a self, cmd: Cmd) -> Asked<'a, Result<i32, HostError>> {
         Box::pin(process::attach(cmd))
     }

@@ -97,7 +97,7 @@ impl Pane for Opened {
 
     fn window(&self, known: &Known) -> Window {
         let rows = self.len() as u16 + u16::from(!self.leads.is_empty());
-        Window { title: self.title.clone(), width: text::wide(known, 110), height: (rows + 3 + WHOLE).min(text::most_rows(known)) }
+        Window { title: self.title.clone(), width: text::over_lines(known, 110), height: (rows + 3 + WHOLE).min(text::most_rows(known)) }
     }
 
     fn draw(&self, on: &mut Canvas<'_>, known: &Known) {
@@ -127,6 +127,10 @@ impl Pane for Opened {
         }
         let whole = on.height().saturating_sub(WHOLE);
         on.rule(whole);
+        let below = self.len().saturating_sub(top + rows);
+        if below > 0 {
+            on.put_right(wide, whole, 16, &format!(" {below} more ↓ "), Tone::Mode);
+        }
         let text = match (self.leads.get(self.list.at), self.field()) {
             (Some(lead), _) => lead.why.as_str(),
             (None, field) => field.map_or("", |(_, value)| value.as_str()),

@@ -199,7 +199,7 @@ impl Pane for MarkList {
 
     fn window(&self, known: &Known) -> Window {
         let height = (self.marks.len().max(1) as u16 + 4).min(text::most_rows(known));
-        Window { title: "bookmarks".into(), width: text::wide(known, 110), height }
+        Window { title: "bookmarks".into(), width: text::over_lines(known, 110), height }
     }
 
     fn draw(&self, on: &mut Canvas<'_>, known: &Known) {

@@ -1,5 +1,6 @@
 //! Something to read: details, help, a refusal, a problem. Scrolls when it is long.
 
+use crate::domain::fact::LogSource;
 use crate::domain::plan::Refusal;
 use crate::tui::action::{Action, Context};
 use crate::tui::canvas::Canvas;
@@ -15,6 +16,8 @@ pub struct Text {
     title: String,
     lines: Vec<Line>,
     top: usize,
+    /// The log that Enter leads to.
+    log: Option<LogSource>,
 }
 
 /// Columns a text is at most wide, for reading.
@@ -23,7 +26,14 @@ const WIDEST: u16 = 96;
 impl Text {
     /// A window with this title and these lines.
     pub fn new(title: impl Into<String>, lines: Vec<Line>) -> Text {
-        Text { title: title.into(), lines, top: 0 }
+        Text { title: title.into(), lines, top: 0, log: None }
+    }
+
+    /// Enter leads to this log, and the last line says so.
+    pub fn leading_to(mut self, source: LogSource) -> Text {
+        self.lines.extend([(Tone::Plain, String::new()), (Tone::Strong, format!("Enter: read {}", source.name()))]);
+        self.log = Some(source);
+        self
     }
 }
 
@@ -53,6 +63,12 @@ fn indent(text: &str) -> u16 {
         && text.get(..12).is_some_and(|name| !name.trim_end().contains("  "))
         && text.as_bytes().get(11) == Some(&b' ');
     if is_field { 13 } else { (own + extra).min(20) as u16 }
+}
+
+/// Columns of a window over log lines that wants `most`: all there are where fewer than twenty would be left beside it, since
+/// pieces of lines only confuse.
+pub fn over_lines(known: &Known, most: u16) -> u16 {
+    if known.size.0 < most + 20 { known.size.0 } else { most }
 }
 
 /// Columns of a window that wants `most`: on a narrow screen all there are, for slivers of the pane beside it
@@ -110,7 +126,8 @@ impl Pane for Text {
 
     fn act(&mut self, action: Action, known: &Known) -> Option<Vec<Then>> {
         if action == Action::Open {
-            return Some(vec![Then::Close]);
+            let log = self.log.take().map(Then::File);
+            return Some(std::iter::once(Then::Close).chain(log).collect());
         }
         let window = self.window(known);
         let lines = wrapped(&self.lines, window.width.saturating_sub(4)).len();

@@ -39,7 +39,7 @@ mod draw;
 mod typing;
 mod walk;
 
-pub(in crate::tui) use draw::{lag, marked, tone_of};
+pub(in crate::tui) use draw::lag;
 use typing::Asked;
 
 /// Old lines looked at with a new filter before the key is answered, and in a slice of later work.
@@ -138,6 +138,8 @@ pub enum Ask {
     Mark(Mark),
     /// Take a bookmark away.
     Unmark(Mark),
+    /// Set a bookmark that was made elsewhere.
+    Remember(Mark),
 }
 
 impl Source {
@@ -163,6 +165,10 @@ impl Logs {
         self.all = false;
         self.buffer.show_all(false);
         match Filter::parse(words) {
+            Ok(filter) if filter.is_empty() => {
+                self.want(Wanted::default());
+                Vec::new()
+            }
             Ok(filter) => {
                 self.want(Wanted { filter, ..Wanted::default() });
                 vec![Then::Say(format!("lines that match {words}; Esc shows all"))]
@@ -182,6 +188,13 @@ impl Logs {
             None => self.sources.push(Source::new(source.clone(), true)),
         }
         vec![Then::Do(Effect::Follow { source, on: true })]
+    }
+
+    /// Reads a log as the file that it is, at a bookmark or at its end.
+    pub fn read_file(&self, source: LogSource, at: Option<&Mark>, known: &Known) -> Vec<Then> {
+        let mut file = File::new(self.marks.clone());
+        let asked = file.open(source, at, known);
+        std::iter::once(Then::Open(Box::new(file))).chain(asked).collect()
     }
 
     /// Whether the filter has still to look at old lines.
@@ -214,6 +227,15 @@ impl Logs {
                 Vec::new()
             }
             Ask::Mark(mark) => self.go_to_mark(&mark, known),
+            Ask::Remember(mark) => {
+                let time = mark.time;
+                self.marks.set(mark);
+                let of_then = |n: &u64| self.buffer.numbered(*n).is_some_and(|l| l.time.map(|t| t.0) == time);
+                let all = (self.buffer.fallen()..self.buffer.total()).filter(of_then).filter(|n| self.mark_of(*n).is_some());
+                let found: Vec<u64> = all.collect();
+                self.marked.extend(found);
+                self.keep_marks()
+            }
             Ask::Unmark(mark) => {
                 let of = |n: &u64| self.mark_of(*n).is_some_and(|m| *m == mark);
                 if let Some(number) = self.marked.iter().copied().find(of) {
@@ -239,14 +261,7 @@ impl Logs {
 
     fn level(&mut self, up: bool) {
         let now = self.buffer.wanted().level;
-        let at = now.and_then(|level| Level::ALL.iter().position(|l| *l == level));
-        // No bound, then from notice on: everything is at least debug, and what tells no level counts as info.
-        let level = match (at, up) {
-            (None, true) => Some(Level::Notice),
-            (None, false) => None,
-            (Some(at), true) => Level::ALL.get(at + 1).copied().or(now),
-            (Some(at), false) => Level::ALL.get(at.saturating_sub(1)).copied().filter(|l| *l > Level::Info),
-        };
+        let level = Level::bound(now, up);
         if level != now {
             self.want(Wanted { level, ..self.buffer.wanted().clone() });
         }
@@ -303,7 +318,7 @@ impl Pane for Logs {
                 let entries = self.sources.iter().map(|s| (s.source.clone(), s.on, s.tally.clone())).collect();
                 return Some(vec![Then::Open(Box::new(Sources::new(entries)))]);
             }
-            Action::OpenFile => return Some(vec![Then::Open(Box::new(File::default()))]),
+            Action::OpenFile => return Some(vec![Then::Open(Box::new(File::new(self.marks.clone())))]),
             Action::Search => self.ask(Asked::Words, known),
             Action::AtTime => self.ask(Asked::Time, known),
             Action::Between => self.ask(Asked::Stretch, known),

@@ -12,6 +12,7 @@
 //! ```
 
 use super::guest::{self, Search};
+use crate::domain::fact::LogSource;
 use crate::domain::guest::{Guest, Power, Vmid};
 use crate::domain::health::{self, Finding, Level};
 use crate::domain::stamp;
@@ -323,8 +324,12 @@ impl Overview {
         on.title(0, &text, if all_known { Tone::Good } else { tone }, &more);
         let room = on.width().saturating_sub(4);
         if self.findings.is_empty() {
-            let asked = "node, quorum, guests, storages, network, tasks, backups and jobs were asked";
-            let text = if all_known { asked.to_owned() } else { format!("not asked yet: {}", pending(known).join(", ")) };
+            let asked = "node, quorum, guests, storages, network, tasks, backups, jobs and logs were asked";
+            let text = match pending(known) {
+                missing if missing.is_empty() => asked.to_owned(),
+                missing if known.world.node.is_pending() && missing.len() > 7 => "nothing was asked yet".to_owned(),
+                missing => format!("not asked yet: {}", missing.join(", ")),
+            };
             on.put(3, 1, room, &text, Tone::Quiet);
             return;
         }
@@ -502,6 +507,7 @@ fn pending(known: &Known) -> Vec<&'static str> {
         ("tasks", w.tasks.is_pending()),
         ("backups", w.archives.is_pending()),
         ("jobs", w.jobs.is_pending()),
+        ("logs", w.logs.is_pending()),
     ];
     all.into_iter().filter(|(_, p)| *p).map(|(name, _)| name).collect()
 }
@@ -591,7 +597,7 @@ fn finding_details(f: &Finding) -> Text {
     };
     let place = match f.pane {
         "backups" => "pane 6, Backups, knows more",
-        "logs" => "pane 4, Logs, knows more",
+        "logs" if f.log.is_none() => "pane 4, Logs, knows more",
         "jobs" => "J, the jobs, know more",
         _ => "",
     };
@@ -599,5 +605,9 @@ fn finding_details(f: &Finding) -> Text {
     if !place.is_empty() {
         lines.extend([(Tone::Plain, String::new()), (Tone::Quiet, place.to_owned())]);
     }
-    Text::new(f.what.clone(), lines)
+    let text = Text::new(f.what.clone(), lines);
+    match f.log.as_deref().and_then(LogSource::from_name) {
+        Some(source) => text.leading_to(source),
+        None => text,
+    }
 }

@@ -5,7 +5,8 @@ use std::io;
 use std::ops::Range;
 
 use super::open::Opened;
-use crate::domain::filter::Filter;
+use crate::domain::filter::{Before, Filter, GOES_ON, goes_on};
+use crate::domain::log_level;
 use crate::domain::log_page::{PageLine, SHOWN};
 use crate::domain::log_tally::Tally;
 
@@ -35,6 +36,11 @@ impl<'a> Lines<'a> {
     /// The lines before `end`.
     pub fn new(file: &'a Opened, end: u64) -> Self {
         Lines { file, end }
+    }
+
+    /// The offset that was its end.
+    pub fn end(&self) -> u64 {
+        self.end
     }
 
     /// Bytes of a range. An error of kind `UnexpectedEof` says that the file became shorter.
@@ -167,8 +173,25 @@ impl<'a> Lines<'a> {
     fn chunk(&self, range: Range<u64>, filter: &Filter) -> io::Result<Chunk> {
         let bytes = self.bytes(range.clone())?;
         let mut lines = Vec::new();
-        filter.passing(&bytes, |run| starts(&bytes[run.clone()], |n| lines.push(run.start + n)));
+        filter.passing(self.before(range.start, &bytes, filter)?, &bytes, |run| starts(&bytes[run.clone()], |n| lines.push(run.start + n)));
         Ok(Chunk { at: range.start, bytes, lines })
+    }
+
+    /// What the line before `text`, which stands at `start`, tells for lines that go on with it.
+    fn before(&self, start: u64, text: &[u8], filter: &Filter) -> io::Result<Before> {
+        let (mut at, mut lines) = (start, 0);
+        if !filter.depends_on_before(text) {
+            return Ok(Before::default());
+        }
+        while at > 0 && lines < GOES_ON {
+            let low = self.start(at - 1)?;
+            let line = self.bytes(low..(at - 1).min(low + SHOWN))?;
+            if !goes_on(&line) {
+                return Ok(Before { level: log_level::of(&line), lines });
+            }
+            (at, lines) = (low, lines + 1);
+        }
+        Ok(Before { level: None, lines })
     }
 
     /// The first beginning of a line at or behind `at`.
@@ -214,7 +237,8 @@ impl<'a> Lines<'a> {
             // A line that is not finished may still come to pass, or not to.
             let finished = if high == self.end { memchr::memrchr(b'\n', bytes).map_or(0, |n| n + 1) } else { bytes.len() };
             if finished > 0 {
-                tally_passing(tally, filter, known.end, &bytes[..finished]);
+                let text = &bytes[..finished];
+                tally_passing(tally, filter, known.end, self.before(known.end, text, filter)?, text);
                 tally.reached_up(known.end + finished as u64);
                 return Ok(true);
             }
@@ -224,7 +248,7 @@ impl<'a> Lines<'a> {
         }
         let low = self.start_below(known.start, SLICE)?;
         let bytes = self.bytes_into(low..known.start, room)?;
-        tally_passing(tally, filter, low, bytes);
+        tally_passing(tally, filter, low, self.before(low, bytes, filter)?, bytes);
         tally.reached_down(low);
         Ok(low > 0)
     }
@@ -239,18 +263,24 @@ impl<'a> Lines<'a> {
     /// Whether the last line, if it is not finished, passes.
     pub fn unfinished(&self, filter: &Filter) -> io::Result<bool> {
         let start = self.start(self.end)?;
-        Ok(start < self.end && filter.passes(&self.bytes(start..self.end)?))
+        if start == self.end {
+            return Ok(false);
+        }
+        let mut passes = false;
+        let line = self.bytes(start..self.end)?;
+        filter.passing(self.before(start, &line, filter)?, &line, |_| passes = true);
+        Ok(passes)
     }
 }
 
 /// Counts the lines of a text at `offset` that pass. Where a filter only drops, counting all lines and taking those back
 /// that are dropped is cheaper than counting each stretch between them: line ends are counted by the block.
-fn tally_passing(tally: &mut Tally, filter: &Filter, offset: u64, text: &[u8]) {
+fn tally_passing(tally: &mut Tally, filter: &Filter, offset: u64, before: Before, text: &[u8]) {
     if filter.only_drops() {
         tally.add_run(offset, text);
-        filter.found(text, |line| tally.take(offset + line.start as u64));
+        filter.found(before, text, |line| tally.take(offset + line.start as u64));
     } else {
-        filter.found(text, |line| tally.add(offset + line.start as u64, 1));
+        filter.found(before, text, |line| tally.add(offset + line.start as u64, 1));
     }
 }
 
@@ -318,6 +348,7 @@ fn starts(text: &[u8], mut tell: impl FnMut(usize)) {
 mod tests {
     use super::super::open::Tree;
     use super::*;
+    use crate::domain::log_level::Level;
     use std::io::Write;
 
     fn opened(text: &[u8]) -> (tempfile::NamedTempFile, Opened) {
@@ -404,6 +435,49 @@ mod tests {
             for words in ["", "o", "!o", "x", "!x", "t$", "^$"] {
                 compare(text, words);
             }
+        }
+    }
+
+    /// Whatever is asked of a file with a least level is what going through it line by line gives: traces stay with their
+    /// line across blocks, and are let go of where they would have no end.
+    #[test]
+    fn levels_hold_across_blocks() {
+        let mut text = Vec::new();
+        for n in 0..1_500u32 {
+            let level = if n % 37 == 5 { "ERROR" } else { "INFO" };
+            text.extend_from_slice(format!("2026-11-21T10:00:00Z {level} number {n} {}\n", "x".repeat(n as usize % 90)).as_bytes());
+            let trace = if n % 370 == 5 { 300 } else { n % 5 };
+            (0..trace).for_each(|i| text.extend_from_slice(format!("    at frame {i}\n").as_bytes()));
+        }
+        let (_file, opened) = opened(&text);
+        let lines = Lines::new(&opened, text.len() as u64);
+        for (words, level) in
+            [("", Level::Error), ("!frame", Level::Error), ("number", Level::Warn), ("", Level::Critical), ("", Level::Info)]
+        {
+            let filter = Filter::parse(words).unwrap().at_least(Some(level));
+            let (mut expected, mut head, mut since) = (Vec::new(), Level::Info, 0);
+            for line in text.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
+                let goes_on = line.starts_with(b" ") && since < GOES_ON;
+                since = if goes_on { since + 1 } else { 0 };
+                head = if goes_on { head } else { log_level::of(line).unwrap_or(Level::Info) };
+                if head >= level && filter.passes(line) {
+                    expected.push(line.to_vec());
+                }
+            }
+            assert_eq!(expected.is_empty(), level == Level::Critical);
+            let (forward, _) = lines.forward(0, usize::MAX, &filter, Some).unwrap();
+            assert!(texts(forward) == expected, "forward, {words:?}, {level:?}");
+            assert_eq!(counted(&lines, &filter).total() as usize, expected.len(), "{words:?}, {level:?}");
+            let (mut at, mut up) = (text.len() as u64, Vec::new());
+            loop {
+                let (some, next) = lines.back(at, 17, &filter, Some).unwrap();
+                if some.is_empty() {
+                    break;
+                }
+                at = some.first().map_or(next, |l| l.offset);
+                up.splice(0..0, texts(some));
+            }
+            assert!(up == expected, "up, {words:?}, {level:?}");
         }
     }
 

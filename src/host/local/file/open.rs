@@ -13,6 +13,7 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstatfs, openat, openat2};
 
 use super::super::super::HostError;
 use crate::domain::guest::Vmid;
+use crate::domain::storage::Space;
 
 /// Why a file is not opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,19 @@ pub enum NotOpened {
     Refused(HostError),
     /// It cannot be read from here, but perhaps by a command where it lies; why.
     NotFromHere(String),
+    /// This guest does not run, so that it has no tree.
+    NotRunning(Vmid),
+}
+
+impl NotOpened {
+    /// Why, in one sentence.
+    pub fn why(&self) -> String {
+        match self {
+            NotOpened::Refused(e) => e.to_string(),
+            NotOpened::NotFromHere(why) => why.clone(),
+            NotOpened::NotRunning(guest) => format!("the tree of {guest}: it does not run"),
+        }
+    }
 }
 
 /// Where paths begin.
@@ -36,6 +50,8 @@ struct GuestRoot {
     device: u64,
     /// The guest's init (pidfd_open(2)): it can be read once that has ended.
     init: Option<OwnedFd>,
+    /// Places of other volumes, with their names, that are not mounted there now.
+    without: Vec<(String, String)>,
 }
 
 /// Kinds of file systems (statfs(2)) that hold a guest's own data and answer without asking anybody: ext, xfs, btrfs, zfs,
@@ -58,7 +74,7 @@ impl Tree {
         collect_pids(Path::new(&cgroup), &mut pids, 0);
         collect_pids(Path::new(&format!("/sys/fs/cgroup/pids/lxc/{guest}")), &mut pids, 0);
         if pids.is_empty() {
-            return Err(no("it does not run"));
+            return Err(NotOpened::NotRunning(guest));
         }
         pids.sort_unstable();
         let root = pids.iter().find_map(|pid| init_root(*pid, guest)).ok_or_else(|| no("its init was not found"))?;
@@ -73,7 +89,26 @@ impl Tree {
 
     fn made(root: OwnedFd, init: Option<OwnedFd>) -> io::Result<Tree> {
         let device = rustix::fs::fstat(&root)?.st_dev;
-        Ok(Tree { guest: Some(Arc::new(GuestRoot { fd: root, device, init })) })
+        Ok(Tree { guest: Some(Arc::new(GuestRoot { fd: root, device, init, without: Vec::new() })) })
+    }
+
+    /// The same without what belongs at these places in it, each with its name.
+    pub(super) fn below_without(root: OwnedFd, without: Vec<(String, String)>) -> io::Result<Tree> {
+        let device = rustix::fs::fstat(&root)?.st_dev;
+        Ok(Tree { guest: Some(Arc::new(GuestRoot { fd: root, device, init: None, without })) })
+    }
+
+    /// The volume that a path lies on which is not mounted there.
+    fn missing_volume(&self, path: &str) -> Option<&str> {
+        let parts = |path: &str| -> Vec<String> { path.split('/').filter(|p| !p.is_empty() && *p != ".").map(str::to_owned).collect() };
+        let wanted = parts(path);
+        let without = self.guest.as_ref().map_or(&[][..], |root| &root.without[..]);
+        without.iter().find(|(place, _)| wanted.starts_with(&parts(place))).map(|(_, name)| name.as_str())
+    }
+
+    /// Where paths begin; nothing for this machine itself.
+    pub(super) fn root(&self) -> Option<BorrowedFd<'_>> {
+        self.guest.as_ref().map(|root| root.fd.as_fd())
     }
 
     /// What can be read once the guest has stopped.
@@ -92,6 +127,9 @@ impl Tree {
 
     /// Opens a regular file for reading. Never waits: a FIFO is told by what it is, not by hanging.
     pub fn open(&self, path: &str) -> Result<Opened, NotOpened> {
+        if let Some(name) = self.missing_volume(path) {
+            return Err(refused(path, &format!("lies on {name}, which is not mounted while the guest does not run")));
+        }
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let opened = match &self.guest {
             None => openat(CWD, path, flags, Mode::empty()),
@@ -177,8 +215,15 @@ pub(super) fn io_error(path: &str, e: &io::Error) -> HostError {
     }
 }
 
+/// Bytes of a file system (statvfs(3)).
+pub(in crate::host::local) fn space_of(s: &rustix::fs::StatVfs) -> Space {
+    let block = if s.f_frsize > 0 { s.f_frsize } else { s.f_bsize };
+    let total = s.f_blocks.saturating_mul(block);
+    Space { total, used: total.saturating_sub(s.f_bfree.saturating_mul(block)), avail: s.f_bavail.saturating_mul(block) }
+}
+
 /// Processes in a control group and those below it, which systemd makes in a guest.
-fn collect_pids(group: &Path, pids: &mut Vec<u32>, depth: usize) {
+pub(super) fn collect_pids(group: &Path, pids: &mut Vec<u32>, depth: usize) {
     if let Ok(text) = std::fs::read_to_string(group.join("cgroup.procs")) {
         pids.extend(text.lines().filter_map(|l| l.parse::<u32>().ok()));
     }
@@ -288,7 +333,7 @@ mod tests {
     fn why(result: Result<Opened, NotOpened>) -> String {
         match result.unwrap_err() {
             NotOpened::Refused(e) => e.to_string(),
-            NotOpened::NotFromHere(why) => format!("elsewhere: {why}"),
+            e => format!("elsewhere: {}", e.why()),
         }
     }
 
@@ -399,6 +444,6 @@ mod tests {
     fn a_process_that_is_no_init_gives_no_tree() {
         let guest: Vmid = "101".parse().unwrap();
         assert!(init_root(std::process::id(), guest).is_none());
-        assert!(matches!(Tree::of_guest("999999".parse().unwrap()), Err(NotOpened::NotFromHere(_))));
+        assert!(matches!(Tree::of_guest("999999".parse().unwrap()), Err(NotOpened::NotRunning(_))));
     }
 }

@@ -11,14 +11,20 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use super::lines::Lines;
 use super::open::{NotOpened, Opened, Tree};
+use super::seek::{by_mark, by_time};
 use super::tail::Place;
 use super::watch::{Watch, sleep};
-use crate::domain::filter::Filter;
-use crate::domain::log_page::{FileAsk, FileNews, Page, PageAsk, Reading, Spot};
+use crate::domain::filter::{Filter, goes_on};
+use crate::domain::log_level::Level;
+use crate::domain::log_page::{FileAsk, FileNews, Page, PageAsk, PageLine, Reading, Spot};
 use crate::domain::log_tally::{BLOCK, Tally};
 
 /// How often progress is told while there is some, and pages of a file that grows.
 const TELL: Duration = Duration::from_millis(33);
+/// Lines of traces that are passed over at once.
+const FRAMES: usize = 100;
+/// Bytes looked through at once for something that nobody counts.
+const SLICE: u64 = 2 << 20;
 /// How often it is looked whether another file stands at the name, where the kernel says nothing.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -46,8 +52,7 @@ impl Reader {
                     Ok(()) => return,
                     Err(e) => e.to_string(),
                 },
-                Err(NotOpened::Refused(e)) => e.to_string(),
-                Err(NotOpened::NotFromHere(why)) => why,
+                Err(e) => e.why(),
             };
             tell(FileNews::Failed(why));
         };
@@ -76,13 +81,18 @@ struct Work<'t> {
     place: Place,
     lines: Tally,
     filter: Filter,
+    level: Option<Level>,
     hits: Tally,
     /// Memory that blocks are read into.
     room: Vec<u8>,
     /// A page that was asked for and is not whole yet.
     page: Option<PageAsk>,
+    /// How far something was looked for that nobody counts.
+    sought: Option<u64>,
     /// The last lines are wanted, again and again.
     following: Option<PageAsk>,
+    /// Bytes of the file when they were given last.
+    followed: Option<u64>,
     /// What was told last of each kind, and when.
     told: (Page, Reading),
     paged: Instant,
@@ -108,10 +118,13 @@ impl<'t> Work<'t> {
             path: path.into(),
             lines: Tally::at(0),
             filter: Filter::default(),
+            level: None,
             hits: Tally::at(0),
             room: Vec::new(),
             page: None,
+            sought: None,
             following: None,
+            followed: None,
             told: Default::default(),
             paged: long_ago,
             said: long_ago,
@@ -167,23 +180,34 @@ impl<'t> Work<'t> {
         Ok(())
     }
 
+    fn begin_hits(&mut self) -> io::Result<()> {
+        self.hits = Tally::at(Lines::new(&self.file, self.end()).start(self.end())?);
+        self.told.0 = Page::default();
+        Ok(())
+    }
+
     fn take(&mut self, ask: FileAsk) -> io::Result<()> {
         match ask {
             FileAsk::Filter(words) => {
                 // The screen has read the words before; what it could not read it does not send.
-                self.filter = Filter::parse(&words).unwrap_or_default();
-                self.hits = Tally::at(Lines::new(&self.file, self.end()).start(self.end())?);
-                self.told.0 = Page::default();
+                self.filter = Filter::parse(&words).unwrap_or_default().at_least(self.level);
+                self.begin_hits()?;
             }
             FileAsk::Page(ask) => {
                 self.following = (ask.spot == Spot::End).then_some(ask);
                 self.page = Some(ask);
+                self.sought = None;
                 self.told.0 = Page::default();
                 if self.away && self.following.is_some() {
                     self.looked = self.looked.checked_sub(LOOK).unwrap_or(self.looked);
                 }
             }
-            FileAsk::Open | FileAsk::Close => {}
+            FileAsk::Level(level) => {
+                self.filter = std::mem::take(&mut self.filter).at_least(level);
+                self.level = level;
+                self.begin_hits()?;
+            }
+            FileAsk::Open | FileAsk::Close | FileAsk::Names => {}
         }
         Ok(())
     }
@@ -240,7 +264,7 @@ impl<'t> Work<'t> {
 
     /// Whether the file grew since the last page of its end.
     fn is_behind(&self) -> bool {
-        self.following.is_some() && self.told.1.size != self.end()
+        self.following.is_some() && self.followed != Some(self.end())
     }
 
     /// Answers what is asked as far as it can be.
@@ -249,9 +273,20 @@ impl<'t> Work<'t> {
             self.page = self.following;
         }
         let Some(ask) = self.page else { return Ok(()) };
-        let Some((page, whole)) = self.page_of(&ask)? else { return Ok(()) };
+        let (page, whole) = match self.page_of(&ask)? {
+            Answer::Page(page, whole) => (page, whole),
+            Answer::Later => return Ok(()),
+            Answer::Nothing(why) => {
+                self.page = None;
+                (self.tell)(FileNews::Nothing { nth: ask.nth, why });
+                return Ok(());
+            }
+        };
         if whole {
             self.page = None;
+        }
+        if ask.spot == Spot::End {
+            self.followed = Some(self.end());
         }
         if page != self.told.0 && (whole || !page.lines.is_empty()) {
             self.told.0 = page.clone();
@@ -261,8 +296,9 @@ impl<'t> Work<'t> {
         Ok(())
     }
 
-    /// The page, and whether it is all that was asked; `None` where counting has not come far enough.
-    fn page_of(&self, ask: &PageAsk) -> io::Result<Option<(Page, bool)>> {
+    /// The page that is asked for, as far as it can be given by now.
+    fn page_of(&mut self, ask: &PageAsk) -> io::Result<Answer> {
+        let errors = matches!(ask.spot, Spot::Error { .. }).then(|| self.errors(ask.all));
         let (lines, end) = (Lines::new(&self.file, self.end()), self.end());
         let none = Filter::default();
         let filter = if ask.all { &none } else { &self.filter };
@@ -271,7 +307,7 @@ impl<'t> Work<'t> {
             Spot::End => end,
             Spot::Offset(at) => lines.start(at)?,
             Spot::Percent(of) => lines.start((u128::from(end) * u128::from(of.min(100)) / 100) as u64)?,
-            Spot::Line(_) if !self.lines.is_whole() => return Ok(None),
+            Spot::Line(_) if !self.lines.is_whole() => return Ok(Answer::Later),
             Spot::Line(nth) => match self.lines.block_of(nth) {
                 Some((block, rest)) => {
                     let rest = usize::try_from(rest).unwrap_or(usize::MAX);
@@ -283,16 +319,45 @@ impl<'t> Work<'t> {
                 let (found, stopped) = if forward {
                     lines.forward(lines.stop(from)?.1, 1, &self.filter, |o| next(&self.hits, o))?
                 } else {
-                    lines.back(from, 1, &self.filter, |o| previous(&self.hits, o))?
+                    lines.back(from.min(end), 1, &self.filter, |o| previous(&self.hits, o))?
                 };
                 match found.first() {
                     Some(hit) => hit.offset,
                     None if stopped == if forward { end } else { 0 } => {
-                        return Ok(Some((Page { nth: ask.nth, ..Page::default() }, true)));
+                        return Ok(Answer::Nothing(format!("no hit {}", way(forward))));
                     }
-                    None => return Ok(None),
+                    None => return Ok(Answer::Later),
                 }
             }
+            Spot::Error { from, forward } => {
+                let errors = errors.unwrap_or_default();
+                // A slice at a time, so that another key need not wait.
+                let (found, stopped) = if forward {
+                    let begin = self.sought.map_or_else(|| lines.stop(from).map(|s| s.1), Ok)?;
+                    lines.forward(begin, FRAMES, &errors, |o| (o < begin + SLICE).then_some(o))?
+                } else {
+                    let begin = self.sought.unwrap_or(from.min(end));
+                    lines.back(begin, FRAMES, &errors, |o| (o + SLICE > begin).then_some(o))?
+                };
+                self.sought = Some(stopped);
+                // The lines of its trace are no further errors.
+                let is_head = |l: &&PageLine| !goes_on(&l.text);
+                match if forward { found.iter().find(is_head) } else { found.iter().rev().find(is_head) } {
+                    Some(error) => error.offset,
+                    None if stopped == if forward { end } else { 0 } => {
+                        return Ok(Answer::Nothing(format!("no error {}", way(forward))));
+                    }
+                    None => return Ok(Answer::Later),
+                }
+            }
+            Spot::Time { at, here } => match by_time(&lines, at, here)? {
+                Ok(offset) => offset,
+                Err(why) => return Ok(Answer::Nothing(why)),
+            },
+            Spot::Mark { offset, time, line, here } => match by_mark(&lines, (offset, time, line), here)? {
+                Some(offset) => offset,
+                None => return Ok(Answer::Nothing("its line is not in this file any more".into())),
+            },
         };
         let (mut page, low) = lines.back(at, ask.before, filter, |o| if filter.is_empty() { Some(o) } else { previous(&self.hits, o) })?;
         let (after, high) = lines.forward(at, ask.after, filter, |o| if filter.is_empty() { Some(o) } else { next(&self.hits, o) })?;
@@ -306,11 +371,21 @@ impl<'t> Work<'t> {
             }
             _ => None,
         };
-        Ok(Some((Page { nth: ask.nth, lines: page, at: here, first: low == 0, last: high == end, number }, whole)))
+        Ok(Answer::Page(Page { nth: ask.nth, lines: page, at: here, first: low == 0, last: high == end, number }, whole))
+    }
+
+    /// Finds lines that tell an error, and where only some lines are wanted those of them.
+    fn errors(&self, all: bool) -> Filter {
+        let filter = if all { Filter::default() } else { self.filter.clone() };
+        filter.at_least(Some(self.level.filter(|_| !all).map_or(Level::Error, |l| l.max(Level::Error))))
     }
 
     /// Counts a little more: hits before lines, since somebody waits for them.
     fn slice(&mut self) -> io::Result<bool> {
+        // Nor anything else while somebody waits for what is looked for.
+        if self.page.is_some() && self.sought.is_some() {
+            return Ok(true);
+        }
         let lines = Lines::new(&self.file, self.end());
         if !self.filter.is_empty() && lines.count(&mut self.hits, &self.filter, &mut self.room)? {
             return Ok(true);
@@ -344,6 +419,20 @@ impl<'t> Work<'t> {
     }
 }
 
+/// What came of a page that was asked for.
+enum Answer {
+    /// As much of it as there is, and whether that is all.
+    Page(Page, bool),
+    /// Not enough is known yet.
+    Later,
+    /// There is none; why.
+    Nothing(String),
+}
+
+fn way(forward: bool) -> &'static str {
+    if forward { "below" } else { "above" }
+}
+
 fn next(hits: &Tally, offset: u64) -> Option<u64> {
     let known = hits.known();
     if offset < known.start {
@@ -370,6 +459,9 @@ fn previous(hits: &Tally, offset: u64) -> Option<u64> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::domain::log_marks::fingerprint;
+    use crate::domain::stamp::Stamp;
+    use crate::domain::when::Here;
     use std::cell::RefCell;
     use std::io::Write;
     use std::sync::mpsc;
@@ -408,6 +500,17 @@ mod tests {
             self.reader.ask(FileAsk::Page(PageAsk { nth, spot, before, after, all }));
             self.until(|n| match n {
                 FileNews::Page(p) if p.nth == nth && (p.lines.len() >= before + after || p.at.is_none() || p.first && p.last) => Some(p),
+                _ => None,
+            })
+        }
+
+        fn nothing(&mut self, spot: Spot, all: bool) -> String {
+            self.nth += 1;
+            let nth = self.nth;
+            self.reader.ask(FileAsk::Page(PageAsk { nth, spot, before: 1, after: 1, all }));
+            self.until(|n| match n {
+                FileNews::Nothing { nth: of, why } if of == nth => Some(why),
+                FileNews::Page(p) if p.nth == nth => unreachable!("{p:?}"),
                 _ => None,
             })
         }
@@ -459,12 +562,82 @@ mod tests {
         assert_eq!(texts(&next), ["line 1006", "line 1007 needle", "line 1008"]);
         let back = o.page(Spot::Hit { from: next.at.unwrap(), forward: false }, 0, 1, true);
         assert_eq!((texts(&back), back.at), (vec!["line 7 needle".to_owned()], Some(hit)));
-        assert_eq!(o.page(Spot::Hit { from: hit, forward: false }, 0, 1, true).at, None);
+        assert_eq!(o.nothing(Spot::Hit { from: hit, forward: false }, true), "no hit above");
         o.reader.ask(FileAsk::Filter("!needle".into()));
         assert_eq!(texts(&o.page(Spot::Start, 0, 8, false))[6..], ["line 6", "line 8"]);
         o.reader.ask(FileAsk::Filter("nowhere".into()));
         let page = o.page(Spot::End, 2, 0, false);
         assert!(page.lines.is_empty() && page.first && page.last);
+    }
+
+    /// Was: a small file was counted before the page of its end was given, and its size was never told.
+    #[test]
+    fn a_small_file_is_told_whole() {
+        let file = log(3);
+        for _ in 0..20 {
+            let o = open(file.path());
+            o.reader.ask(FileAsk::Page(PageAsk { nth: 1, spot: Spot::End, before: 9, after: 0, all: true }));
+            let (mut lines, mut told) = (0, 0);
+            o.until(|n| {
+                match n {
+                    FileNews::Page(p) => lines = p.lines.len(),
+                    FileNews::Reading(r) => told = r.lines,
+                    _ => {}
+                }
+                ((lines, told) == (3, 3)).then_some(())
+            });
+        }
+    }
+
+    #[test]
+    fn errors_levels_times_and_marks_are_found_in_a_large_file() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let start = Stamp::from_civil(2026, 11, 21, 0, 0, 0).unwrap();
+        let line = |n: i64| {
+            // One in five has a trace.
+            let level = if n % 50_000 == 777 { "ERROR" } else { "INFO" };
+            format!("{} {level} line {n}\n", Stamp(start.0 + n * 100).rfc3339())
+        };
+        let text: String = (0..300_000).map(|n| line(n) + if n % 9 == 0 { "    a trace\n" } else { "" }).collect();
+        file.write_all(text.as_bytes()).unwrap();
+        let mut o = open(file.path());
+        let here = Here { now: start, offset_s: 0 };
+        let at = |o: &mut Open, spot| {
+            let page = o.page(spot, 0, 1, true);
+            String::from_utf8_lossy(&page.lines[0].text).into_owned()
+        };
+        let end = text.len() as u64;
+        let page = o.page(Spot::Error { from: end, forward: false }, 0, 1, true);
+        assert!(texts(&page)[0].ends_with("ERROR line 250777"), "{page:?}");
+        let page = o.page(Spot::Error { from: page.at.unwrap(), forward: false }, 0, 2, true);
+        assert!(texts(&page)[0].ends_with("ERROR line 200777"));
+        assert!(at(&mut o, Spot::Error { from: page.at.unwrap(), forward: true }).ends_with("ERROR line 250777"));
+        assert_eq!(o.nothing(Spot::Error { from: end - 5, forward: true }, true), "no error below");
+        assert_eq!(o.nothing(Spot::Error { from: 0, forward: false }, true), "no error above");
+        // The first line of that second, the first of all, none.
+        let time = |s: i64| Spot::Time { at: Stamp(start.0 + s * 1000), here };
+        assert!(at(&mut o, time(12_345)).ends_with("line 123450"));
+        assert!(at(&mut o, time(-5)).ends_with("INFO line 0"));
+        assert!(o.nothing(time(30_000), true).contains("no line is of"));
+        o.reader.ask(FileAsk::Level(Some(Level::Error)));
+        // One of the six has a trace, which goes with it.
+        assert_eq!(o.whole(7).hits, 7);
+        assert!(texts(&o.page(Spot::End, 2, 0, false))[1].ends_with("ERROR line 250777"));
+        o.reader.ask(FileAsk::Filter("line.200".into()));
+        assert_eq!(o.whole(1).hits, 1);
+        // A mark is found by where it was, by when it was, and not where it is not.
+        let marked = line(123_456);
+        let mark = |offset, time: Option<i64>, text: &str| {
+            let time = time.map(|n| Stamp(start.0 + n / 10 * 1000));
+            Spot::Mark { offset, time, line: fingerprint(text.trim_end().as_bytes()), here }
+        };
+        let offset = text.find("line 123456").unwrap() as u64;
+        let found = |o: &mut Open, spot| o.page(spot, 0, 1, true).at;
+        let begins = offset - "2026-11-21T00:00:00Z INFO ".len() as u64;
+        assert_eq!(found(&mut o, mark(None, Some(123_456), &marked)), Some(begins));
+        assert_eq!(found(&mut o, mark(Some(begins), None, &marked)), Some(begins));
+        assert_eq!(found(&mut o, mark(Some(5), Some(123_456), &marked)), Some(begins));
+        assert!(o.nothing(mark(Some(5), Some(123_456), "another"), true).contains("not in this file"));
     }
 
     #[test]

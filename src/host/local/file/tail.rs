@@ -224,9 +224,9 @@ impl Tail {
                         return false;
                     }
                 }
-                Err(NotOpened::NotFromHere(why)) => {
+                Err(e) => {
                     watch.arrivals.remove(at);
-                    if !tell(Told::Note(why)) {
+                    if !tell(Told::Note(e.why())) {
                         return false;
                     }
                 }

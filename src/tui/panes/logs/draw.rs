@@ -2,15 +2,13 @@
 
 use super::Logs;
 use super::typing::Asked;
-use crate::domain::clean::clean;
 use crate::domain::fact::LogState;
-use crate::domain::filter::Filter;
 use crate::domain::log_format::{self, Short};
-use crate::domain::log_level::Level;
 use crate::domain::log_sieve::Wanted;
 use crate::domain::stamp::{Stamp, span};
-use crate::tui::canvas::{Canvas, bounded};
+use crate::tui::canvas::Canvas;
 use crate::tui::list::marker;
+use crate::tui::log_rows::Rows;
 use crate::tui::pane::Known;
 use crate::tui::theme::Tone;
 use crate::tui::words;
@@ -54,12 +52,10 @@ impl Logs {
         Some((number, log_format::short(&line.text, known.offset_s)))
     }
 
-    /// The rows of a wrapped line, at most `most`.
-    fn wrapped(text: &str, room: u16, most: usize) -> Vec<String> {
-        let text = clean(bounded(text, room.saturating_mul(most.min(100) as u16)));
-        let mut lines = words::wrap(&text, room, 2);
-        lines.truncate(most);
-        lines
+    /// How the text of lines is shown in a pane so wide.
+    fn looks(&self, width: u16) -> Rows<'_> {
+        let room = Self::room(width);
+        Rows { filter: self.buffer.filter(), wrap: self.wrap, column: self.column, x: width.saturating_sub(room), room }
     }
 
     /// How many rows a line takes.
@@ -67,7 +63,7 @@ impl Logs {
         if !self.wrap {
             return 1;
         }
-        self.short(at, known).map_or(1, |(_, s)| Self::wrapped(&s.text, Self::room(known.size.0), rows).len())
+        self.short(at, known).map_or(1, |(_, s)| self.looks(known.size.0).height(&s.text, rows))
     }
 
     fn status(&self) -> String {
@@ -194,9 +190,8 @@ impl Logs {
 
     /// Draws one line and gives the rows it took.
     fn draw_line(&self, on: &mut Canvas<'_>, y: u16, number: u64, short: &Short, rows: usize) -> usize {
-        let tone = tone_of(short.level);
-        let room = Self::room(on.width());
-        let x = on.width().saturating_sub(room);
+        let looks = self.looks(on.width());
+        let x = looks.x;
         let Some(line) = self.buffer.numbered(number) else { return 1 };
         if x > 10 {
             on.put(1, y, 8, short.time.as_deref().unwrap_or(""), Tone::Quiet);
@@ -208,19 +203,7 @@ impl Logs {
         if line.late && line.time.is_some() {
             on.put(x - 1, y, 1, "~", Tone::Warn);
         }
-        if self.wrap {
-            let lines = Self::wrapped(&short.text, room, rows);
-            for (n, line) in lines.iter().enumerate() {
-                marked(self.buffer.filter(), on, x, y + n as u16, line, tone);
-            }
-            return lines.len().max(1);
-        }
-        let text = clean(bounded(&short.text, room.saturating_add(self.column)));
-        let (from, _) = words::fits(&text, self.column);
-        // Cut to about what is seen, so that marking costs nothing for what is not.
-        let (_, tail) = text.split_at(from);
-        marked(self.buffer.filter(), on, x, y, tail, tone);
-        1
+        looks.draw(on, y, short, rows)
     }
 
     fn draw_minutes(&self, on: &mut Canvas<'_>, known: &Known) {
@@ -270,29 +253,4 @@ impl Logs {
             None => on.put(1, high - 1, end.saturating_sub(2), &self.status(), Tone::Quiet),
         };
     }
-}
-
-/// How a line of this level looks.
-pub(in crate::tui) fn tone_of(level: Level) -> Tone {
-    match level {
-        Level::Debug => Tone::Quiet,
-        Level::Info | Level::Notice => Tone::Plain,
-        Level::Warn => Tone::Warn,
-        Level::Error | Level::Critical => Tone::Bad,
-    }
-}
-
-/// Writes a text with what the filter found in it marked.
-pub(in crate::tui) fn marked(filter: &Filter, on: &mut Canvas<'_>, x: u16, y: u16, text: &str, tone: Tone) {
-    let mut at = x;
-    let mut from = 0;
-    for hit in filter.hits(text).filter(|h| !h.is_empty()).take(20) {
-        if at >= on.width() {
-            return;
-        }
-        at += on.put(at, y, on.width() - at, text.get(from..hit.start).unwrap_or(""), tone);
-        at += on.put(at, y, on.width().saturating_sub(at), text.get(hit.clone()).unwrap_or(""), Tone::Mark);
-        from = hit.end;
-    }
-    on.put(at, y, on.width().saturating_sub(at), text.get(from..).unwrap_or(""), tone);
 }

@@ -3,9 +3,11 @@
 use super::Logs;
 use super::draw::Layout;
 use super::typing::Asked;
+use crate::domain::fact::LogSource;
 use crate::domain::log_marks::Mark;
 use crate::domain::stamp::Stamp;
 use crate::tui::action::Action;
+use crate::tui::log_rows::lowest_top;
 use crate::tui::pane::{Known, Then};
 
 impl Logs {
@@ -21,18 +23,7 @@ impl Logs {
 
     /// The first line that can stand at the top so that line `at` is still seen whole.
     fn lowest_top(&self, at: usize, known: &Known, rows: usize) -> usize {
-        if !self.wrap {
-            return (at + 1).saturating_sub(rows);
-        }
-        let (mut top, mut used) = (at, self.height(at, known, rows));
-        while top > 0 {
-            used += self.height(top - 1, known, rows);
-            if used > rows {
-                break;
-            }
-            top -= 1;
-        }
-        top
+        if self.wrap { lowest_top(at, rows, |at| self.height(at, known, rows)) } else { (at + 1).saturating_sub(rows) }
     }
 
     /// The first line on the screen.
@@ -135,7 +126,11 @@ impl Logs {
                 self.leap(number, known);
                 Vec::new()
             }
-            None => vec![Then::Say("its line is not among those kept here; o reads a whole file".into())],
+            // It may still be in the file, if its log is one.
+            None => match LogSource::from_name(&mark.source).filter(|s| s.file().is_some() && !known.world.place.demo) {
+                Some(source) => self.read_file(source, Some(mark), known),
+                None => vec![Then::Say("its line is not among those kept here".into())],
+            },
         }
     }
 
