@@ -6,6 +6,7 @@ pub mod carry_out;
 pub mod check;
 pub mod credential;
 pub mod follow;
+mod overlap;
 pub mod planner;
 pub mod probe;
 pub mod refresh;

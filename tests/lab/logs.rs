@@ -1,6 +1,6 @@
 //! Guests' files read from the host: only files, only the guest's own, and let go of when the guest stops.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -41,9 +41,9 @@ fn a_guests_files_are_read_from_the_host_and_nothing_else_is() {
 }
 
 /// What a command printed so far.
-fn listened(child: &mut std::process::Child) -> Arc<Mutex<Vec<String>>> {
+pub(crate) fn listened(from: impl Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
     let heard: Arc<Mutex<Vec<String>>> = Arc::default();
-    let (from, to) = (BufReader::new(child.stdout.take().unwrap()), Arc::clone(&heard));
+    let (from, to) = (BufReader::new(from), Arc::clone(&heard));
     std::thread::spawn(move || {
         for line in from.lines().map_while(Result::ok) {
             to.lock().unwrap().push(line);
@@ -71,16 +71,8 @@ fn the_appliances_log_is_followed_through_rotation_and_a_stop() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let heard = listened(&mut child);
-    let mut notes = BufReader::new(child.stderr.take().unwrap());
-    let said: Arc<Mutex<String>> = Arc::default();
-    let into = Arc::clone(&said);
-    std::thread::spawn(move || {
-        let mut line = String::new();
-        while notes.read_line(&mut line).is_ok_and(|n| n > 0) {
-            into.lock().unwrap().push_str(&std::mem::take(&mut line));
-        }
-    });
+    let heard = listened(child.stdout.take().unwrap());
+    let said = listened(child.stderr.take().unwrap());
     let has = |line: &str| heard.lock().unwrap().iter().any(|l| l.ends_with(line));
     wait_for("the first line", 20, || has("test: begin"));
     // Each kind of rotation while a writer writes; a copy that is truncated is truncated in a pause, as its lines would be lost.
@@ -95,7 +87,7 @@ fn the_appliances_log_is_followed_through_rotation_and_a_stop() {
     wait_for("lines behind two renames", 10, || has("line 899"));
     lab.node(&["sh", "-c", "mv /root/away/pct $(dirname $(command -v pvesm))/pct"]);
     lab.node(&["pct", "stop", "9999"]);
-    wait_for("that the guest has stopped", 20, || said.lock().unwrap().contains("the guest has stopped"));
+    wait_for("that the guest has stopped", 20, || said.lock().unwrap().concat().contains("the guest has stopped"));
     lab.node(&["pct", "start", "9999"]);
     wait_for("the appliance", 20, || lab.exec("9999", &["true"]).rc == 0);
     appliance(&write(900, 1000));
@@ -105,7 +97,7 @@ fn the_appliances_log_is_followed_through_rotation_and_a_stop() {
     let lines = heard.lock().unwrap().clone();
     let numbers: Vec<u32> = lines.iter().filter_map(|l| l.rsplit_once("line ")?.1.parse().ok()).collect();
     assert_eq!(numbers, (0..1000).collect::<Vec<_>>(), "nothing lost, doubled or out of order");
-    let said = said.lock().unwrap().clone();
+    let said = said.lock().unwrap().concat();
     for what in ["was rotated", "truncated", "the guest has stopped"] {
         assert!(said.contains(what), "{what} is not said: {said}");
     }
