@@ -116,8 +116,9 @@ fn told(screen: &str, word: &str) -> Option<u64> {
 
 #[test]
 fn a_guest_writes_fifty_thousand_lines_a_second_and_each_is_accounted_for() {
-    const SECONDS: u64 = 10;
-    const LINES: u64 = SECONDS * 50_000;
+    // The full form of LAB.md asks for a minute.
+    let seconds: u64 = std::env::var("PROXIMITY_FLOOD_S").ok().and_then(|s| s.parse().ok()).unwrap_or(10);
+    let all = seconds * 50_000;
     let Some(lab) = Lab::up("lv") else { return };
     let log = "/var/log/dnsmasq.log";
     let said = lab.exec("9999", &["sh", "-c", &format!("rm -f {log} /var/log/caddy/access.log; : > {log}")]);
@@ -127,11 +128,13 @@ fn a_guest_writes_fifty_thousand_lines_a_second_and_each_is_accounted_for() {
     line.press("\r");
     line.press("4");
     line.wait(20, "No line yet");
-    // Pages of 5,000 lines, each as soon as its tenth of a second has come: awk writes a page in a few milliseconds.
+    // Pages of 5,000 lines, each as soon as its tenth of a second has come; a page that is late is made up for.
     let flood = format!(
-        "awk 'BEGIN {{ for (p = 0; p < {}; p++) {{ for (n = 0; n < 5000; n++) printf \"Nov 21 10:00:00 flood: line %d of %s\\n\", \
-         p * 5000 + n, (n % 7 ? \"gitea\" : \"nextcloud\"); fflush(); system(\"sleep 0.08\") }} }}' >> {log}",
-        LINES / 5000
+        "awk 'function now() {{ getline up < \"/proc/uptime\"; close(\"/proc/uptime\"); return up + 0 }} BEGIN {{ begun = now(); \
+         for (p = 0; p < {}; p++) {{ for (n = 0; n < 5000; n++) printf \"Nov 21 10:00:00 flood: line %d of %s\\n\", \
+         p * 5000 + n, (n % 7 ? \"gitea\" : \"nextcloud\"); fflush(); \
+         while (now() - begun < (p + 1) / 10) system(\"sleep 0.02\") }} }}' >> {log}",
+        all / 5000
     );
     let begun = Instant::now();
     let writer = std::thread::spawn({
@@ -160,24 +163,24 @@ fn a_guest_writes_fifty_thousand_lines_a_second_and_each_is_accounted_for() {
     let (status, took) = writer.join().unwrap();
     assert!(status.unwrap().success());
     line.press("/nextcloud\r");
-    let whole = |text: &str| told(text, "lines") == Some(LINES) && told(text, "match").is_some() && !text.contains("looking");
+    let whole = |text: &str| told(text, "lines") == Some(all) && told(text, "match").is_some() && !text.contains("looking");
     wait_for("all lines", 60, || whole(&line.text()));
     let screen = line.text();
     let dropped = told(&screen, "dropped").unwrap_or(0);
     let fallen = told(&screen, "too old").unwrap_or(0);
-    assert_eq!((dropped, fallen), (0, LINES - 100_000), "a file is its own buffer, and what is kept is bounded: {screen}");
+    assert_eq!((dropped, fallen), (0, all - 100_000), "a file is its own buffer, and what is kept is bounded: {screen}");
     // What is kept are the last lines, so what must pass the filter is known to the line.
-    let passing = (LINES - 100_000..LINES).filter(|n| n % 5000 % 7 == 0).count() as u64;
+    let passing = (all - 100_000..all).filter(|n| n % 5000 % 7 == 0).count() as u64;
     assert_eq!(told(&screen, "match"), Some(passing), "{screen}");
     times.sort();
     let at = |hundredths: usize| times[(times.len() - 1) * hundredths / 100].as_secs_f64() * 1000.0;
     println!(
-        "{LINES} lines in {:.1} s, {} a second; {} keys typed meanwhile: p50 {:.1} ms, p99 {:.1} ms to the screen, over SSH",
+        "{all} lines in {:.1} s, {} a second; {} keys typed meanwhile: p50 {:.1} ms, p99 {:.1} ms to the screen, over SSH",
         took.as_secs_f64(),
-        LINES * 1000 / took.as_millis() as u64,
+        all * 1000 / took.as_millis() as u64,
         times.len(),
         at(50),
         at(99)
     );
-    assert!(took < Duration::from_secs(SECONDS * 3), "the guest did not write that fast: {took:?}");
+    assert!(took < Duration::from_secs(seconds * 3), "the guest did not write that fast: {took:?}");
 }

@@ -78,7 +78,7 @@ struct Work<'t> {
     filter: Filter,
     hits: Tally,
     /// Memory that blocks are read into.
-    room: Vec<u8>,
+    rooms: [Vec<u8>; 2],
     /// A page that was asked for and is not whole yet.
     page: Option<PageAsk>,
     /// The last lines are wanted, again and again.
@@ -109,7 +109,7 @@ impl<'t> Work<'t> {
             lines: Tally::at(0),
             filter: Filter::default(),
             hits: Tally::at(0),
-            room: Vec::new(),
+            rooms: Default::default(),
             page: None,
             following: None,
             told: Default::default(),
@@ -312,10 +312,10 @@ impl<'t> Work<'t> {
     /// Counts a little more: hits before lines, since somebody waits for them.
     fn slice(&mut self) -> io::Result<bool> {
         let lines = Lines::new(&self.file, self.end());
-        if !self.filter.is_empty() && lines.count(&mut self.hits, &self.filter, &mut self.room)? {
+        if !self.filter.is_empty() && lines.count(&mut self.hits, &self.filter, &mut self.rooms)? {
             return Ok(true);
         }
-        lines.count(&mut self.lines, &Filter::default(), &mut self.room)
+        lines.count(&mut self.lines, &Filter::default(), &mut self.rooms)
     }
 
     fn say(&mut self, more: bool) -> bool {
