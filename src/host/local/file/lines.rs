@@ -15,8 +15,8 @@ pub const PIECE: u64 = 16 << 20;
 /// Bytes looked at in one slice of work: a few milliseconds, after which somebody may ask for something else. Smaller ones
 /// make the count of a whole file slower, not faster (measured with 512 KiB).
 const SLICE: u64 = 2 << 20;
-/// Where so much is left to be counted it is counted by two, half of it at once.
-const WIDE: u64 = 32 << 20;
+/// Where more than this was counted and is left to be counted, two count a quarter of it each.
+const WIDE: u64 = 16 << 20;
 /// Bytes read at once where a slice is looked through: they are still in the processor's cache when they are searched.
 const READ: u64 = 256 << 10;
 /// Bytes of lines that are looked through at once for a page.
@@ -226,7 +226,8 @@ impl<'a> Lines<'a> {
         if known.start == 0 {
             return Ok(false);
         }
-        let wide = known.start >= WIDE;
+        // The first slices are short: somebody waits for the first page.
+        let wide = known.start.min(known.end - known.start) >= WIDE;
         let middle = self.start_below(known.start, if wide { WIDE / 4 } else { SLICE })?;
         let low = if wide { self.start_below(middle, WIDE / 4)? } else { middle };
         // Joined to the rest once all of it is counted, so that what cannot be read is not counted twice.
@@ -478,7 +479,7 @@ mod tests {
         for n in 0u64.. {
             text.extend(std::iter::repeat_n(b'.', (n * 7919 % 3001) as usize));
             text.extend_from_slice(if n % 7 == 0 { b"hit\n" } else { b"\n" });
-            if text.len() as u64 > WIDE + WIDE / 3 {
+            if text.len() as u64 > 3 * WIDE {
                 break;
             }
         }
