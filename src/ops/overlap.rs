@@ -78,7 +78,8 @@ impl Overlap {
         let told = self.told.make_contiguous();
         let complete = came.len() >= asked;
         let inside = || came.len() < told.len() && told.windows(came.len()).any(|w| w == came);
-        if !(over || complete) && !came.is_empty() && inside() && !told.ends_with(&came) {
+        let decided = over || complete || came.is_empty();
+        if !decided && inside() && !told.ends_with(&came) {
             self.held = Some((held, asked));
             return None;
         }
@@ -91,7 +92,9 @@ impl Overlap {
             [] => (0, format!("none of the {count} lines that stand there was the last one told; lines may be lost, or come again")),
             [end] => (end, format!("{end} lines that were told before are left out")),
             // As much as can be old is taken for old.
-            [first, .., last] => (last, format!("up to {} of the lines since then are lost: they are the same as those before", last - first)),
+            [first, .., last] => {
+                (last, format!("up to {} of the lines since then are lost: they are the same as those before", last - first))
+            }
         };
         let from = match new {
             0 => 0,
@@ -152,7 +155,10 @@ mod tests {
         assert!(said.note.starts_with("more than 500 lines came meanwhile"), "{}", said.note);
         let same = |n: usize| lines(std::iter::repeat_n(1, n));
         let said = again(same(4), same(6));
-        assert_eq!((said.lines.len(), said.note.as_str()), (0, "up to 5 of the lines since then are lost: they are the same as those before"));
+        assert_eq!(
+            (said.lines.len(), said.note.as_str()),
+            (0, "up to 5 of the lines since then are lost: they are the same as those before")
+        );
     }
 
     #[test]

@@ -213,7 +213,8 @@ mod tests {
         ] {
             assert!(is_rotated(log, name), "{log} {name}");
         }
-        let others = [("app.log", "app.log"), ("syslog", "syslog-ng.log"), ("app.log", "app.login"), ("app.log", "app2.log"), ("a.log", "a.b.log")];
+        let others =
+            [("app.log", "app.log"), ("syslog", "syslog-ng.log"), ("app.log", "app.login"), ("app.log", "app2.log"), ("a.log", "a.b.log")];
         for (log, name) in others {
             assert!(!is_rotated(log, name), "{log} {name}");
         }
@@ -372,7 +373,12 @@ mod tests {
             assert!(g.shown.is_sorted_by(|a, b| a < b), "seed {seed}: doubled or out of order: {:?}, said {:?}", g.shown, g.notes);
             let shown: BTreeSet<u32> = g.shown.iter().copied().collect();
             let lost: BTreeSet<u32> = (0..g.wrote).filter(|n| !shown.contains(n)).collect();
-            assert!(lost.is_subset(&g.doomed), "seed {seed}: lost {:?}, said {:?}", lost.difference(&g.doomed).collect::<Vec<_>>(), g.notes);
+            assert!(
+                lost.is_subset(&g.doomed),
+                "seed {seed}: lost {:?}, said {:?}",
+                lost.difference(&g.doomed).collect::<Vec<_>>(),
+                g.notes
+            );
             let said = g.notes.iter().any(|n| n.contains("lost"));
             assert!(lost.is_empty() || said, "seed {seed}: lost {lost:?}, said only {:?}", g.notes);
             whole += u32::from(lost.is_empty());
@@ -380,6 +386,8 @@ mod tests {
             copies += g.notes.iter().filter(|n| n.contains("is called")).count();
         }
         assert!(whole >= 150 && away > 1000 && copies > 500, "{whole} {away} {copies}");
-        println!("{whole} of 200 sequences complete, {away} steps away, {copies} files found by another name, {lost_lines} lines lost and said");
+        println!(
+            "{whole} of 200 sequences complete, {away} steps away, {copies} files found by another name, {lost_lines} lines lost and said"
+        );
     }
 }
