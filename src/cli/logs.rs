@@ -121,7 +121,9 @@ pub(super) async fn run(ctx: &Ctx, logs: &Logs) -> Done {
     };
     if logs.sources == ["-"] {
         let keep = logs.lines.map(|n| n as usize);
-        return read::standard_input(printer(&LogSource::File("-".into()), false), keep);
+        let done = read::standard_input(printer(&LogSource::File("-".into()), false), keep);
+        output::flush();
+        return done;
     }
     let names = if logs.sources.is_empty() { LogSource::standing().iter().map(LogSource::name).collect() } else { logs.sources.clone() };
     let sources: Vec<LogSource> = names.iter().map(|name| source(name)).collect::<Result<_, _>>()?;
@@ -131,11 +133,13 @@ pub(super) async fn run(ctx: &Ctx, logs: &Logs) -> Done {
     let lines = count.filter(|_| wanted.is_all());
     let ask = Ask { lines, follow: logs.follow, since: wanted.since, until: wanted.until, level: wanted.level };
     let count = count.map(|n| n as usize);
-    match (logs.follow, sources.len()) {
+    let done = match (logs.follow, sources.len()) {
         (true, _) => follow::following(ctx, sources, printers, ask).await,
         (false, 0..=1) => read::each(ctx, sources, printers, ask, count).await,
         (false, _) => read::merged(ctx, &sources, printers, ask, count),
-    }
+    };
+    output::flush();
+    done
 }
 
 fn source(name: &str) -> Result<LogSource, Problem> {

@@ -1,6 +1,7 @@
 //! How results are printed: aligned columns, one JSON object, or bare lines.
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr;
@@ -16,6 +17,33 @@ pub(super) fn say(line: &str) {
     if writeln!(std::io::stdout(), "{line}").is_err() {
         std::process::exit(0);
     }
+}
+
+/// Bytes gathered at most before they are written.
+const GATHERED: usize = 64 << 10;
+static LINES: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+/// Prints a line with those that follow at once, as each write wakes whoever reads; [`flush`] must come after.
+pub(super) fn gather(parts: &[&[u8]]) {
+    let mut lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
+    parts.iter().for_each(|part| lines.extend_from_slice(part));
+    lines.push(b'\n');
+    if lines.len() >= GATHERED {
+        write_out(&mut lines);
+    }
+}
+
+/// Writes what was gathered.
+pub(super) fn flush() {
+    write_out(&mut LINES.lock().unwrap_or_else(PoisonError::into_inner));
+}
+
+fn write_out(lines: &mut Vec<u8>) {
+    let mut out = std::io::stdout();
+    if !lines.is_empty() && out.write_all(lines).and_then(|()| out.flush()).is_err() {
+        std::process::exit(0);
+    }
+    lines.clear();
 }
 
 /// Prints one JSON object.

@@ -8,6 +8,8 @@ pub const BLOCK: u64 = 64 << 10;
 #[derive(Debug, Clone, Default)]
 pub struct Tally {
     blocks: Vec<u32>,
+    /// The block that is the first of these; another one than that of the file only in a part.
+    first: usize,
     /// Lines that begin here or later are counted …
     from: u64,
     /// … up to here. Both are beginnings of lines.
@@ -18,12 +20,24 @@ pub struct Tally {
 impl Tally {
     /// Nothing is known yet; it begins at this line and goes both ways.
     pub fn at(line: u64) -> Tally {
-        Tally { blocks: Vec::new(), from: line, to: line, total: 0 }
+        Tally { blocks: Vec::new(), first: 0, from: line, to: line, total: 0 }
+    }
+
+    /// For lines from this one on that are counted by themselves, to be joined to the rest.
+    pub fn part(line: u64) -> Tally {
+        Tally { first: index(line), ..Tally::at(line) }
+    }
+
+    /// Counts what was counted in a part.
+    pub fn join(&mut self, part: &Tally) {
+        for (nth, lines) in part.blocks.iter().enumerate().filter(|(_, lines)| **lines > 0) {
+            self.add((part.first + nth) as u64 * BLOCK, *lines);
+        }
     }
 
     /// Counts `lines` lines that begin in the block that holds `offset`.
     pub fn add(&mut self, offset: u64, lines: u32) {
-        let block = index(offset);
+        let block = index(offset).saturating_sub(self.first);
         if block >= self.blocks.len() {
             // Zeroed memory that nobody wrote to costs nothing, so there is room down to the beginning at once.
             self.blocks.resize(block + 1, 0);
@@ -34,7 +48,7 @@ impl Tally {
 
     /// Takes a line back that was counted at `offset`.
     pub fn take(&mut self, offset: u64) {
-        if let Some(lines) = self.blocks.get_mut(index(offset)).filter(|lines| **lines > 0) {
+        if let Some(lines) = self.blocks.get_mut(index(offset).saturating_sub(self.first)).filter(|lines| **lines > 0) {
             *lines -= 1;
             self.total -= 1;
         }
@@ -144,6 +158,11 @@ mod tests {
                 at += *n as u64 + 1;
             }
             proptest::prop_assert_eq!(&run.blocks, &single.blocks);
+            let (mut part, mut joined) = (Tally::part(offset), Tally::at(offset));
+            part.add_run(offset, &text);
+            joined.join(&part);
+            proptest::prop_assert_eq!(&joined.blocks, &single.blocks);
+            proptest::prop_assert_eq!(joined.total(), run.total());
             proptest::prop_assert_eq!(run.total(), lengths.len() as u64);
             let (block, rest) = run.block_of(lengths.len() as u64 - 1).unwrap();
             proptest::prop_assert_eq!(run.before(block) + rest + 1, lengths.len() as u64);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::overlap::{Overlap, Settled};
 use crate::domain::appliance;
 use crate::domain::cmd::Cmd;
 use crate::domain::fact::{Ask, Fact, LogLine, LogSource, LogState};
@@ -17,6 +18,12 @@ use crate::host::{Host, HostError, NotOpened, Pace, Said, last_lines};
 const BACKLOG: u32 = 500;
 /// Pauses between attempts, in seconds; the last one repeats.
 const AGAIN: [u64; 4] = [1, 3, 10, 30];
+/// A command that ran so long is begun again soon, however it ended.
+const A_WHILE: Duration = Duration::from_secs(60);
+/// How long lines of a command that began again are gathered before it is decided which of them were told before.
+const SETTLE: Duration = Duration::from_secs(1);
+/// Said when a guest that had stopped is there again.
+const BACK: &str = "the guest runs again; reading goes on where it stopped";
 
 /// The command that gives what is asked of a source; `None` for a job's log, which is no command's.
 pub fn command(source: &LogSource, ask: &Ask) -> Option<Cmd> {
@@ -40,14 +47,13 @@ pub fn live() -> Ask {
 /// Follows until `stop` is cancelled or nobody listens: a file where it lies, all else and what cannot be read so by a
 /// command.
 pub async fn follow(host: &dyn Host, source: LogSource, ask: Ask, facts: mpsc::Sender<Fact>, stop: CancellationToken) {
-    let Some(cmd) = command(&source, &ask) else { return };
     let mut pauses = AGAIN.iter().copied();
     let mut pause = AGAIN[0];
     // What a command told once a command goes on telling: the file would tell it again.
-    let (mut by_command, mut reason) = (false, String::new());
+    let (mut told, mut reason) = (Overlap::default(), String::new());
     while !stop.is_cancelled() {
         let state = |state| Fact::LogState { source: source.clone(), state };
-        if let Some(file) = source.file().filter(|_| !by_command) {
+        if let Some(file) = source.file().filter(|_| told.is_empty()) {
             let Some(why) = follow_file(host, &source, file, &ask, &facts, &stop).await else { return };
             if why != reason {
                 let _ = facts.send(state(LogState::Noted(format!("{why}; a command reads it")))).await;
@@ -57,14 +63,15 @@ pub async fn follow(host: &dyn Host, source: LogSource, ask: Ask, facts: mpsc::S
         if facts.send(state(LogState::Opening)).await.is_err() {
             return;
         }
-        let (why, heard) = once(host, &cmd, &source, &facts, &stop).await;
+        let Some(cmd) = command(&source, &Ask { lines: told.ask(ask.lines), ..ask }) else { return };
+        let begun = tokio::time::Instant::now();
+        let (why, heard) = once(host, cmd, &source, &mut told, &facts, &stop).await;
         if stop.is_cancelled() || facts.is_closed() {
             return;
         }
         // A stream that ran a while broke for a reason of its own: begin with the short pause again.
-        if heard {
+        if heard || begun.elapsed() > A_WHILE {
             pauses = AGAIN.iter().copied();
-            by_command = true;
         }
         pause = pauses.next().unwrap_or(pause);
         if facts.send(state(LogState::Broken { why, again: true })).await.is_err() {
@@ -87,10 +94,10 @@ async fn follow_file(
     stop: &CancellationToken,
 ) -> Option<String> {
     let state = |state| Fact::LogState { source: source.clone(), state };
-    let (mut begin, mut said) = (ask.lines.map_or(Begin::All, Begin::Last), String::new());
+    let (mut begin, mut said, mut read) = (ask.lines.map_or(Begin::All, Begin::Last), String::new(), false);
     while !stop.is_cancelled() && !facts.is_closed() {
         let (told, mut hear) = mpsc::channel(16);
-        let tree = host.tree(guest);
+        let (tree, back) = (host.tree(guest), matches!(begin, Begin::At(_)));
         let reading = async {
             match tree {
                 Ok(tree) => stream(tree, path.to_owned(), begin.clone(), told, stop.child_token()).await,
@@ -101,14 +108,19 @@ async fn follow_file(
             let (mut heard, mut left) = (false, None);
             while let Some(told) = hear.recv().await {
                 let fact = match told {
-                    Told::Lines(text) if text.is_empty() => state(LogState::Following),
+                    Told::Lines(text) if text.is_empty() => {
+                        if back {
+                            let _ = facts.send(state(LogState::Noted(BACK.into()))).await;
+                        }
+                        state(LogState::Following)
+                    }
                     Told::Lines(text) => {
                         let lines = text.into_iter().map(|text| LogLine { text }).collect();
                         Fact::Log { source: source.clone(), at: host.clock().0, lines, dropped: 0 }
                     }
                     Told::Note(what) => state(LogState::Noted(what)),
-                    Told::Left(place) => {
-                        left = Some(place);
+                    Told::Left(files) => {
+                        left = Some(files);
                         continue;
                     }
                 };
@@ -120,13 +132,17 @@ async fn follow_file(
             (heard, left)
         };
         let (result, (heard, left)) = tokio::join!(reading, telling);
+        if heard {
+            // What was said before is news again.
+            (read, said) = (true, String::new());
+        }
         let why = match &result {
             Ok(()) => "the guest has stopped".to_owned(),
-            Err(e @ (NotOpened::NotFromHere(_) | NotOpened::NotRunning(_))) if !heard && said.is_empty() => return Some(e.why()),
+            Err(e @ (NotOpened::NotFromHere(_) | NotOpened::NotRunning(_))) if !read && said.is_empty() => return Some(e.why()),
             Err(e) => e.why(),
         };
         match left {
-            Some(place) => begin = Begin::At(place),
+            Some(files) => begin = Begin::At(files),
             // What comes to be where nothing was is all new.
             None if matches!(result, Err(NotOpened::Refused(HostError::Missing { .. }))) && !matches!(begin, Begin::At(_)) => {
                 begin = Begin::All
@@ -146,50 +162,85 @@ async fn follow_file(
 }
 
 /// One run of the command. Gives why it ended and whether it had said anything.
-async fn once(host: &dyn Host, cmd: &Cmd, source: &LogSource, facts: &mpsc::Sender<Fact>, stop: &CancellationToken) -> (String, bool) {
+async fn once(
+    host: &dyn Host,
+    cmd: Cmd,
+    source: &LogSource,
+    told: &mut Overlap,
+    facts: &mpsc::Sender<Fact>,
+    stop: &CancellationToken,
+) -> (String, bool) {
     let (tx, mut rx) = mpsc::channel(64);
     let end = stop.child_token();
-    let mut stream = Box::pin(host.stream(cmd.clone(), Pace::Live, tx, end.clone()));
+    let mut stream = Box::pin(host.stream(cmd, Pace::Live, tx, end.clone()));
     let (mut heard, mut following, mut lost) = (false, false, 0);
     let mut last: Vec<u8> = Vec::new();
-    let result = loop {
+    let fact = |lines: Vec<Box<[u8]>>, dropped| {
+        let lines = lines.into_iter().map(|text| LogLine { text }).collect();
+        Fact::Log { source: source.clone(), at: host.clock().0, lines, dropped }
+    };
+    let state = |state| Fact::LogState { source: source.clone(), state };
+    // When it is decided which of the first lines were told before.
+    let mut due = None;
+    let (mut result, mut status) = (None, None);
+    while status.is_none() {
         let said = tokio::select! {
             said = rx.recv() => said,
-            result = &mut stream => {
-                // What was told between the last look and the end.
-                while let Ok(said) = rx.try_recv() {
-                    if let Said::Lines(lines) = said && let Some(line) = lines.last() { last = line.to_vec(); }
+            ended = &mut stream, if result.is_none() => {
+                result = Some(ended);
+                continue;
+            }
+            () = tokio::time::sleep_until(due.unwrap_or_else(tokio::time::Instant::now)), if due.is_some() => {
+                due = None;
+                match told.settle(false) {
+                    Some(Settled { lines, note }) => {
+                        // Whoever does not listen any more is noticed where the next lines are told.
+                        let _ = facts.send(state(LogState::Noted(note))).await;
+                        let _ = facts.send(fact(lines, std::mem::take(&mut lost))).await;
+                    }
+                    None => due = Some(tokio::time::Instant::now() + SETTLE),
                 }
-                break result;
+                continue;
             }
         };
         match said {
             Some(Said::Lines(lines)) => {
                 last = lines.last().map(|l| l.to_vec()).unwrap_or_default();
                 heard = true;
-                let lines = lines.into_iter().map(|text| LogLine { text }).collect();
-                let told = Fact::Log { source: source.clone(), at: host.clock().0, lines, dropped: std::mem::take(&mut lost) };
-                if facts.send(told).await.is_err() {
-                    end.cancel();
+                match told.take(lines) {
+                    Some(lines) => {
+                        if facts.send(fact(lines, std::mem::take(&mut lost))).await.is_err() {
+                            end.cancel();
+                        }
+                    }
+                    None => due = due.or_else(|| Some(tokio::time::Instant::now() + SETTLE)),
                 }
             }
-            Some(Said::Dropped(n)) => lost += n,
+            Some(Said::Dropped(n)) => {
+                lost += n;
+                told.missed();
+            }
             Some(Said::Started(_)) if !following => {
                 following = true;
-                let _ = facts.send(Fact::LogState { source: source.clone(), state: LogState::Following }).await;
+                let _ = facts.send(state(LogState::Following)).await;
             }
             Some(Said::Started(_)) => {}
-            Some(Said::Ended(status)) => {
-                let said = last_lines(&last);
-                let _ = (&mut stream).await;
-                return (format!("ended with status {status}: {said}"), heard && status == 0);
-            }
-            None => break (&mut stream).await,
+            Some(Said::Ended(with)) => status = Some(with),
+            None => break,
         }
+    }
+    if let Some(Settled { lines, note }) = told.settle(true).filter(|_| heard) {
+        let _ = facts.send(state(LogState::Noted(note))).await;
+        let _ = facts.send(fact(lines, lost)).await;
+    }
+    let result = match result {
+        Some(result) => result,
+        None => stream.await,
     };
-    match result {
-        Ok(()) => (last_lines(&last), heard),
-        Err(HostError::Missing { what }) => (format!("{what} is not there"), false),
-        Err(e) => (e.to_string(), heard),
+    match (status, result) {
+        (Some(status), _) => (format!("ended with status {status}: {}", last_lines(&last)), heard && status == 0),
+        (None, Ok(())) => (last_lines(&last), heard),
+        (None, Err(HostError::Missing { what })) => (format!("{what} is not there"), false),
+        (None, Err(e)) => (e.to_string(), heard),
     }
 }

@@ -8,6 +8,7 @@ pub mod check;
 pub mod credential;
 pub mod follow;
 pub mod log_health;
+mod overlap;
 pub mod place;
 pub mod planner;
 pub mod probe;

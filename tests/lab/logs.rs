@@ -1,6 +1,6 @@
 //! Guests' files read from the host: only files, only the guest's own, and let go of when the guest stops.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -102,9 +102,9 @@ fn what_is_wrong_with_a_guests_logs_is_found_from_the_host() {
 }
 
 /// What a command printed so far.
-fn listened(child: &mut std::process::Child) -> Arc<Mutex<Vec<String>>> {
+pub(crate) fn listened(from: impl Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
     let heard: Arc<Mutex<Vec<String>>> = Arc::default();
-    let (from, to) = (BufReader::new(child.stdout.take().unwrap()), Arc::clone(&heard));
+    let (from, to) = (BufReader::new(from), Arc::clone(&heard));
     std::thread::spawn(move || {
         for line in from.lines().map_while(Result::ok) {
             to.lock().unwrap().push(line);
@@ -132,16 +132,8 @@ fn the_appliances_log_is_followed_through_rotation_and_a_stop() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let heard = listened(&mut child);
-    let mut notes = BufReader::new(child.stderr.take().unwrap());
-    let said: Arc<Mutex<String>> = Arc::default();
-    let into = Arc::clone(&said);
-    std::thread::spawn(move || {
-        let mut line = String::new();
-        while notes.read_line(&mut line).is_ok_and(|n| n > 0) {
-            into.lock().unwrap().push_str(&std::mem::take(&mut line));
-        }
-    });
+    let heard = listened(child.stdout.take().unwrap());
+    let said = listened(child.stderr.take().unwrap());
     let has = |line: &str| heard.lock().unwrap().iter().any(|l| l.ends_with(line));
     wait_for("the first line", || has("test: begin"));
     // Each kind of rotation while a writer writes; a copy that is truncated is truncated in a pause, as its lines would be lost.
@@ -156,7 +148,7 @@ fn the_appliances_log_is_followed_through_rotation_and_a_stop() {
     wait_for("lines behind two renames", || has("line 899"));
     lab.node(&["sh", "-c", "mv /root/away/pct $(dirname $(command -v pvesm))/pct"]);
     lab.node(&["pct", "stop", "9999"]);
-    wait_for("that the guest has stopped", || said.lock().unwrap().contains("the guest has stopped"));
+    wait_for("that the guest has stopped", || said.lock().unwrap().concat().contains("the guest has stopped"));
     lab.node(&["pct", "start", "9999"]);
     wait_for("the appliance", || lab.exec("9999", &["true"]).rc == 0);
     appliance(&write(900, 1000));
@@ -166,7 +158,7 @@ fn the_appliances_log_is_followed_through_rotation_and_a_stop() {
     let lines = heard.lock().unwrap().clone();
     let numbers: Vec<u32> = lines.iter().filter_map(|l| l.rsplit_once("line ")?.1.parse().ok()).collect();
     assert_eq!(numbers, (0..1000).collect::<Vec<_>>(), "nothing lost, doubled or out of order");
-    let said = said.lock().unwrap().clone();
+    let said = said.lock().unwrap().concat();
     for what in ["was rotated", "truncated", "the guest has stopped"] {
         assert!(said.contains(what), "{what} is not said: {said}");
     }
@@ -185,8 +177,9 @@ fn told(screen: &str, word: &str) -> Option<u64> {
 
 #[test]
 fn a_guest_writes_fifty_thousand_lines_a_second_and_each_is_accounted_for() {
-    const SECONDS: u64 = 10;
-    const LINES: u64 = SECONDS * 50_000;
+    // The full form of LAB.md asks for a minute.
+    let seconds: u64 = std::env::var("PROXIMITY_FLOOD_S").ok().and_then(|s| s.parse().ok()).unwrap_or(10);
+    let all = seconds * 50_000;
     let Some(lab) = Lab::up("lv") else { return };
     let log = "/var/log/dnsmasq.log";
     let said = lab.exec("9999", &["sh", "-c", &format!("rm -f {log} /var/log/caddy/access.log; : > {log}")]);
@@ -196,11 +189,13 @@ fn a_guest_writes_fifty_thousand_lines_a_second_and_each_is_accounted_for() {
     line.press("\r");
     line.press("4");
     line.wait("No line yet");
-    // Pages of 5,000 lines, each as soon as its tenth of a second has come: awk writes a page in a few milliseconds.
+    // Pages of 5,000 lines, each as soon as its tenth of a second has come; a page that is late is made up for.
     let flood = format!(
-        "awk 'BEGIN {{ for (p = 0; p < {}; p++) {{ for (n = 0; n < 5000; n++) printf \"Nov 21 10:00:00 flood: line %d of %s\\n\", \
-         p * 5000 + n, (n % 7 ? \"gitea\" : \"nextcloud\"); fflush(); system(\"sleep 0.08\") }} }}' >> {log}",
-        LINES / 5000
+        "awk 'function now() {{ getline up < \"/proc/uptime\"; close(\"/proc/uptime\"); return up + 0 }} BEGIN {{ begun = now(); \
+         for (p = 0; p < {}; p++) {{ for (n = 0; n < 5000; n++) printf \"Nov 21 10:00:00 flood: line %d of %s\\n\", \
+         p * 5000 + n, (n % 7 ? \"gitea\" : \"nextcloud\"); fflush(); \
+         while (now() - begun < (p + 1) / 10) system(\"sleep 0.02\") }} }}' >> {log}",
+        all / 5000
     );
     let begun = Instant::now();
     let writer = std::thread::spawn({
@@ -229,24 +224,24 @@ fn a_guest_writes_fifty_thousand_lines_a_second_and_each_is_accounted_for() {
     let (status, took) = writer.join().unwrap();
     assert!(status.unwrap().success());
     line.press("/nextcloud\r");
-    let whole = |text: &str| told(text, "lines") == Some(LINES) && told(text, "match").is_some() && !text.contains("looking");
+    let whole = |text: &str| told(text, "lines") == Some(all) && told(text, "match").is_some() && !text.contains("looking");
     wait_for("all lines", || whole(&line.text()));
     let screen = line.text();
     let dropped = told(&screen, "dropped").unwrap_or(0);
     let fallen = told(&screen, "too old").unwrap_or(0);
-    assert_eq!((dropped, fallen), (0, LINES - 100_000), "a file is its own buffer, and what is kept is bounded: {screen}");
+    assert_eq!((dropped, fallen), (0, all - 100_000), "a file is its own buffer, and what is kept is bounded: {screen}");
     // What is kept are the last lines, so what must pass the filter is known to the line.
-    let passing = (LINES - 100_000..LINES).filter(|n| n % 5000 % 7 == 0).count() as u64;
+    let passing = (all - 100_000..all).filter(|n| n % 5000 % 7 == 0).count() as u64;
     assert_eq!(told(&screen, "match"), Some(passing), "{screen}");
     times.sort();
     let at = |hundredths: usize| times[(times.len() - 1) * hundredths / 100].as_secs_f64() * 1000.0;
     println!(
-        "{LINES} lines in {:.1} s, {} a second; {} keys typed meanwhile: p50 {:.1} ms, p99 {:.1} ms to the screen, over SSH",
+        "{all} lines in {:.1} s, {} a second; {} keys typed meanwhile: p50 {:.1} ms, p99 {:.1} ms to the screen, over SSH",
         took.as_secs_f64(),
-        LINES * 1000 / took.as_millis() as u64,
+        all * 1000 / took.as_millis() as u64,
         times.len(),
         at(50),
         at(99)
     );
-    assert!(took < PATIENCE, "the guest did not write that fast: {took:?}");
+    assert!(took < PATIENCE + Duration::from_secs(seconds), "the guest did not write that fast: {took:?}");
 }

@@ -7,6 +7,7 @@ mod audit;
 mod console;
 mod harness;
 mod logs;
+mod logs_away;
 mod restricted;
 mod story;
 

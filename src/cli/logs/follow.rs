@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{LINES, Printer};
-use crate::cli::{Ctx, Done};
+use crate::cli::{Ctx, Done, output};
 use crate::domain::fact::{Ask, Fact, LogSource, LogState};
 use crate::domain::log_merge::{Kept, Merge};
 use crate::ops::follow;
@@ -67,6 +67,7 @@ pub(super) async fn following(ctx: &Ctx, sources: Vec<LogSource>, mut printers: 
             fact = rx.recv() => fact,
             _ = tick.tick(), if !held.list.is_empty() => {
                 held.let_go(false, |line| print(&printers, line));
+                output::flush();
                 continue;
             }
             _ = tokio::signal::ctrl_c() => None,
@@ -81,6 +82,7 @@ pub(super) async fn following(ctx: &Ctx, sources: Vec<LogSource>, mut printers: 
                 printer.now(at);
                 if sources.len() == 1 {
                     lines.iter().for_each(|l| printer.line(&l.text));
+                    output::flush();
                 } else {
                     held.take(lines.iter().filter_map(|l| printer.kept(&l.text, nth as u8)));
                 }

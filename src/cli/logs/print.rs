@@ -1,6 +1,7 @@
-//! A line as it is printed: into a pipe byte for byte, cleaned on a terminal, or as an object.
+//! A line as it is printed: into a pipe byte for byte, cleaned on a terminal, or as an object. Lines are gathered: whoever
+//! prints some flushes them.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 
 use serde_json::{Map, Value, json};
 
@@ -23,6 +24,7 @@ pub(super) struct Printer {
     tag: String,
     pub(super) sieve: Sieve,
     here: Here,
+    terminal: bool,
     /// Reads time and level of what is printed as JSON, and of what is merged.
     teller: Teller,
 }
@@ -31,7 +33,8 @@ impl Printer {
     /// For the source of this name; `tag` stands before its lines.
     pub(super) fn new(name: String, tag: Option<String>, (form, fields): (Form, bool), wanted: &Wanted, here: Here) -> Printer {
         let tag = tag.map(|t| format!("{t}: ")).unwrap_or_default();
-        Printer { form, fields, name, tag, sieve: Sieve::new(wanted.clone(), here), here, teller: Teller::default() }
+        let (sieve, terminal) = (Sieve::new(wanted.clone(), here), std::io::stdout().is_terminal());
+        Printer { form, fields, name, tag, sieve, here, terminal, teller: Teller::default() }
     }
 
     /// Another one for the same source that has read nothing yet.
@@ -79,16 +82,11 @@ impl Printer {
                 object.insert("format".into(), record.format.into());
                 object.insert("fields".into(), fields.into());
             }
-            output::object(&object);
-        } else if std::io::stdout().is_terminal() {
-            output::say(&format!("{}{}", self.tag, clean_bytes(line)));
+            output::gather(&[object.to_string().as_bytes()]);
+        } else if self.terminal {
+            output::gather(&[self.tag.as_bytes(), clean_bytes(line).as_bytes()]);
         } else {
-            let mut whole = self.tag.clone().into_bytes();
-            whole.extend_from_slice(line);
-            whole.push(b'\n');
-            if std::io::stdout().write_all(&whole).is_err() {
-                std::process::exit(0);
-            }
+            output::gather(&[self.tag.as_bytes(), line]);
         }
     }
 

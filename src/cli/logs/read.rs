@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Printer;
-use crate::cli::{Ctx, Done};
+use crate::cli::{Ctx, Done, output};
 use crate::domain::clean::clean_bytes;
 use crate::domain::fact::{Ask, LogSource};
 use crate::domain::job::JobId;
@@ -123,6 +123,7 @@ pub(super) fn standard_input(printer: Printer, keep: Option<usize>) -> Done {
     let mut last = Last::new(printer, keep);
     for line in std::io::stdin().lock().split(b'\n') {
         last.line(&line.map_err(|e| Problem::new(Kind::Failed, "standard input", e.to_string(), ""))?);
+        output::flush();
     }
     last.end();
     Ok(0)
@@ -280,6 +281,7 @@ async fn whole(ctx: &Ctx, source: &LogSource, ask: &Ask, to: &mut (dyn Take + Se
                             to.line(&before);
                         }
                     }
+                    output::flush();
                 }
                 Said::Ended(code) => status = Some(code),
                 Said::Started(_) | Said::Dropped(_) => {}

@@ -16,6 +16,10 @@ pub const PIECE: u64 = 16 << 20;
 /// Bytes looked at in one slice of work: a few milliseconds, after which somebody may ask for something else. Smaller ones
 /// make the count of a whole file slower, not faster (measured with 512 KiB).
 const SLICE: u64 = 2 << 20;
+/// Where more than this was counted and is left to be counted, two count a quarter of it each.
+const WIDE: u64 = 16 << 20;
+/// Bytes read at once where a slice is looked through: they are still in the processor's cache when they are searched.
+const READ: u64 = 256 << 10;
 /// Bytes of lines that are looked through at once for a page.
 const CHUNK: u64 = 64 << 10;
 /// Bytes read at first where a line end is looked for; doubled while there is none.
@@ -228,8 +232,8 @@ impl<'a> Lines<'a> {
     }
 
     /// Counts one slice of lines that pass, downwards from where the tally ended, then upwards as far as lines are
-    /// finished. `true` while more is left. `room` is memory for what is read, to be kept for the next slice.
-    pub fn count(&self, tally: &mut Tally, filter: &Filter, room: &mut Vec<u8>) -> io::Result<bool> {
+    /// finished. `true` while more is left. `rooms` is memory for what is read, to be kept for the next slice.
+    pub fn count(&self, tally: &mut Tally, filter: &Filter, [room, other]: &mut [Vec<u8>; 2]) -> io::Result<bool> {
         let known = tally.known();
         if known.end < self.end {
             let high = self.whole_lines(known.end, SLICE)?;
@@ -246,11 +250,55 @@ impl<'a> Lines<'a> {
         if known.start == 0 {
             return Ok(false);
         }
-        let low = self.start_below(known.start, SLICE)?;
-        let bytes = self.bytes_into(low..known.start, room)?;
-        tally_passing(tally, filter, low, self.before(low, bytes, filter)?, bytes);
-        tally.reached_down(low);
-        Ok(low > 0)
+        // The first slices are short: somebody waits for the first page.
+        let wide = known.start.min(known.end - known.start) >= WIDE;
+        let middle = self.start_below(known.start, if wide { WIDE / 4 } else { SLICE })?;
+        let low = if wide { self.start_below(middle, WIDE / 4)? } else { middle };
+        // Joined to the rest once all of it is counted, so that what cannot be read is not counted twice.
+        let (mut near, mut far) = (Tally::part(middle), Tally::part(low));
+        let reached = std::thread::scope(|scope| {
+            // Copying out of the page cache takes as long as searching does, so two do it at once.
+            let work = || self.count_range(&mut far, filter, low..middle, other);
+            // Without another thread it is done by the next slice.
+            let other = (low < middle).then(|| std::thread::Builder::new().name("counter".into()).spawn_scoped(scope, work).ok()).flatten();
+            self.count_range(&mut near, filter, middle..known.start, room)?;
+            let Some(other) = other else { return Ok(middle) };
+            other.join().map_err(|_| io::Error::other("counting lines broke off"))??;
+            Ok::<u64, io::Error>(low)
+        })?;
+        tally.join(&near);
+        tally.join(&far);
+        tally.reached_down(reached);
+        Ok(reached > 0)
+    }
+
+    /// Counts the lines of a range of whole lines.
+    fn count_range(&self, tally: &mut Tally, filter: &Filter, range: Range<u64>, room: &mut Vec<u8>) -> io::Result<()> {
+        let mut at = range.start;
+        while at < range.end {
+            let bytes = self.some_lines(at..range.end, room)?;
+            tally_passing(tally, filter, at, self.before(at, bytes, filter)?, bytes);
+            at += bytes.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Whole lines at the beginning of a range of whole lines, as many as are read at once, or one.
+    fn some_lines<'b>(&self, range: Range<u64>, room: &'b mut Vec<u8>) -> io::Result<&'b [u8]> {
+        let mut high = (range.start + READ).min(range.end);
+        let length = self.bytes_into(range.start..high, room)?.len();
+        if high < range.end {
+            match memchr::memrchr(b'\n', &room[..length]) {
+                Some(n) => high = range.start + n as u64 + 1,
+                // One line that is longer.
+                None => high = self.stop(range.start)?.1.min(range.end),
+            }
+        }
+        let whole = usize::try_from(high - range.start).map_err(|_| shrank())?;
+        if whole > length {
+            return self.bytes_into(range.start..high, room);
+        }
+        room.get(..whole).ok_or_else(shrank)
     }
 
     /// How many lines begin in a range that begins at the beginning of a line.
@@ -360,8 +408,8 @@ mod tests {
 
     fn counted(lines: &Lines<'_>, filter: &Filter) -> Tally {
         let mut tally = Tally::at(lines.start(lines.end).unwrap());
-        let mut room = Vec::new();
-        while lines.count(&mut tally, filter, &mut room).unwrap() {}
+        let mut rooms = Default::default();
+        while lines.count(&mut tally, filter, &mut rooms).unwrap() {}
         tally
     }
 
@@ -500,6 +548,36 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_counted_by_two_is_counted_right() {
+        let mut text = Vec::new();
+        for n in 0u64.. {
+            text.extend(std::iter::repeat_n(b'.', (n * 7919 % 3001) as usize));
+            text.extend_from_slice(if n % 7 == 0 { b"hit\n" } else { b"\n" });
+            if text.len() as u64 > 3 * WIDE {
+                break;
+            }
+        }
+        let (_file, opened) = opened(&text);
+        let lines = Lines::new(&opened, text.len() as u64);
+        let starts: Vec<u64> = memchr::memchr_iter(b'\n', &text).map(|n| n as u64 + 1).collect();
+        for words in ["", "hit", "!hit"] {
+            let filter = Filter::parse(words).unwrap();
+            let tally = counted(&lines, &filter);
+            let passing: Vec<u64> = std::iter::once(0)
+                .chain(starts.iter().copied())
+                .zip(&starts)
+                .filter(|(from, to)| filter.passes(&text[*from as usize..**to as usize - 1]))
+                .map(|(from, _)| from)
+                .collect();
+            assert_eq!((tally.total(), tally.is_whole()), (passing.len() as u64, true), "{words}");
+            for block in 0..text.len() as u64 / crate::domain::log_tally::BLOCK {
+                let offset = block * crate::domain::log_tally::BLOCK;
+                assert_eq!(tally.before(offset), passing.partition_point(|p| *p < offset) as u64, "{words} before block {block}");
+            }
+        }
+    }
+
+    #[test]
     fn any_offset_tells_its_line() {
         let text = b"one\n\nthree\nfour";
         let (_file, opened) = opened(text);
@@ -537,7 +615,7 @@ mod tests {
         let lines = Lines::new(&opened, 500_000);
         file.as_file().set_len(1_000).unwrap();
         assert_eq!(lines.back(500_000, 10, &Filter::default(), Some).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
-        assert!(lines.count(&mut Tally::at(500_000), &Filter::default(), &mut Vec::new()).is_err());
+        assert!(lines.count(&mut Tally::at(500_000), &Filter::default(), &mut Default::default()).is_err());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstatfs, openat, openat2};
 
@@ -266,6 +267,7 @@ pub struct Opened {
     device: u64,
     inode: u64,
     kind: &'static str,
+    born: Option<SystemTime>,
 }
 
 impl Opened {
@@ -283,12 +285,23 @@ impl Opened {
         } else {
             "device"
         };
-        Ok(Opened { device: m.dev(), inode: m.ino(), kind, file })
+        Ok(Opened { device: m.dev(), inode: m.ino(), kind, born: m.created().ok(), file })
     }
 
     /// Bytes it holds now.
     pub fn size(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
+    }
+
+    /// By what the same file is known after its volume was let go and came back, perhaps as another device: its number
+    /// there, and when it was made where the file system knows that.
+    pub(super) fn id(&self) -> (u64, Option<SystemTime>) {
+        (self.inode, self.born)
+    }
+
+    /// When it was last written to.
+    pub(super) fn modified(&self) -> Option<SystemTime> {
+        self.file.metadata().and_then(|m| m.modified()).ok()
     }
 
     /// Whether it has no name any more.

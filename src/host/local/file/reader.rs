@@ -84,7 +84,7 @@ struct Work<'t> {
     level: Option<Level>,
     hits: Tally,
     /// Memory that blocks are read into.
-    room: Vec<u8>,
+    rooms: [Vec<u8>; 2],
     /// A page that was asked for and is not whole yet.
     page: Option<PageAsk>,
     /// How far something was looked for that nobody counts.
@@ -120,7 +120,7 @@ impl<'t> Work<'t> {
             filter: Filter::default(),
             level: None,
             hits: Tally::at(0),
-            room: Vec::new(),
+            rooms: Default::default(),
             page: None,
             sought: None,
             following: None,
@@ -387,10 +387,10 @@ impl<'t> Work<'t> {
             return Ok(true);
         }
         let lines = Lines::new(&self.file, self.end());
-        if !self.filter.is_empty() && lines.count(&mut self.hits, &self.filter, &mut self.room)? {
+        if !self.filter.is_empty() && lines.count(&mut self.hits, &self.filter, &mut self.rooms)? {
             return Ok(true);
         }
-        lines.count(&mut self.lines, &Filter::default(), &mut self.room)
+        lines.count(&mut self.lines, &Filter::default(), &mut self.rooms)
     }
 
     fn say(&mut self, more: bool) -> bool {

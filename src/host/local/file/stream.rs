@@ -57,7 +57,9 @@ fn follow(
             tell(what)
         });
         if tail.is_over() {
-            tell(Told::Left(tail.place()));
+            // What it did last, now that nobody there writes any more.
+            tail.read(&mut |what| tell(what));
+            tell(Told::Left(tail.left()));
             return Ok(());
         }
         if some {

@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
+use super::again::{Again, Found, Left, again};
 use super::lines::{Lines, PIECE};
 use super::open::{NotOpened, Opened, Tree};
 use super::watch::{Arrival, Watch};
@@ -28,8 +29,8 @@ pub enum Told {
     Lines(Vec<Box<[u8]>>),
     /// Something happened to the file, in one sentence.
     Note(String),
-    /// Reading ended here for now.
-    Left(Place),
+    /// Reading ended here for now: the files that were read, the present one last.
+    Left(Left),
 }
 
 /// How far a file was read, and by what it is known again.
@@ -48,8 +49,8 @@ pub enum Begin {
     Last(u32),
     /// With the first line.
     All,
-    /// Where it was left.
-    At(Place),
+    /// Where it was left, in whatever became of those files since.
+    At(Left),
 }
 
 struct Following {
@@ -78,6 +79,8 @@ pub struct Tail {
     next: u64,
     gone: bool,
     looked: Instant,
+    /// What was found when it was opened, to be said first.
+    notes: Vec<String>,
 }
 
 impl Tail {
@@ -86,35 +89,43 @@ impl Tail {
         let name = path.rsplit('/').next().unwrap_or(path);
         // Watched before it is opened, so that nothing can come between.
         let watch = Watch::new(tree.directory_of(path).ok().as_ref(), name).ok();
-        let file = tree.open(path)?;
-        let offset = match begin {
-            Begin::All => Ok(0),
-            Begin::Last(count) => file.size().and_then(|size| last_lines(&file, size, *count)),
-            Begin::At(place) => place.is_in(&file).map(|is| if is { place.offset } else { 0 }),
+        let Again { files, notes } = match begin {
+            Begin::At(left) => again(&tree, path, left)?,
+            Begin::All => Again::only(tree.open(path)?, name, 0),
+            Begin::Last(count) => {
+                let file = tree.open(path)?;
+                let offset = file.size().and_then(|size| last_lines(&file, size, *count));
+                Again::only(file, name, offset.map_err(|e| NotOpened::Refused(super::open::io_error(path, &e)))?)
+            }
         };
-        let offset = offset.map_err(|e| NotOpened::Refused(super::open::io_error(path, &e)))?;
-        let mut tail = Tail { tree, path: path.into(), watch, files: Vec::new(), next: 0, gone: false, looked: Instant::now() };
-        tail.take(file, offset, name);
+        let mut tail = Tail { tree, path: path.into(), watch, files: Vec::new(), next: 0, gone: false, looked: Instant::now(), notes };
+        for Found { file, name, offset } in files {
+            if let Some(watch) = &mut tail.watch {
+                watch.arrivals.push(Arrival { name: Some(name), file: Some(tail.next) });
+            }
+            tail.take(file, offset);
+        }
         Ok(tail)
     }
 
-    /// Begins to read a file; gives its number.
-    fn take(&mut self, file: Opened, offset: u64, name: &str) -> u64 {
+    /// Begins to read a file.
+    fn take(&mut self, file: Opened, offset: u64) {
         let number = self.next;
         self.next += 1;
-        if let Some(watch) = &mut self.watch {
+        if let Some(watch) = &self.watch {
             watch.add(&file);
-            if offset > 0 || number == 0 {
-                watch.arrivals.insert(0, Arrival { name: Some(name.into()), file: Some(number) });
-            }
         }
         let place = Place::of(&file, offset);
         self.files.push(Following { number, file, place, rest: Vec::new(), last: Instant::now() });
-        number
     }
 
     /// Reads whatever is new in any of the files and tells it. Ends when nothing is left or `tell` gives `false`.
     pub fn read(&mut self, tell: &mut dyn FnMut(Told) -> bool) -> bool {
+        for note in std::mem::take(&mut self.notes) {
+            if !tell(Told::Note(note)) {
+                return false;
+            }
+        }
         loop {
             let heard = self.watch.as_mut().map(Watch::hear).unwrap_or_default();
             if heard.overflow && !tell(Told::Note("the kernel lost news of this directory; files that came and went may be missing".into()))
@@ -211,7 +222,7 @@ impl Tail {
                         self.gone = false;
                         let number = self.next;
                         watch.arrivals[at].file = Some(number);
-                        self.take(file, 0, &name);
+                        self.take(file, 0);
                         if !tell(Told::Note(format!("{} {what}", self.path))) {
                             return false;
                         }
@@ -255,7 +266,7 @@ impl Tail {
                     self.files.iter().for_each(|f| watch.add(&f.file));
                     self.watch = Some(watch);
                 }
-                self.take(file, 0, &name);
+                self.take(file, 0);
                 tell(Told::Note(format!("{} was replaced, reading goes on in the new file", self.path)))
             }
             Err(_) if self.gone => true,
@@ -281,9 +292,9 @@ impl Tail {
         true
     }
 
-    /// How far the present file was read, but for a line that is not finished.
-    pub fn place(&self) -> Place {
-        self.files.last().map(|it| Place::of(&it.file, it.place.offset - it.rest.len() as u64)).unwrap_or_default()
+    /// How far each file was read, but for a line that is not finished.
+    pub fn left(&self) -> Left {
+        Left::of(&self.tree, &self.path, self.files.iter().map(|it| (&it.file, it.place.offset - it.rest.len() as u64)))
     }
 
     /// Whether the guest whose file it is has stopped. Whoever keeps its files open keeps its volume from being let go.
@@ -652,7 +663,7 @@ mod tests {
             });
         };
         take(&mut tail);
-        let place = Begin::At(tail.place());
+        let place = Begin::At(tail.left());
         drop(tail);
         appending(&path).write_all(b" and half\nend\n").unwrap();
         take(&mut Tail::open(Tree::machine(), path.to_str().unwrap(), &place).unwrap());
