@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Ctx, Done, Form, Need, output};
 use crate::domain::access::{Object, Permission};
+use crate::domain::appliance::fallback::Side;
 use crate::domain::appliance::lamp::{LAMPS, Lamp, Light, means, worst};
 use crate::domain::appliance::provision::{ApplianceWish, CONFIRM_S, Options};
 use crate::domain::appliance::system::Service;
@@ -64,6 +65,10 @@ pub(super) enum Appliance {
     },
     /// Your line still holds after a change of the host's network: keep the change
     Confirm,
+    /// Move all apps to the bridge that leads out, where nothing isolates them; --name BRIDGE says that you know
+    Fallback,
+    /// Move the apps back behind the appliance
+    Isolate,
 }
 
 /// A service that may be restarted by name.
@@ -100,6 +105,8 @@ pub(super) async fn run(ctx: &Ctx, command: Appliance) -> Done {
         Appliance::Restart { service: Restartable::Dnsmasq } => return asked(ApplianceWish::Restart(Service::Dnsmasq)).await,
         Appliance::Restart { service: Restartable::Caddy } => return asked(ApplianceWish::Restart(Service::Caddy)).await,
         Appliance::Confirm => return asked(ApplianceWish::Confirm).await,
+        Appliance::Fallback => return ctx.fulfil(Wish::Move(Side::Out)).await,
+        Appliance::Isolate => return ctx.fulfil(Wish::Move(Side::Back)).await,
         Appliance::Status | Appliance::Probe { .. } | Appliance::Leases => {}
     }
     let id = vmid().ok_or_else(|| Problem::new(Kind::Failed, "appliance", format!("{VMID} is no id of a guest"), ""))?;

@@ -256,6 +256,8 @@ pub enum Wish {
     Unlock(super::unlock::UnlockWish),
     /// Build, mend or change the appliance.
     Appliance(super::appliance::provision::ApplianceWish),
+    /// Move the apps past the appliance, or back behind it.
+    Move(super::appliance::fallback::Side),
 }
 
 /// News about a single archive that a restore needs: the configuration inside it.

@@ -128,6 +128,10 @@ fn guests(world: &World, add: &mut impl FnMut(Level, String, String, &'static st
         }
         Some(_) => {}
     }
+    for g in appliance::fallback::moved(guests) {
+        let why = "nothing isolates it: it was moved past the appliance; back: proximity appliance isolate".to_owned();
+        add(Level::Bad, format!("guest {}", g.title()), why, "appliance");
+    }
     for g in guests {
         let what = format!("guest {}", g.title());
         if let Some(lock) = &g.lock {

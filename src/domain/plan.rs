@@ -276,6 +276,15 @@ pub enum Check {
         /// The guest.
         vmid: Vmid,
     },
+    /// An interface of the guest is on this bridge, by its configuration.
+    Plugged {
+        /// The guest.
+        vmid: Vmid,
+        /// `net0`.
+        key: String,
+        /// The bridge.
+        bridge: String,
+    },
     /// The host has this interface, and it is switched on.
     LinkUp {
         /// Its name.
@@ -337,6 +346,7 @@ impl Check {
             Check::Content { at, path, digest: None } => format!("{} is not in {at}", super::clean::clean(path)),
             Check::Says { what, .. } => what.clone(),
             Check::Ours { vmid } => format!("{vmid} is there, without a lock, and is Proximity's appliance"),
+            Check::Plugged { vmid, key, bridge } => format!("{key} of {vmid} is on {bridge}"),
             Check::LinkUp { name } => format!("{name} is up"),
             Check::Rules { vmid, .. } => format!("these rules and no others are in force in {vmid}"),
             Check::CaddyByFiles { vmid } => format!("Caddy in {vmid} works by its files"),

@@ -8,6 +8,7 @@ use super::check::{self, Held};
 use super::probe::{bridge, host_interfaces, probe_by, wish};
 use super::{place, refresh};
 use crate::domain::appliance::desired::Desired;
+use crate::domain::appliance::fallback::{self, Side};
 use crate::domain::appliance::lamp::Light;
 use crate::domain::appliance::provision::{self, ApplianceWish, Files, Ground, Options};
 use crate::domain::appliance::system::{Service, System};
@@ -57,6 +58,14 @@ pub async fn plan(host: &dyn Host, world: &World, asked: &ApplianceWish) -> Resu
     let mut plan = provision::plan(world, asked, &d, &ground, id)?;
     leave_out_what_holds(host, &mut plan, runs).await;
     Ok(plan)
+}
+
+/// The plan that moves the apps past the appliance or back. It needs no appliance that is there, or works.
+pub async fn plan_move(host: &dyn Host, world: &World, side: Side) -> Result<Plan, Refusal> {
+    let refuse = |why: String, hint: &str| Refusal::new("move the apps", why, hint);
+    let id = vmid().ok_or_else(|| refuse("the appliance's id is no id of a guest".into(), ""))?;
+    let d = wish(world, &host_interfaces(host).await).map_err(|all| refuse(all.join("; "), "see settings list"))?;
+    fallback::plan(world, side, &d, id)
 }
 
 /// Each step asks its check before it is carried out, too; here so that what is shown is what is done. What lies inside a

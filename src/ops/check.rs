@@ -70,6 +70,14 @@ pub async fn holds(host: &dyn Host, check: &Check, life: &Life, init: Option<u32
             Err(HostError::Missing { .. }) => Held::No(format!("{vmid} has no configuration on this node")),
             Err(e) => Held::Unknown(e.to_string()),
         },
+        Check::Plugged { vmid, key, bridge } => match truth::guest(host, *vmid).await {
+            Ok(guest) => {
+                let on = guest.nics.iter().find(|n| n.key == *key).and_then(|n| n.bridge.as_deref());
+                Held::when(on == Some(bridge.as_str()), || format!("{key} of {vmid} is on {}", on.unwrap_or("no bridge")))
+            }
+            Err(HostError::Missing { .. }) => Held::No(format!("{vmid} has no configuration on this node")),
+            Err(e) => Held::Unknown(e.to_string()),
+        },
         Check::LinkUp { name } => match link_up(host, name).await {
             Ok(Some(true)) => Held::Yes,
             Ok(Some(false)) => Held::No(format!("{name} is down")),

@@ -15,6 +15,7 @@ use super::canvas::Canvas;
 use super::pane::{Known, Pane};
 use super::theme::Tone;
 use super::words;
+use crate::domain::appliance::fallback;
 use crate::domain::fact::{self, Gate};
 use crate::domain::job::{Job, State};
 use crate::domain::plan::Purpose;
@@ -98,7 +99,7 @@ pub fn header(on: &mut Canvas<'_>, known: &Known) {
     }
 }
 
-fn modes(known: &Known) -> impl Iterator<Item = &'static str> {
+fn modes(known: &Known) -> impl Iterator<Item = String> {
     let gate = match &known.gate {
         Some(Gate::NoStore(_)) => Some("NO STORE"),
         Some(Gate::Locked(_)) => Some("LOCKED"),
@@ -108,7 +109,9 @@ fn modes(known: &Known) -> impl Iterator<Item = &'static str> {
     };
     let quorum = matches!(known.world.quorum.get(), Some(Quorum::NoQuorum)).then_some("NO QUORUM");
     let change = waits_for_a_word(known).then_some("UNCONFIRMED CHANGE: c keeps it");
-    gate.into_iter().chain(quorum).chain(change)
+    let moved = known.world.guests.get().map_or(0, |all| fallback::moved(all).count());
+    let moved = (moved > 0).then(|| format!("UN-ISOLATED: {moved} app{}", if moved == 1 { "" } else { "s" }));
+    gate.into_iter().chain(quorum).chain(change).map(str::to_owned).chain(moved)
 }
 
 /// Whether a job asks for the word that this line still holds after a change of the host's network.

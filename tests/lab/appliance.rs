@@ -290,6 +290,28 @@ fn an_appliance_is_built_from_nothing() {
     wait_for("the appliance after a boot", || lab.exec("pve1", &["pct", "exec", "9999", "--", "true"]).rc == 0);
     lab.sh("pct start 101; pct start 102");
     green(&lab, "a boot");
+    past_it_and_back(&lab);
+}
+
+/// By explicit choice only, told until it ends, and undone by one command.
+fn past_it_and_back(lab: &Lab) {
+    let before = lab.sh("cat /etc/pve/lxc/101.conf /etc/pve/lxc/102.conf");
+    let said = lab.exec("pve1", &["proximity", "appliance", "fallback", "--yes"]);
+    assert!(said.rc != 0 && said.err.contains("its name was not given"), "{said:?}");
+    assert_eq!(lab.sh("cat /etc/pve/lxc/101.conf /etc/pve/lxc/102.conf"), before);
+    let told = |lab: &Lab| lab.exec("pve1", &["proximity", "status", "-o", "json"]).out.matches("moved past the appliance").count();
+    assert_eq!(told(lab), 0);
+    lab.sh("proximity appliance fallback --yes --name vmbr0 --proof-fd 3 3</root/pw");
+    assert_eq!(told(lab), 2);
+    let peer = |id: u32| lab.exec(&id.to_string(), &["busybox", "wget", "-q", "-O", "-", "http://203.0.113.10/cgi-bin/peer"]).out;
+    let own = |id: u32| lab.exec(&id.to_string(), &["ip", "-4", "-o", "address", "show", "dev", "eth0"]).out;
+    for id in [101, 102] {
+        wait_for("its own way out", || peer(id).contains("10.77.0.") && own(id).contains(peer(id).trim()));
+    }
+    let said = lab.exec("pve1", &["proximity", "appliance", "isolate", "--yes"]);
+    assert_eq!(said.rc, 0, "{said:?}");
+    assert_eq!((told(lab), lab.sh("cat /etc/pve/lxc/101.conf /etc/pve/lxc/102.conf")), (0, before));
+    green(lab, "the way back");
 }
 
 /// The worker is killed at moments spread over the whole of it, and it is asked for again: each time the same appliance, nothing

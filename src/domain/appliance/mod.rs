@@ -7,6 +7,7 @@
 //! files.rs    how it should be → its files, byte for byte; nat.rs: the rules among them
 //! lease.rs    what dnsmasq lent, joined to the guests; how much of the range is left
 //! provision.rs  what is there → the plan that builds or mends it
+//! fallback.rs the way past it, and back
 //! answer.rs   what a question to the appliance gave;  tar.rs: many files in one answer
 //! lamp.rs     a lamp and its evidence;  judge.rs: answers → lamps
 //! ```
@@ -15,6 +16,7 @@ use super::guest::{Guest, Vmid};
 
 pub mod answer;
 pub mod desired;
+pub mod fallback;
 pub mod files;
 pub mod judge;
 pub mod lamp;

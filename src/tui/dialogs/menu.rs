@@ -2,6 +2,7 @@
 
 use super::restore::Restore;
 use super::text;
+use crate::domain::appliance::fallback::Side;
 use crate::domain::appliance::provision::{ApplianceWish, Options};
 use crate::domain::appliance::system::Service;
 use crate::domain::backup::{self, Archive, BackupWish};
@@ -55,6 +56,8 @@ impl Menu {
             ("the same, and fetch a template first", wish(ApplianceWish::Provision(Options { download: true, ..Options::default() }))),
             ("restart dnsmasq: addresses and names", wish(ApplianceWish::Restart(Service::Dnsmasq))),
             ("restart Caddy: the way in to apps", wish(ApplianceWish::Restart(Service::Caddy))),
+            ("move the apps past it: nothing isolates them then", What::Wish(Wish::Move(Side::Out))),
+            ("move the apps back behind it", What::Wish(Wish::Move(Side::Back))),
         ];
         Menu { title: "the appliance".into(), guest: None, entries, list: List::default() }
     }
@@ -65,7 +68,7 @@ impl Menu {
             What::Wish(Wish::Power(wish)) => power::plan(&known.world, wish).err().map(|r| r.why),
             What::Wish(Wish::Unlock(wish)) => unlock::plan(&known.world, wish).err().map(|r| r.why),
             What::Wish(Wish::Backup(wish)) => backup::plan(&known.world, wish).err().map(|r| r.why),
-            What::Wish(Wish::Restore(_) | Wish::Appliance(_)) | What::Logs => None,
+            What::Wish(Wish::Restore(_) | Wish::Appliance(_) | Wish::Move(_)) | What::Logs => None,
             What::Restore => match known.world.archives.get() {
                 None => Some("the backups are unknown".into()),
                 Some(_) => self.archive(known).is_none().then(|| "it has no backup".into()),
