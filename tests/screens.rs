@@ -217,6 +217,40 @@ fn a_log_that_is_not_rotated_is_found_and_leads_to_its_file() {
     assert!(effects.iter().any(named) && app.context() == Context::File);
 }
 
+/// What is abnormal is in the header until it ends, and the word that a line holds is one key away.
+#[test]
+fn an_unconfirmed_change_and_moved_apps_are_told_until_they_end() {
+    use proximity::domain::appliance::fallback::MOVED;
+    use proximity::domain::appliance::provision::ApplianceWish;
+    use proximity::domain::fact::Wish;
+    use proximity::domain::job::State;
+    use proximity::domain::plan::{Check, Plan, Purpose, Step};
+    let mut app = test_app();
+    assert!(keys(&mut app, "c").is_empty());
+    let mut news = world::well();
+    let guests = news.guests.as_mut().unwrap().known.as_mut().unwrap();
+    guests.iter_mut().take(2).for_each(|g| g.tags.push(MOVED.into()));
+    let mut jobs = world::jobs();
+    let kept = Check::Kept { unit: "proximity-revert-network".into(), path: "/etc/network/interfaces".into(), digest: "x".into() };
+    let steps = vec![Step::wait("say within 120 s that your line still holds: proximity appliance confirm", 130, kept)];
+    let order = Plan { purpose: Purpose::Appliance, title: "build the appliance 9999".into(), steps, ..world::plan(Risk::Interrupts) };
+    jobs[0].order = Approved::new(order, "ada", None).unwrap();
+    (jobs[0].state, jobs[0].life.step) = (State::Running, 0);
+    news.jobs = Some(world::part(jobs.clone()));
+    app.learn(Fact::News(Box::new(news)));
+    let head = |app: &mut App, width| text(&draw(app, width, 24)).lines().next().unwrap().to_owned();
+    for width in [80, 120] {
+        let line = head(&mut app, width);
+        assert!(line.contains("UNCONFIRMED CHANGE: c keeps it") && line.contains("UN-ISOLATED: 2 apps"), "{line}");
+    }
+    shot("abnormal", &mut app);
+    assert!(matches!(&keys(&mut app, "c")[..], [Effect::Plan(Wish::Appliance(ApplianceWish::Confirm))]));
+    jobs[0].state = State::Succeeded;
+    app.learn(Fact::News(Box::new(News { jobs: Some(world::part(jobs)), guests: world::well().guests, ..News::default() })));
+    let line = head(&mut app, 120);
+    assert!(!line.contains("UNCONFIRMED") && !line.contains("UN-ISOLATED"), "{line}");
+}
+
 #[test]
 fn the_appliance_and_what_its_lamps_were_lit_by() {
     let mut app = test_app();
