@@ -224,6 +224,11 @@ fn bridge(d: &Desired, ground: &Ground, confirm_s: u32) -> Result<Vec<Step>, (St
             return Err((format!("the bridge {name} in {path} has {what}"), hint.into()));
         }
     }
+    let ours = stanza.as_ref().is_some_and(|(_, b)| b.ours);
+    if let Some(what) = in_use(seen).filter(|_| !ours) {
+        let hint = "somebody uses it; choose another name: proximity settings set network.lan_bridge";
+        return Err((format!("the bridge {name}, which Proximity did not make, has {what}"), hint.into()));
+    }
     let up = Check::LinkUp { name: name.to_owned() };
     // A bridge that is there is only switched on: by its file nothing is plugged in, and ifup would pull the guests out.
     let cmd = if seen.up.is_some() { Cmd::new("ip", ["link", "set", "dev", name, "up"]) } else { Cmd::new("ifup", [name]).limit(60) };
@@ -289,6 +294,18 @@ fn bridge(d: &Desired, ground: &Ground, confirm_s: u32) -> Result<Vec<Step>, (St
                 forget(old),
             ])
         }
+    }
+}
+
+/// What a bridge has that nobody but its owner may take away: addresses of the host, and ports that are no guest's.
+fn in_use(seen: &BridgeSeen) -> Option<String> {
+    const GUESTS: [&str; 4] = ["veth", "tap", "fwpr", "fwln"];
+    let port = seen.ports.iter().find(|p| !GUESTS.iter().any(|g| p.starts_with(g))).map(|p| format!("the port {}", clean(p)));
+    // One of IPv6 for this link only is what the kernel gives unasked.
+    let own = |all: &Vec<String>| all.iter().find(|a| !a.starts_with("fe80:")).map(|a| format!("the host's address {}", clean(a)));
+    match &seen.own {
+        Err(why) => Some(format!("perhaps an address of the host ({why})")),
+        Ok(all) => port.or_else(|| own(all)),
     }
 }
 

@@ -173,6 +173,19 @@ fn what_stands_in_the_way_is_refused() {
     assert!(file("iface proximity-lan inet manual\n\tbridge-ports none\n").contains("without 'auto'"));
     assert!(file("x\\").contains("backslash"));
 
+    let live = |own: &[&str], ports: &[&str]| {
+        let mut g = ground(HOST);
+        let seen = g.bridge.as_mut().unwrap();
+        (seen.up, seen.own) = (Some(true), Ok(own.iter().map(|a| (*a).to_owned()).collect()));
+        seen.ports = ports.iter().map(|p| (*p).to_owned()).collect();
+        provision(&none, &g, Options::default()).map_err(|r| r.why)
+    };
+    // A bridge of somebody else under this name: its addresses are not flushed, its ports not used.
+    assert!(live(&["172.17.0.0"], &[]).unwrap_err().contains("the host's address 172.17.0.0"));
+    assert!(live(&["2001:db8::1"], &[]).unwrap_err().contains("2001:db8::1"));
+    assert!(live(&[], &["veth101i0", "enp3s0"]).unwrap_err().contains("the port enp3s0"));
+    assert!(live(&["fe80::1"], &["veth101i0", "tap200i0", "fwpr102p0"]).is_ok());
+
     let of = |conf: &str, power| refused(&world(Some((conf, power))), &ground(HOST));
     assert!(of("hostname: mine\nostype: alpine", Power::Running).contains("not Proximity's"));
     assert!(of("#Proximity network appliance\nhostname: mine\nostype: alpine", Power::Running).contains("lacks the tag"));
