@@ -38,7 +38,9 @@
 //! 8. `unsafe`.
 //! 9. A change that the audit did not take first: [`ops::audit`] is the way in, one call before and one after.
 //! 10. A command, an effect or a job without its line in the table of permissions: [`domain::access`].
-//! 11. A switch that leaves the proof of a certificate out; a pin serves where no authority is known.
+//! 11. A file of a host that is replaced without the bytes that were there, a test of the new ones, and a way back
+//!     ([`domain::change`]).
+//! 12. A switch that leaves the proof of a certificate out; a pin serves where no authority is known.
 //!
 //! # Where this departs from the first drawing
 //!
