@@ -36,7 +36,7 @@ fn put(lab: &Lab, made: &Made) {
 const TEMPLATE: &str = "local:vztmpl/alpine-lab-appliance_amd64.tar.zst";
 
 /// A node without a bridge for apps and without guests, and a store.
-fn nothing() -> Option<Lab> {
+pub(crate) fn nothing() -> Option<Lab> {
     let lab = Lab::bare("ap")?;
     lab.sh("umask 077; echo 'orbit lantern mosaic velvet quarry seven' >/root/pw; proximity init --operator ada --passphrase-fd 3 3</root/pw >/root/words");
     lab.sh(&format!("proximity settings set network.upstream {UPSTREAM} --passphrase-fd 3 3</root/pw"));
@@ -49,12 +49,12 @@ fn provision(lab: &Lab, more: &[&str]) -> Said {
     lab.exec("pve1", &argv.into_iter().chain(more.iter().copied()).collect::<Vec<_>>())
 }
 
-fn converge(lab: &Lab) -> Said {
+pub(crate) fn converge(lab: &Lab) -> Said {
     lab.exec("pve1", &["proximity", "appliance", "converge", "--yes"])
 }
 
 /// Two apps that ask for their addresses, each with a page.
-fn apps(lab: &Lab) {
+pub(crate) fn apps(lab: &Lab) {
     for (id, name) in [(101, "web"), (102, "wiki")] {
         lab.sh(&format!(
             "pct create {id} local:vztmpl/alpine-lab-default_amd64.tar.zst --hostname {name} --rootfs local-lvm:1 --unprivileged 1 --memory 128 --net0 name=eth0,bridge=proximity-lan,ip=dhcp >/dev/null 2>&1; pct start {id}"
@@ -83,7 +83,7 @@ fn probe(lab: &Lab, words: &[&str]) -> (Said, Value) {
 }
 
 /// The lamps that do not pass, in order: `dns fail, config unknown`.
-fn turned(lab: &Lab) -> String {
+pub(crate) fn turned(lab: &Lab) -> String {
     let (_, told) = probe(lab, &["status"]);
     let items = told["items"].as_array().unwrap();
     assert_eq!(items.len(), 16, "{told}");
@@ -92,7 +92,7 @@ fn turned(lab: &Lab) -> String {
 }
 
 /// Waits until all lamps pass; else says what the others know.
-fn green(lab: &Lab, after: &str) {
+pub(crate) fn green(lab: &Lab, after: &str) {
     let begun = Instant::now();
     while !turned(lab).is_empty() {
         if begun.elapsed() > PATIENCE {
