@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 use super::desired::{Desired, LAN, WAN};
 use super::files::{self, CADDYFILE, DNSMASQ_CONF, IN_EFFECT, Made, SITES, SYSCTLS};
 use super::judge::BridgeSeen;
-use super::system::{DNSMASQ_OPTIONS, Service, System};
+use super::system::{Service, System};
 use super::{CADDY_LOG, LEASES, MARK, TAG, is_ours};
 use crate::domain::change::{Change, Content, Place, Was};
 use crate::domain::clean::clean;
@@ -607,7 +607,7 @@ fn inside(d: &Desired, ground: &Ground, vmid: Vmid, system: System) -> Result<Ve
             at,
             path: made.path.into(),
             was,
-            test: test(&made).iter().map(|w| (*w).to_owned()).collect(),
+            test: test(&made, system).iter().map(|w| (*w).to_owned()).collect(),
             now: Some(made.text.into()),
             mode: 0o644,
         }));
@@ -664,9 +664,11 @@ fn lamps(d: &Desired, vmid: Vmid) -> Step {
 }
 
 /// What takes a file before it takes the old one's place; the path of the new one comes last.
-fn test(made: &Made) -> &'static [&'static str] {
+fn test(made: &Made, system: System) -> &'static [&'static str] {
+    if system.own_files().iter().any(|(path, _, _)| *path == made.path) {
+        return &["sh", "-n"];
+    }
     match made.read_by {
-        Service::Dnsmasq if made.path == DNSMASQ_OPTIONS => &["sh", "-n"],
         Service::Dnsmasq => &["dnsmasq", "--test", "-C"],
         Service::Caddy => &["caddy", "validate", "--adapter", "caddyfile", "--config"],
         Service::Rules => &["iptables-restore", "--test"],

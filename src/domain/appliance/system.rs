@@ -4,6 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::super::guest::Guest;
 
+/// Options of Alpine's service for the rules: it loads them and never writes them.
+const RULES_AS_THEY_ARE: &str =
+    "IPTABLES_SAVE=\"/etc/iptables/rules-save\"\nSAVE_RESTORE_OPTIONS=\"\"\nSAVE_ON_STOP=\"no\"\nIPFORWARD=\"no\"\n";
+
 /// The options that Debian starts dnsmasq with.
 pub const DNSMASQ_OPTIONS: &str = "/etc/default/dnsmasq";
 
@@ -152,7 +156,21 @@ impl System {
             System::Debian => vec![
                 // Without the option it says that all is well where nothing could be fetched (apt-get(8)).
                 ["apt-get", "-qq", "--error-on=any", "update"].map(str::to_owned).into(),
-                with(&["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-y", "--no-install-recommends", "install"]),
+                // Nobody answers a question about a file that is ours already, and a system that looks for updates after its
+                // first start is waited for.
+                with(&[
+                    "env",
+                    "DEBIAN_FRONTEND=noninteractive",
+                    "apt-get",
+                    "-qq",
+                    "-y",
+                    "--no-install-recommends",
+                    "-o",
+                    "Dpkg::Options::=--force-confold",
+                    "-o",
+                    "DPkg::Lock::Timeout=300",
+                    "install",
+                ]),
             ],
         }
     }
@@ -174,10 +192,14 @@ impl System {
     ///
     /// Whoever asks for an address leaves the resolver alone: busybox's default.script of Alpine; dhclient-script(8) and, from
     /// Debian 13 on, dhcpcd-run-hooks(8). And Debian starts dnsmasq with options of its own: not with a folder of more
-    /// configuration, which could undo all of ours, and not with what resolvconf collects.
+    /// configuration, which could undo all of ours, and not with what resolvconf collects. Alpine saves the rules in force over
+    /// its file of rules at each stop, and what is in force may be another's.
     pub fn own_files(self) -> &'static [(&'static str, &'static str, Service)] {
         match self {
-            System::Alpine => &[("/etc/udhcpc/udhcpc.conf", "RESOLV_CONF=\"no\"\n", Service::Lease)],
+            System::Alpine => &[
+                ("/etc/conf.d/iptables", RULES_AS_THEY_ARE, Service::Rules),
+                ("/etc/udhcpc/udhcpc.conf", "RESOLV_CONF=\"no\"\n", Service::Lease),
+            ],
             System::Debian => &[
                 (DNSMASQ_OPTIONS, "CONFIG_DIR=\nIGNORE_RESOLVCONF=yes\n", Service::Dnsmasq),
                 ("/etc/dhcp/dhclient-enter-hooks.d/proximity", "make_resolv_conf() { :; }\n", Service::Lease),
