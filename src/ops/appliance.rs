@@ -9,7 +9,7 @@ use super::probe::{bridge, host_interfaces, probe_by, wish};
 use super::{place, refresh};
 use crate::domain::appliance::desired::Desired;
 use crate::domain::appliance::lamp::Light;
-use crate::domain::appliance::provision::{self, ApplianceWish, Ground, Options};
+use crate::domain::appliance::provision::{self, ApplianceWish, Files, Ground, Options};
 use crate::domain::appliance::system::{DNSMASQ_OPTIONS, Service, System};
 use crate::domain::appliance::{files, is_appliance, vmid};
 use crate::domain::change::Place;
@@ -138,7 +138,7 @@ async fn available(host: &dyn Host) -> Result<Vec<String>, String> {
     Ok(text.lines().filter_map(|l| l.split_whitespace().nth(1)).map(str::to_owned).collect())
 }
 
-async fn inside(host: &dyn Host, id: Vmid, system: System) -> Result<Vec<(String, Option<Vec<u8>>)>, String> {
+async fn inside(host: &dyn Host, id: Vmid, system: System) -> Result<Files, String> {
     let paths = files::paths(system);
     let found = place::read(host, Place::Guest(id), &paths).await.map_err(|e| e.to_string())?;
     Ok(paths.iter().map(|p| (*p).to_owned()).zip(found).collect())

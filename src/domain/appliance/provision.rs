@@ -63,6 +63,9 @@ pub const REVERT_UNIT: &str = "proximity-revert-network";
 /// What is kept of the file as it was until the change is confirmed.
 pub const BEFORE: &str = "/etc/network/interfaces.proximity-before";
 
+/// Files by path; `None` for one that is not there.
+pub type Files = Vec<(String, Option<Vec<u8>>)>;
+
 /// What the World does not tell and the plan needs.
 #[derive(Debug, Clone)]
 pub struct Ground {
@@ -83,7 +86,7 @@ pub struct Ground {
     /// Templates that can be fetched; asked only where one is to be.
     pub available: Result<Vec<String>, String>,
     /// The appliance's files that matter, where it runs: path and bytes. `None` where it does not.
-    pub inside: Option<Result<Vec<(String, Option<Vec<u8>>)>, String>>,
+    pub inside: Option<Result<Files, String>>,
     /// Whether Caddy runs there: it is then told about new files without an interruption.
     pub caddy_runs: bool,
 }
@@ -639,7 +642,7 @@ fn inside(d: &Desired, ground: &Ground, vmid: Vmid, system: System) -> Result<Ve
 }
 
 /// Now, and after each start. Only when the packages are there: until then it must ask somebody else where they are.
-fn own_resolver(d: &Desired, found: Option<&Vec<(String, Option<Vec<u8>>)>>, vmid: Vmid) -> [Step; 2] {
+fn own_resolver(d: &Desired, found: Option<&Files>, vmid: Vmid) -> [Step; 2] {
     let (id, server) = (vmid.to_string(), files::NAMESERVER);
     let kept = Check::Says {
         what: "its configuration says that it asks itself for names".into(),

@@ -1,5 +1,5 @@
 //! Plans for an appliance from every ground it may stand on. What their steps bring about is shown in the lab.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
 use crate::domain::appliance::desired::tests::{guest, sample};
