@@ -574,13 +574,13 @@ fn access_log(vmid: Vmid) -> [Step; 2] {
     let there =
         Check::Says { what: format!("{CADDY_LOG} is there"), cmd: pve::exec(vmid, ["test", "-e", CADDY_LOG]), wants: Wants::Success };
     let owner = Check::Says {
-        what: format!("{CADDY_USER} may write there"),
-        cmd: pve::exec(vmid, ["stat", "-c", "%n %U", folder, CADDY_LOG]),
-        wants: Wants::Lines([folder, CADDY_LOG].map(|path| format!("{path} {CADDY_USER}")).into()),
+        what: format!("both are {CADDY_USER}'s"),
+        cmd: pve::exec(vmid, ["find", folder, CADDY_LOG, "-maxdepth", "0", "!", "-user", CADDY_USER]),
+        wants: Wants::Nothing,
     };
     [
         Step::run("make Caddy's access log", pve::exec(vmid, ["touch", CADDY_LOG]), there),
-        Step::run("give it to Caddy", pve::exec(vmid, ["chown", CADDY_USER, folder, CADDY_LOG]), owner),
+        Step::run("give it and its folder to Caddy", pve::exec(vmid, ["chown", CADDY_USER, folder, CADDY_LOG]), owner),
     ]
 }
 
@@ -668,8 +668,9 @@ fn lamps(d: &Desired, vmid: Vmid) -> Step {
 
 /// What takes a file before it takes the old one's place; the path of the new one comes last.
 fn test(made: &Made, system: System) -> &'static [&'static str] {
+    // They hold no settings: always the same words.
     if system.own_files().iter().any(|(path, _, _)| *path == made.path) {
-        return &["sh", "-n"];
+        return &[];
     }
     match made.read_by {
         Service::Dnsmasq => &["dnsmasq", "--test", "-C"],

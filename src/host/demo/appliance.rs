@@ -97,9 +97,8 @@ fn changed(node: &Node, d: &Desired, program: &str, words: &[&str]) -> Option<Re
             node.edge.borrow_mut().reserved = true;
             done()
         }
-        ("stat", ["-c", "%n %U", paths @ ..]) => Some(Reply::ok(paths.iter().map(|p| format!("{p} caddy\n")).collect::<String>())),
-        ("which" | "ls" | "mkdir" | "test" | "sync" | "rc-update" | "iptables-restore", _) => done(),
-        ("sh", ["-n", _]) | ("dnsmasq", ["--test", ..]) | ("caddy", ["validate" | "reload", ..]) | ("rc-service", [_, "restart"]) => done(),
+        ("which" | "find" | "ls" | "mkdir" | "test" | "sync" | "rc-update" | "iptables-restore", _) => done(),
+        ("dnsmasq", ["--test", ..]) | ("caddy", ["validate" | "reload", ..]) | ("rc-service", [_, "restart"]) => done(),
         ("rc-status", ["-r"]) => Some(Reply::ok("default\n")),
         ("grep", ["^nameserver", files::RESOLVER]) => {
             let text = file(node, d, files::RESOLVER).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default();
