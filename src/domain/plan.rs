@@ -144,6 +144,14 @@ impl Step {
         Step { title: change.shown(), act: Act::Put(Box::new(change)), check, undo, always: false }
     }
 
+    /// The same, its command being a package manager's.
+    pub fn of_packages(mut self) -> Step {
+        if let Act::Run { watch, .. } = &mut self.act {
+            *watch = Watch::Packages;
+        }
+        self
+    }
+
     /// The same with a way back.
     pub fn undone_by(self, undo: Cmd) -> Step {
         Step { undo: Some(undo.into()), ..self }
@@ -194,6 +202,8 @@ impl Wants {
 pub enum Watch {
     /// Nothing beyond its exit.
     Exit,
+    /// A package manager: why it failed stands in the first line that complains, and the last one only sums up.
+    Packages,
     /// A vzdump of one guest: archive name, sizes, phases; its truth is its task.
     Vzdump {
         /// The guest.
@@ -271,6 +281,8 @@ pub enum Check {
         /// The answer.
         wants: Wants,
     },
+    /// One of two.
+    Either(Box<Check>, Box<Check>),
     /// The guest's configuration is there, without a lock, and says that it is Proximity's appliance.
     Ours {
         /// The guest.
@@ -328,6 +340,7 @@ impl Check {
             Check::Content { at: Place::Guest(id), .. } => Some(*id),
             Check::Answers { vmid } | Check::Rules { vmid, .. } | Check::CaddyByFiles { vmid } | Check::Lamps { vmid, .. } => Some(*vmid),
             Check::Says { cmd, .. } => pve::inside(cmd),
+            Check::Either(one, other) => one.inside().or_else(|| other.inside()),
             _ => None,
         }
     }
@@ -345,6 +358,7 @@ impl Check {
             Check::Content { at, path, digest: Some(_) } => format!("{} in {at} is exactly that", super::clean::clean(path)),
             Check::Content { at, path, digest: None } => format!("{} is not in {at}", super::clean::clean(path)),
             Check::Says { what, .. } => what.clone(),
+            Check::Either(one, other) => format!("{}, or {}", one.words(), other.words()),
             Check::Ours { vmid } => format!("{vmid} is there, without a lock, and is Proximity's appliance"),
             Check::Plugged { vmid, key, bridge } => format!("{key} of {vmid} is on {bridge}"),
             Check::LinkUp { name } => format!("{name} is up"),

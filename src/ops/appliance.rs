@@ -11,7 +11,7 @@ use crate::domain::appliance::desired::Desired;
 use crate::domain::appliance::fallback::{self, Side};
 use crate::domain::appliance::lamp::Light;
 use crate::domain::appliance::provision::{self, ApplianceWish, Files, Ground, Options};
-use crate::domain::appliance::system::{Service, System};
+use crate::domain::appliance::system::{DNSMASQ_OPTIONS, Service, System};
 use crate::domain::appliance::{files, is_appliance, vmid};
 use crate::domain::change::Place;
 use crate::domain::cmd::Cmd;
@@ -75,7 +75,7 @@ async fn leave_out_what_holds(host: &dyn Host, plan: &mut Plan, runs: bool) {
     let mut left = Vec::new();
     for mut step in plan.steps.drain(..) {
         // dnsmasq tells by the file's own digest what it works by; one that was changed by hand tells the same.
-        step.always |= is_restart_of_dnsmasq(&step) && left.iter().any(|s| puts_inside(s, files::DNSMASQ_CONF));
+        step.always |= is_restart_of_dnsmasq(&step) && left.iter().any(puts_what_dnsmasq_reads);
         // What holds now, but not any more after the steps before.
         let later = match &step.check {
             Check::CaddyByFiles { vmid } => left.iter().any(|s| puts(s, Place::Guest(*vmid), files::CADDYFILE)),
@@ -109,8 +109,8 @@ fn is_restart_of_dnsmasq(step: &Step) -> bool {
     matches!(&step.act, Act::Run { cmd, .. } if restarts.iter().any(|r| cmd.args.ends_with(&r.map(str::to_owned))))
 }
 
-fn puts_inside(step: &Step, path: &str) -> bool {
-    matches!(&step.act, Act::Put(change) if change.at != Place::Host && change.path == path)
+fn puts_what_dnsmasq_reads(step: &Step) -> bool {
+    matches!(&step.act, Act::Put(change) if change.at != Place::Host && [files::DNSMASQ_CONF, DNSMASQ_OPTIONS].contains(&change.path.as_str()))
 }
 
 fn puts(step: &Step, at: Place, path: &str) -> bool {
@@ -148,7 +148,7 @@ async fn available(host: &dyn Host) -> Result<Vec<String>, String> {
 }
 
 async fn inside(host: &dyn Host, id: Vmid, system: System) -> Result<Files, String> {
-    let paths = [files::SYSCTLS, system.rules_file(), files::DNSMASQ_CONF, files::CADDYFILE, system.lease_file(), files::RESOLVER];
+    let paths = files::paths(system);
     let found = place::read(host, Place::Guest(id), &paths).await.map_err(|e| e.to_string())?;
     Ok(paths.iter().map(|p| (*p).to_owned()).zip(found).collect())
 }

@@ -40,12 +40,14 @@ struct Run<'a> {
     remembered: Option<Life>,
     journal: &'a mut dyn Journal,
     stop: CancellationToken,
+    /// What was done was taken back, but for what the outcome names.
+    undone: bool,
     out: Outcome,
 }
 
 /// Carries a plan out from its first step. Gives the final state and the life with its outcome.
 pub async fn carry_out(host: &dyn Host, plan: &Plan, life: Life, journal: &mut dyn Journal, stop: CancellationToken) -> (State, Life) {
-    let mut run = Run { host, life, remembered: None, journal, stop, out: Outcome::default() };
+    let mut run = Run { host, life, remembered: None, journal, stop, undone: false, out: Outcome::default() };
     let ended = if plan.host == host.name() {
         run.steps(plan).await
     } else {
@@ -81,6 +83,7 @@ impl Run<'_> {
                 // What was built stands and checked itself; that it does not do what it is for is no reason to tear it down.
                 if !matches!(step.check, Check::Lamps { .. }) {
                     self.undo(&plan.steps[..n]).await;
+                    self.undone = !anything_stays(&plan.steps[..n]);
                 }
                 return Err(bad);
             }
@@ -193,7 +196,10 @@ impl Run<'_> {
         self.journal.line(self.host.clock().0, line);
         let text = String::from_utf8_lossy(line);
         let Watch::Vzdump { .. } = watch else {
-            if !text.trim().is_empty() {
+            // "E: " and "W: " of apt, "ERROR: " and "WARNING: " of apk.
+            let complains = |line: &str| ["E: ", "W: ", "ERROR: ", "WARNING: "].iter().any(|head| line.starts_with(head));
+            let told = matches!(watch, Watch::Packages) && last_error.as_deref().is_some_and(complains);
+            if !text.trim().is_empty() && !told {
                 *last_error = Some(crate::domain::clean::clean(text.trim()));
             }
             return;
@@ -227,7 +233,7 @@ impl Run<'_> {
         let (kind, vmid) = match watch {
             Watch::Vzdump { vmid, .. } => ("vzdump", *vmid),
             Watch::Restore { vmid } => ("vzrestore", *vmid),
-            Watch::Exit => return Ok(()),
+            Watch::Exit | Watch::Packages => return Ok(()),
         };
         if self.life.upid.is_none() {
             // pct and vzdump name their restore task vzrestore or vzcreate, by version.
@@ -308,7 +314,9 @@ impl Run<'_> {
         match ended {
             Ok(()) => self.success(plan).await,
             Err(bad) => {
-                self.out.left.extend(left_by(self.host, plan, &self.life).await);
+                if !(self.undone && plan.purpose == Purpose::Appliance) {
+                    self.out.left.extend(left_by(self.host, plan, &self.life).await);
+                }
                 let (state, what, hint) = match bad {
                     Bad::Failed(why) => (State::Failed, why, "see the job's log"),
                     Bad::Cancelled => (State::Cancelled, "ended on request".into(), ""),
@@ -330,6 +338,13 @@ impl Run<'_> {
         }
         if self.out.warnings.is_empty() { State::Succeeded } else { State::Warned }
     }
+}
+
+/// Whether something of these steps stays although all that can be taken back was: with a guest that was made for them goes
+/// whatever was done to it.
+fn anything_stays(done: &[Step]) -> bool {
+    let made = done.iter().position(|s| matches!(s.check, Check::Ours { .. }) && s.undo.is_some()).unwrap_or(done.len());
+    done[..made].iter().any(|s| matches!(s.act, Act::Run { .. }) && s.undo.is_none())
 }
 
 /// Names the archive, its size and what is not in it.

@@ -64,6 +64,10 @@ pub async fn holds(host: &dyn Host, check: &Check, life: &Life, init: Option<u32
         Check::Archived { storage, .. } => archived(host, storage, life).await,
         Check::Content { at, path, digest } => content(host, *at, path, digest.as_deref()).await,
         Check::Says { what, cmd, wants } => says(host, what, cmd, wants).await,
+        Check::Either(one, other) => match Box::pin(holds(host, one, life, init)).await {
+            Held::Yes => Held::Yes,
+            _ => Box::pin(holds(host, other, life, init)).await,
+        },
         Check::Ours { vmid } => match truth::guest(host, *vmid).await {
             Ok(guest) if guest.lock.is_some() => Held::No(format!("{vmid} is locked ({})", guest.lock.unwrap_or_default())),
             Ok(guest) => Held::when(is_ours(&guest), || format!("{vmid} is there and is not Proximity's")),

@@ -185,9 +185,8 @@ pub async fn leases(host: &dyn Host, world: &World, vmid: Vmid) -> (Result<Lease
 }
 
 fn archive(system: System) -> Vec<String> {
-    let paths = [files::SYSCTLS, system.rules_file(), files::DNSMASQ_CONF, files::CADDYFILE, system.lease_file(), files::RESOLVER, LEASES];
-    let head = ["tar", "-C", "/", "-cf", "-"].map(str::to_owned);
-    head.into_iter().chain(paths.map(|p| p.trim_start_matches('/').to_owned())).collect()
+    let paths = files::paths(system).into_iter().chain([LEASES]).map(|p| p.trim_start_matches('/'));
+    ["tar", "-C", "/", "-cf", "-"].into_iter().chain(paths).map(str::to_owned).collect()
 }
 
 /// A file that is not there is one in which nothing was written yet: dnsmasq makes it with the first lease.

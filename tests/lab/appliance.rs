@@ -36,7 +36,7 @@ fn put(lab: &Lab, made: &Made) {
 const TEMPLATE: &str = "local:vztmpl/alpine-lab-appliance_amd64.tar.zst";
 
 /// A node without a bridge for apps and without guests, and a store.
-fn nothing() -> Option<Lab> {
+pub(crate) fn nothing() -> Option<Lab> {
     let lab = Lab::bare("ap")?;
     lab.sh("umask 077; echo 'orbit lantern mosaic velvet quarry seven' >/root/pw; proximity init --operator ada --passphrase-fd 3 3</root/pw >/root/words");
     lab.sh(&format!("proximity settings set network.upstream {UPSTREAM} --passphrase-fd 3 3</root/pw"));
@@ -49,12 +49,12 @@ fn provision(lab: &Lab, more: &[&str]) -> Said {
     lab.exec("pve1", &argv.into_iter().chain(more.iter().copied()).collect::<Vec<_>>())
 }
 
-fn converge(lab: &Lab) -> Said {
+pub(crate) fn converge(lab: &Lab) -> Said {
     lab.exec("pve1", &["proximity", "appliance", "converge", "--yes"])
 }
 
 /// Two apps that ask for their addresses, each with a page.
-fn apps(lab: &Lab) {
+pub(crate) fn apps(lab: &Lab) {
     for (id, name) in [(101, "web"), (102, "wiki")] {
         lab.sh(&format!(
             "pct create {id} local:vztmpl/alpine-lab-default_amd64.tar.zst --hostname {name} --rootfs local-lvm:1 --unprivileged 1 --memory 128 --net0 name=eth0,bridge=proximity-lan,ip=dhcp >/dev/null 2>&1; pct start {id}"
@@ -83,7 +83,7 @@ fn probe(lab: &Lab, words: &[&str]) -> (Said, Value) {
 }
 
 /// The lamps that do not pass, in order: `dns fail, config unknown`.
-fn turned(lab: &Lab) -> String {
+pub(crate) fn turned(lab: &Lab) -> String {
     let (_, told) = probe(lab, &["status"]);
     let items = told["items"].as_array().unwrap();
     assert_eq!(items.len(), 16, "{told}");
@@ -92,7 +92,7 @@ fn turned(lab: &Lab) -> String {
 }
 
 /// Waits until all lamps pass; else says what the others know.
-fn green(lab: &Lab, after: &str) {
+pub(crate) fn green(lab: &Lab, after: &str) {
     let begun = Instant::now();
     while !turned(lab).is_empty() {
         if begun.elapsed() > PATIENCE {
@@ -282,6 +282,13 @@ fn an_appliance_is_built_from_nothing() {
     }
     let log = lab.guest(9999, "cat /var/log/caddy/access.log");
     assert_eq!(log.lines().filter(|l| l.contains("\"status\":200")).count(), 2, "{log}");
+
+    // Orderly ends: nothing is saved over what is ours, whatever was in force. The first start is the first of the service.
+    for before in ["true", "iptables -t nat -A POSTROUTING -s 10.20.0.0/24 -o eth0 -j MASQUERADE"] {
+        lab.guest(9999, before);
+        lab.sh("pct shutdown 9999; pct start 9999");
+        green(&lab, "an orderly end");
+    }
 
     // A power cut: all of it comes back by itself.
     lab.sh("sync");
@@ -501,7 +508,8 @@ fn generated_files_are_taken_by_the_real_programs() {
                 &[&["caddy", "validate", "--adapter", "caddyfile", "--config"], &["caddy", "adapt", "--adapter", "caddyfile", "--config"]]
             }
             "/etc/iptables/rules-save" => &[&["iptables-nft-restore", "--test"], &["iptables-legacy-restore", "--test"]],
-            _ => &[&["sysctl", "-p"]],
+            "/etc/sysctl.d/60-proximity.conf" => &[&["sysctl", "-p"]],
+            _ => &[&["sh", "-n"]],
         };
         for test in tests {
             let argv: Vec<&str> = ["pct", "exec", "9999", "--"].into_iter().chain(test.iter().copied()).chain([path.as_str()]).collect();

@@ -5,6 +5,7 @@
 mod appliance;
 mod audit;
 mod console;
+mod debian;
 mod harness;
 mod logs;
 mod logs_away;

@@ -2,7 +2,7 @@
 //! and without any time. What they say is typed ([`super::desired`]); no text of a user is quoted here, because none gets here.
 
 use super::desired::{Desired, FORMAT, LAN, WAN};
-use super::system::Service;
+use super::system::{Service, System};
 use super::{CADDY_LOG, DNSMASQ_LOG, LEASES, nat};
 
 /// One file of the appliance.
@@ -44,13 +44,20 @@ pub fn resolver(d: &Desired) -> String {
 /// All files, in the order in which they are written.
 pub fn files(d: &Desired) -> Vec<Made> {
     let made = |path, text, read_by| Made { path, text: format!("{}{text}", owned(path)), read_by };
-    vec![
+    let mut all = vec![
         made(SYSCTLS, sysctls(d), Service::Sysctl),
         made(d.system.rules_file(), nat::ruleset(d), Service::Rules),
         made(DNSMASQ_CONF, dnsmasq(d), Service::Dnsmasq),
         made(CADDYFILE, caddy(), Service::Caddy),
-        made(d.system.lease_file(), d.system.keeps_resolver().into(), Service::Lease),
-    ]
+    ];
+    all.extend(d.system.own_files().iter().map(|(path, text, read_by)| made(path, (*text).into(), *read_by)));
+    all
+}
+
+/// Where all files lie that are looked at: those of [`files`], in their order, and the resolver.
+pub fn paths(system: System) -> Vec<&'static str> {
+    let own = system.own_files().iter().map(|(path, _, _)| *path);
+    [SYSCTLS, system.rules_file(), DNSMASQ_CONF, CADDYFILE].into_iter().chain(own).chain([RESOLVER]).collect()
 }
 
 /// Whether a file's text says that Proximity made it, and in which format.
@@ -150,7 +157,6 @@ mod tests {
     use super::super::desired::tests::{sample, settings};
     use super::super::desired::{Around, desired};
     use super::super::names::{Interface, Label, Mac, Name};
-    use super::super::system::System;
     use super::*;
     use crate::domain::guest::{Guest, Kind, Nic, Vmid};
     use crate::domain::settings::{Change, Key, Settings};

@@ -4,6 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use super::super::guest::Guest;
 
+/// Options of Alpine's service for the rules: it loads them and never writes them.
+const RULES_AS_THEY_ARE: &str =
+    "IPTABLES_SAVE=\"/etc/iptables/rules-save\"\nSAVE_RESTORE_OPTIONS=\"\"\nSAVE_ON_STOP=\"no\"\nIPFORWARD=\"no\"\n";
+
+/// The options that Debian starts dnsmasq with.
+pub const DNSMASQ_OPTIONS: &str = "/etc/default/dnsmasq";
+
 /// A system an appliance runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -147,9 +154,32 @@ impl System {
         match self {
             System::Alpine => vec![with(&["apk", "add", "--no-cache", "--no-progress"])],
             System::Debian => vec![
-                ["apt-get", "-qq", "update"].map(str::to_owned).into(),
-                with(&["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-y", "--no-install-recommends", "install"]),
+                // Without the option it says that all is well where nothing could be fetched (apt-get(8)).
+                ["apt-get", "-qq", "--error-on=any", "update"].map(str::to_owned).into(),
+                // Nobody answers a question about a file that is ours already, and a system that looks for updates after its
+                // first start is waited for.
+                with(&[
+                    "env",
+                    "DEBIAN_FRONTEND=noninteractive",
+                    "apt-get",
+                    "-qq",
+                    "-y",
+                    "--no-install-recommends",
+                    "-o",
+                    "Dpkg::Options::=--force-confold",
+                    "-o",
+                    "DPkg::Lock::Timeout=300",
+                    "install",
+                ]),
             ],
+        }
+    }
+
+    /// Asks whether the packages can be installed, where that must be found out before: success or not.
+    pub fn installable(self) -> Option<Vec<&'static str>> {
+        match self {
+            System::Alpine => None,
+            System::Debian => Some(["apt-cache", "--quiet", "show"].into_iter().chain(self.packages().iter().copied()).collect()),
         }
     }
 
@@ -158,19 +188,23 @@ impl System {
         &["dnsmasq", "caddy", "iptables-restore", "ip", "sysctl", "busybox"]
     }
 
-    /// The file that tells whoever asks for an address to leave the resolver alone.
-    pub fn lease_file(self) -> &'static str {
+    /// Files of this system alone: path, text in a shell's words, and who reads it.
+    ///
+    /// Whoever asks for an address leaves the resolver alone: busybox's default.script of Alpine; dhclient-script(8) and, from
+    /// Debian 13 on, dhcpcd-run-hooks(8). And Debian starts dnsmasq with options of its own: not with a folder of more
+    /// configuration, which could undo all of ours, and not with what resolvconf collects. Alpine saves the rules in force over
+    /// its file of rules at each stop, and what is in force may be another's.
+    pub fn own_files(self) -> &'static [(&'static str, &'static str, Service)] {
         match self {
-            System::Alpine => "/etc/udhcpc/udhcpc.conf",
-            System::Debian => "/etc/dhcp/dhclient-enter-hooks.d/proximity",
-        }
-    }
-
-    /// What stands in it: a shell's words on both systems (busybox's default.script of Alpine; dhclient-script(8)).
-    pub(super) fn keeps_resolver(self) -> &'static str {
-        match self {
-            System::Alpine => "RESOLV_CONF=\"no\"\n",
-            System::Debian => "make_resolv_conf() { :; }\n",
+            System::Alpine => &[
+                ("/etc/conf.d/iptables", RULES_AS_THEY_ARE, Service::Rules),
+                ("/etc/udhcpc/udhcpc.conf", "RESOLV_CONF=\"no\"\n", Service::Lease),
+            ],
+            System::Debian => &[
+                (DNSMASQ_OPTIONS, "CONFIG_DIR=\nIGNORE_RESOLVCONF=yes\n", Service::Dnsmasq),
+                ("/etc/dhcp/dhclient-enter-hooks.d/proximity", "make_resolv_conf() { :; }\n", Service::Lease),
+                ("/etc/dhcpcd.enter-hook", "skip_hooks=\"$skip_hooks resolv.conf\"\n", Service::Lease),
+            ],
         }
     }
 

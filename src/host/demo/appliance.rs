@@ -97,7 +97,7 @@ fn changed(node: &Node, d: &Desired, program: &str, words: &[&str]) -> Option<Re
             node.edge.borrow_mut().reserved = true;
             done()
         }
-        ("which" | "ls" | "mkdir" | "test" | "sync" | "rc-update" | "iptables-restore", _) => done(),
+        ("which" | "find" | "ls" | "mkdir" | "test" | "sync" | "rc-update" | "iptables-restore", _) => done(),
         ("dnsmasq", ["--test", ..]) | ("caddy", ["validate" | "reload", ..]) | ("rc-service", [_, "restart"]) => done(),
         ("rc-status", ["-r"]) => Some(Reply::ok("default\n")),
         ("grep", ["^nameserver", files::RESOLVER]) => {

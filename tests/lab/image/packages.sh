@@ -14,7 +14,9 @@ BASE_PACKAGES="base-files base-passwd bash coreutils dash debianutils diffutils 
 NODE_PACKAGES="$BASE_PACKAGES ifupdown2 busybox-static acl attr kmod openssh-server openssh-client sudo cron lxc uidmap iptables zstd lzop rsync less
   btrfs-progs strace bsdextrautils psmisc"
 
-DEBIAN_PACKAGES="$BASE_PACKAGES ifupdown isc-dhcp-client python3-minimal"
+DEBIAN_PACKAGES="$BASE_PACKAGES ifupdown isc-dhcp-client python3-minimal apt dpkg"
+# What an appliance of Debian has when its packages are installed: the names are those that the program installs.
+DEBIAN_APPLIANCE_PACKAGES="$BASE_PACKAGES ifupdown isc-dhcp-client dnsmasq caddy iptables iptables-persistent busybox"
 ALPINE_PACKAGES="busybox-static dash openrc"
 APPLIANCE_PACKAGES="busybox-static dash openrc dnsmasq-base caddy iptables iproute2 ca-certificates conntrack"
 
