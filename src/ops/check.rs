@@ -92,9 +92,10 @@ async fn content(host: &dyn Host, at: Place, path: &str, digest: Option<&str>) -
 
 async fn says(host: &dyn Host, what: &str, cmd: &Cmd, wants: &Wants) -> Held {
     match host.run(cmd.clone()).await {
-        Ok(out) => match out.success() {
-            Ok(text) => Held::when(wants.are_in(&String::from_utf8_lossy(text.out)), || format!("asked whether {what}: no")),
-            Err(e) => Held::No(format!("asked whether {what}: {e}")),
+        Ok(out) => match (wants, out.success()) {
+            (Wants::Status(wanted), _) => Held::when(out.any().status == *wanted, || format!("asked whether {what}: no")),
+            (_, Ok(text)) => Held::when(wants.are_in(&String::from_utf8_lossy(text.out)), || format!("asked whether {what}: no")),
+            (_, Err(e)) => Held::No(format!("asked whether {what}: {e}")),
         },
         Err(e @ HostError::LinkLost { .. }) => Held::Unknown(e.to_string()),
         Err(e) => Held::No(format!("asked whether {what}: {e}")),

@@ -7,6 +7,7 @@ pub mod carry_out;
 pub mod check;
 pub mod credential;
 pub mod follow;
+pub mod pins;
 pub mod place;
 pub mod planner;
 pub mod probe;

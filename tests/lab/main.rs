@@ -6,6 +6,7 @@ mod appliance;
 mod audit;
 mod console;
 mod harness;
+mod leases;
 mod logs;
 mod restricted;
 mod story;

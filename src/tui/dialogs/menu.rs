@@ -1,7 +1,10 @@
 //! What can be done with a guest or with the appliance, and why something cannot be done now.
 
+use std::net::Ipv4Addr;
+
 use super::restore::Restore;
 use super::text;
+use crate::domain::appliance::hold::{Holder, LeaseWish};
 use crate::domain::appliance::provision::{ApplianceWish, Options};
 use crate::domain::appliance::system::Service;
 use crate::domain::backup::{self, Archive, BackupWish};
@@ -46,16 +49,18 @@ impl Menu {
         Menu { title: guest.title(), guest: Some(guest), entries, list: List::default() }
     }
 
-    /// For the appliance. Whether something is possible is asked when its plan is made.
-    pub fn of_the_appliance() -> Menu {
+    /// For the appliance, and a lease that is selected. Whether something is possible is asked when its plan is made.
+    pub fn of_the_appliance(lease: Option<Ipv4Addr>) -> Menu {
         let wish = |wish| What::Wish(Wish::Appliance(wish));
-        let entries = vec![
+        let mut entries = vec![
             ("bring it back to its settings", wish(ApplianceWish::Converge)),
             ("build it, or what is missing of it", wish(ApplianceWish::Provision(Options::default()))),
             ("the same, and fetch a template first", wish(ApplianceWish::Provision(Options { download: true, ..Options::default() }))),
             ("restart dnsmasq: addresses and names", wish(ApplianceWish::Restart(Service::Dnsmasq))),
             ("restart Caddy: the way in to apps", wish(ApplianceWish::Restart(Service::Caddy))),
         ];
+        let release = |address| wish(ApplianceWish::Lease(LeaseWish::Release(Holder::Address(address))));
+        entries.extend(lease.map(|address| ("take the selected lease back: its guest is gone", release(address))));
         Menu { title: "the appliance".into(), guest: None, entries, list: List::default() }
     }
 

@@ -63,9 +63,16 @@ fn healthy(d: &Desired) -> Answers {
         kernel: gave(0, "net.ipv4.ip_forward = 1\nnet.ipv4.ip_local_reserved_ports = 8080,40000-40999\n"),
         way_out: gave(0, ""),
         guarded: vec![gave(1, ""), gave(1, "")],
-        admin: gave(0, "{\"admin\":{\"listen\":\"127.0.0.1:2019\"}}\n"),
+        admin: gave(
+            0,
+            r#"{"admin":{"listen":"127.0.0.1:2019"},"apps":{"http":{"servers":{"srv0":{"listen":[":30001"]},"srv1":{"listen":[":30002"]}}}}}"#,
+        ),
+        sites: gave(0, "127.0.0.1:30002 404\n127.0.0.1:30001 200\n"),
         admin_outside: gave(1, ""),
-        adapted: gave(0, "{\"admin\": {\"listen\": \"127.0.0.1:2019\"}}"),
+        adapted: gave(
+            0,
+            r#"{"apps": {"http":{"servers":{"srv0":{"listen":[":30001"]},"srv1":{"listen":[":30002"]}}}}, "admin":{"listen":"127.0.0.1:2019"}}"#,
+        ),
         files: gave(0, archive(&members)),
         clock: gave(0, "1700000000\n"),
         clock_between: (Stamp::from_secs(1_700_000_000), Stamp::from_secs(1_700_000_001)),
@@ -89,7 +96,7 @@ fn turned(a: &Answers) -> String {
 
 /// All questions that are commands, with the lamps that hang on each.
 type Question = (fn(&mut Answers) -> &mut Asked<Gave>, &'static [&'static str]);
-const QUESTIONS: [Question; 19] = [
+const QUESTIONS: [Question; 20] = [
     (|a| &mut a.dnsmasq, &["dnsmasq"]),
     (|a| &mut a.caddy, &["caddy"]),
     (|a| &mut a.own_name, &["dns"]),
@@ -103,8 +110,9 @@ const QUESTIONS: [Question; 19] = [
     (|a| &mut a.way_out, &["way-out"]),
     (|a| &mut a.guarded[0], &["isolation"]),
     (|a| &mut a.guarded[1], &["isolation"]),
-    (|a| &mut a.admin, &["caddy", "admin", "config"]),
+    (|a| &mut a.admin, &["caddy", "sites", "admin", "config"]),
     (|a| &mut a.admin_outside, &["admin"]),
+    (|a| &mut a.sites, &["sites"]),
     (|a| &mut a.adapted, &["config"]),
     (|a| &mut a.files, &["config"]),
     (|a| &mut a.clock, &["clock"]),
@@ -148,7 +156,7 @@ fn what_is_not_answered_is_unknown_and_turns_nothing_else() {
 fn without_a_wish_nothing_that_needs_one_passes() {
     let all = judge(&Err(vec!["network.subnet: bad".into()]), &healthy(&sample()), vmid());
     let passed: Vec<&str> = all.iter().filter(|l| l.light == Light::Pass).map(|l| l.name).collect();
-    assert_eq!(passed, ["container", "admin", "forwarding", "way-out", "isolation", "clock", "disk", "memory"]);
+    assert_eq!(passed, ["container", "sites", "admin", "forwarding", "way-out", "isolation", "clock", "disk", "memory"]);
 }
 
 #[test]
@@ -183,7 +191,21 @@ fn what_is_wrong_turns_its_lamp() {
     assert_eq!(change(&|a| a.guarded[1] = gave(0, "")), "isolation fail");
     assert_eq!(change(&|a| a.guarded.clear()), "isolation unknown");
     assert_eq!(change(&|a| a.admin_outside = gave(0, "")), "admin fail");
-    assert_eq!(change(&|a| a.admin = gave(1, "")), "caddy fail, admin unknown, config unknown");
+    assert_eq!(change(&|a| a.admin = gave(1, "")), "caddy fail, sites unknown, admin unknown, config unknown");
+    let sites = |said: &str| change(&|a| a.sites = gave(0, said));
+    assert_eq!(sites("127.0.0.1:30001 301\n127.0.0.1:30002 500\n"), "", "an app that is unwell answers");
+    for status in [502, 503, 504] {
+        assert_eq!(sites(&format!("127.0.0.1:30001 200\n127.0.0.1:30002 {status}\n")), "sites warn");
+    }
+    assert_eq!(sites("127.0.0.1:30001 502\n127.0.0.1:30002 -\n"), "sites fail");
+    assert_eq!(sites("127.0.0.1:30001 200\n"), "sites unknown", "one was not told");
+    assert_eq!(sites("127.0.0.1:30001 200\n127.0.0.1:30002 2000000\n"), "sites unknown");
+    let none = gave(0, "{\"admin\":{}}");
+    assert_eq!(
+        change(&|a| (a.admin, a.adapted, a.sites.answer) = (none.clone(), none.clone(), Err("there is none".into()))),
+        "",
+        "no sites yet"
+    );
     assert_eq!(change(&|a| a.adapted = gave(0, "{}")), "config warn");
     assert_eq!(change(&|a| a.clock = gave(0, "1699999990")), "clock warn");
     assert_eq!(change(&|a| a.clock = gave(0, "1700009999")), "clock fail");
