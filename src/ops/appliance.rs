@@ -94,6 +94,8 @@ pub async fn plan(host: &dyn Host, world: &World, asked: &ApplianceWish) -> Resu
     leave_out_what_holds(host, &mut plan, runs).await;
     match (pinned, asked) {
         (Some((change, moves)), _) => {
+            let guest = world.guests.get().into_iter().flatten().find(|g| hold::macs(g).any(|mac| mac == change.mac));
+            plan.title = change.title(guest);
             plan.facts.insert(0, change.words());
             plan.facts.extend(moves);
             // A guest that is gone is in no file: what is left to do is to remember it, and to look whether all works on.

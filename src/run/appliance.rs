@@ -55,7 +55,8 @@ impl Hands {
         let sees = locked(&self.door).who().is_some_and(|who| who.sees(vmid));
         let world = locked(&self.world).clone();
         let runs = world.guest(vmid).is_some_and(|g| g.power == Power::Running);
-        if sees && runs && locked(&self.asked).is_due(Instant::now()) {
+        let at_it = self.probing.try_lock().is_err();
+        if sees && runs && !at_it && locked(&self.asked).is_due(Instant::now()) {
             let me = Arc::clone(self);
             tokio::spawn(async move { me.probe_in(&world).await });
         }

@@ -76,6 +76,15 @@ pub struct PinChange {
 }
 
 impl PinChange {
+    /// As the title of a plan, with the guest that has the hardware address, if one has.
+    pub fn title(&self, guest: Option<&Guest>) -> String {
+        let who = guest.map_or_else(|| self.mac.to_string(), Guest::title);
+        match self.address {
+            Some(address) => format!("always lend {address} to {who}"),
+            None => format!("lend any address to {who} again"),
+        }
+    }
+
     /// In words.
     pub fn words(&self) -> String {
         match self.address {
@@ -258,7 +267,8 @@ impl Known<'_> {
     }
 }
 
-fn macs(guest: &Guest) -> impl Iterator<Item = Mac> {
+/// The hardware addresses of a guest.
+pub fn macs(guest: &Guest) -> impl Iterator<Item = Mac> {
     guest.nics.iter().filter_map(|n| Mac::new(n.hwaddr.as_deref()?))
 }
 

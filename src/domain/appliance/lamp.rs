@@ -88,7 +88,7 @@ pub const LAMPS: [(&str, &str); 17] = [
     ("caddy", "The service that lets visitors in runs, by its own exit status, and answers."),
     (
         "sites",
-        "Caddy answers visitors wherever it listens, and something behind it does: each place is asked inside the appliance, by HTTP (busybox wget).",
+        "Caddy answers visitors wherever it listens, and something behind it does: each place is asked by HTTP, in the appliance's own network (the host's busybox).",
     ),
     ("admin", "Caddy's administration answers inside the appliance only: an app that reaches it could take every site over."),
     ("nat", "The rules that let apps out are in force, each exactly once, in the backend that is used, and nobody else's beside them."),

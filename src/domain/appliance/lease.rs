@@ -188,7 +188,7 @@ impl Forecast {
     /// In words, as the end of `5 of 151 addresses, `.
     pub fn words(&self) -> String {
         match self {
-            Forecast::Unknown(why) => format!("full unknown: {why}"),
+            Forecast::Unknown(why) => format!("days left unknown: {why}"),
             Forecast::Full => "full".into(),
             Forecast::Steady => "not filling".into(),
             Forecast::In(days) if *days > 365 => "not full within a year".into(),
@@ -282,11 +282,11 @@ half a li\u{1b}ne
     #[test]
     fn what_is_told_of_the_range_is_never_invented() {
         let of = |days: &[(i64, u32)], used| forecast(days, Pool { used, size: 100 }, 20_000).words();
-        assert_eq!(of(&[], 5), "full unknown: 0 of 3 days seen");
-        assert_eq!(of(&[(19_999, 10), (20_000, 90)], 90), "full unknown: 2 of 3 days seen");
+        assert_eq!(of(&[], 5), "days left unknown: 0 of 3 days seen");
+        assert_eq!(of(&[(19_999, 10), (20_000, 90)], 90), "days left unknown: 2 of 3 days seen");
         assert_eq!(
             of(&[(19_000, 1), (19_001, 2), (19_999, 10), (20_000, 12)], 12),
-            "full unknown: 2 of 3 days seen",
+            "days left unknown: 2 of 3 days seen",
             "what is long past tells nothing"
         );
         assert_eq!(of(&[(19_998, 10), (19_999, 12), (20_000, 14)], 14), "full in ~43 days");

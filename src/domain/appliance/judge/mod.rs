@@ -10,6 +10,8 @@ pub mod sites;
 #[cfg(test)]
 mod tests;
 
+use std::net::SocketAddr;
+
 use super::answer::{Asked, Gave};
 use super::desired::Desired;
 use super::lamp::{Evidence, LAMPS, Lamp, Light};
@@ -85,7 +87,7 @@ pub struct Answers {
     /// Caddy's running configuration, asked inside.
     pub admin: Asked<Gave>,
     /// What came back from each place where Caddy listens.
-    pub sites: Asked<Gave>,
+    pub sites: Vec<(SocketAddr, Asked<Gave>)>,
     /// A connection of an app to Caddy's administration.
     pub admin_outside: Asked<Gave>,
     /// What Caddy's files would make.

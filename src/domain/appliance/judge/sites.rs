@@ -5,27 +5,21 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use serde_json::Value;
 
 use super::super::answer::{Asked, Gave};
-use super::super::lamp::Evidence;
-use super::{Answers, Verdict, answered, succeeded};
+use super::super::lamp::{Evidence, Light};
+use super::{Answers, Verdict, succeeded};
 
 /// Sites that are asked; more are said to be not asked.
 const MOST: usize = 200;
 
-/// Asks every `ADDRESS:PORT` that it is given by HTTP, fifty at once, five seconds at most each (Caddy gives an app up after three), and prints the place with
-/// the status of the first answer, or a dash. One command for all: each one into a container costs more than all answers.
-/// `--spider`: the page itself is not fetched.
-pub const ASK: &str = r#"ask() {
-	set -- "$1" $(busybox timeout 5 busybox wget -S --spider -U proximity -O /dev/null "http://$1/" 2>&1 | busybox grep -o 'HTTP/[0-9.]* [0-9]*')
-	echo "$1 ${3:--}"
+/// The question to a place, by busybox: the first answer counts, the page itself is not fetched. Five seconds, for Caddy
+/// gives an app up after three.
+pub fn question(place: SocketAddr) -> Vec<String> {
+    let words = ["timeout", "5", "busybox", "wget", "-S", "--spider", "-U", "proximity", "-O", "/dev/null"];
+    words.into_iter().map(str::to_owned).chain([format!("http://{place}/")]).collect()
 }
-n=0
-for site; do
-	ask "$site" &
-	n=$((n + 1))
-	[ $((n % 50)) -ne 0 ] || wait
-done
-wait
-"#;
+
+/// How `timeout` ends what takes too long: SIGTERM.
+const TOO_LONG: i32 = 128 + 15;
 
 /// Where Caddy listens for visitors, from its running configuration; `None` for what is none.
 pub fn listens(config: &[u8]) -> Option<Vec<SocketAddr>> {
@@ -58,10 +52,32 @@ fn places(listen: &str) -> Vec<SocketAddr> {
 }
 
 /// Which places are asked, by the answer of Caddy's administration.
-pub fn asked(admin: &Asked<Gave>) -> Vec<String> {
+pub fn asked(admin: &Asked<Gave>) -> Vec<SocketAddr> {
     let config = admin.answer.as_ref().ok().filter(|gave| gave.status == 0);
     let all = config.and_then(|gave| listens(&gave.out)).unwrap_or_default();
-    all.iter().take(MOST).map(SocketAddr::to_string).collect()
+    all.into_iter().take(MOST).collect()
+}
+
+/// What a place answered.
+enum Said {
+    /// With this status.
+    Status(u16),
+    /// Nothing.
+    Nothing,
+    /// It could not be asked.
+    Unknown,
+}
+
+fn said(asked: &Asked<Gave>) -> Said {
+    let Ok(gave) = &asked.answer else { return Said::Unknown };
+    let err = String::from_utf8_lossy(&gave.err);
+    // The first response is the site's own; after a redirect others follow.
+    let status = err.split("HTTP/").nth(1).and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok());
+    match (status, gave.status) {
+        (Some(status @ 100..=599), _) => Said::Status(status),
+        (_, 1 | TOO_LONG) => Said::Nothing,
+        _ => Said::Unknown,
+    }
 }
 
 pub(super) fn sites(a: &Answers) -> Verdict {
@@ -71,45 +87,39 @@ pub(super) fn sites(a: &Answers) -> Verdict {
     };
     let config = vec![Evidence::of(&a.admin)];
     let Some(all) = listens(&gave.out) else { return Verdict::unknown("which sites there are was not told", config) };
-    if all.is_empty() {
-        return Verdict::pass("no sites yet", config);
-    }
-    let gave = match answered(&a.sites, "the sites") {
-        Ok(gave) => gave,
-        Err(unknown) => return unknown,
-    };
-    let text = gave.text();
-    let (mut silent, mut without, mut untold) = (Vec::new(), Vec::new(), all.len().saturating_sub(MOST));
-    for site in all.iter().take(MOST) {
-        let told =
-            text.lines().filter_map(|l| l.split_once(' ')).find(|(place, _)| *place == site.to_string()).map(|(_, status)| status.trim());
-        match told.map(|status| (status, status.parse::<u16>())) {
+    let (mut silent, mut without, mut untold) = (Vec::new(), Vec::new(), 0);
+    let (mut well, mut evidence) = (Vec::new(), Vec::new());
+    for place in &all {
+        let found = a.sites.iter().find(|(of, _)| of == place);
+        let said = found.map_or(Said::Unknown, |(_, asked)| said(asked));
+        match said {
             // What Caddy says when nothing behind it answers, or not in time.
-            Some((status, Ok(502..=504))) => without.push(format!("{} ({status})", site.port())),
-            Some((_, Ok(100..=599))) => {}
-            Some(("-", _)) => silent.push(site.port().to_string()),
-            Some(_) | None => untold += 1,
+            Said::Status(status @ 502..=504) => without.push(format!("{} ({status})", place.port())),
+            Said::Status(_) => {
+                well.extend(found.map(|(_, asked)| Evidence::of(asked)));
+                continue;
+            }
+            Said::Nothing => silent.push(place.port().to_string()),
+            Said::Unknown => untold += 1,
         }
+        evidence.extend(found.map(|(_, asked)| Evidence::of(asked)));
     }
-    let evidence = vec![Evidence::of(&a.sites)];
-    let mut parts = Vec::new();
-    if !silent.is_empty() {
-        parts.push(Verdict::fail(format!("no answer at port {}", silent.join(", ")), evidence.clone()));
-    }
-    if !without.is_empty() {
-        parts.push(Verdict::warn(format!("nothing answers behind port {}", without.join(", ")), evidence.clone()));
-    }
-    if untold > 0 {
-        parts.push(Verdict::unknown(format!("{untold} of {} places were not told", all.len()), evidence.clone()));
-    }
-    match (parts.len(), all.len()) {
-        (0, 1) => Verdict::pass("the one site answers", evidence),
-        (0, n) => Verdict::pass(format!("{n} sites answer"), evidence),
-        _ => {
-            let mut all = Verdict::worst(parts);
-            all.evidence = evidence;
-            all
+    let mut says = Vec::new();
+    let mut light = Light::Pass;
+    let mut add = |is: bool, of: Light, what: String| {
+        if is {
+            light = light.max(of);
+            says.push(what);
         }
+    };
+    add(!silent.is_empty(), Light::Fail, format!("no answer at port {}", silent.join(", ")));
+    add(!without.is_empty(), Light::Warn, format!("nothing answers behind port {}", without.join(", ")));
+    add(untold > 0, Light::Unknown, format!("{untold} of {} places could not be asked", all.len()));
+    match (light, all.len()) {
+        (Light::Pass, 0) => Verdict::pass("no sites yet", config),
+        (Light::Pass, 1) => Verdict::pass("the one site answers", well),
+        (Light::Pass, n) => Verdict::pass(format!("{n} sites answer"), well),
+        _ => Verdict::new(light, says.join("; "), evidence),
     }
 }
 

@@ -37,6 +37,13 @@ fn archive(members: &[(String, String)]) -> Vec<u8> {
 
 const HEAD: &str = "Server:\t\t10.20.0.1\nAddress:\t10.20.0.1:53\n\n";
 
+/// What a place answers to wget.
+fn site(port: u16, status: i32, said: &str) -> (SocketAddr, Asked<Gave>) {
+    let err = format!("Connecting to 127.0.0.1:{port} (127.0.0.1:{port})\n  {said}\n").into_bytes();
+    let answer = Ok(Gave { status, out: Vec::new(), err });
+    (SocketAddr::from(([127, 0, 0, 1], port)), Asked { question: "s".into(), at: Stamp(1), answer })
+}
+
 fn healthy(d: &Desired) -> Answers {
     let mut appliance = guest(
         9999,
@@ -67,7 +74,10 @@ fn healthy(d: &Desired) -> Answers {
             0,
             r#"{"admin":{"listen":"127.0.0.1:2019"},"apps":{"http":{"servers":{"srv0":{"listen":[":30001"]},"srv1":{"listen":[":30002"]}}}}}"#,
         ),
-        sites: gave(0, "127.0.0.1:30002 404\n127.0.0.1:30001 200\n"),
+        sites: vec![
+            site(30001, 0, "HTTP/1.1 200 OK"),
+            site(30002, 1, "HTTP/1.1 404 Not Found\nwget: server returned error: HTTP/1.1 404 Not Found"),
+        ],
         admin_outside: gave(1, ""),
         adapted: gave(
             0,
@@ -112,7 +122,7 @@ const QUESTIONS: [Question; 20] = [
     (|a| &mut a.guarded[1], &["isolation"]),
     (|a| &mut a.admin, &["caddy", "sites", "admin", "config"]),
     (|a| &mut a.admin_outside, &["admin"]),
-    (|a| &mut a.sites, &["sites"]),
+    (|a| &mut a.sites[1].1, &["sites"]),
     (|a| &mut a.adapted, &["config"]),
     (|a| &mut a.files, &["config"]),
     (|a| &mut a.clock, &["clock"]),
@@ -192,20 +202,19 @@ fn what_is_wrong_turns_its_lamp() {
     assert_eq!(change(&|a| a.guarded.clear()), "isolation unknown");
     assert_eq!(change(&|a| a.admin_outside = gave(0, "")), "admin fail");
     assert_eq!(change(&|a| a.admin = gave(1, "")), "caddy fail, sites unknown, admin unknown, config unknown");
-    let sites = |said: &str| change(&|a| a.sites = gave(0, said));
-    assert_eq!(sites("127.0.0.1:30001 301\n127.0.0.1:30002 500\n"), "", "an app that is unwell answers");
+    let sites = |status: i32, said: &str| change(&|a| a.sites[1] = site(30002, status, said));
+    assert_eq!(sites(0, "HTTP/1.1 302 Found\n  HTTP/1.1 502 Bad Gateway"), "", "where it leads to is another site");
+    assert_eq!(sites(1, "HTTP/1.1 500 Internal Server Error"), "", "an app that is unwell answers");
     for status in [502, 503, 504] {
-        assert_eq!(sites(&format!("127.0.0.1:30001 200\n127.0.0.1:30002 {status}\n")), "sites warn");
+        assert_eq!(sites(1, &format!("HTTP/1.1 {status} x")), "sites warn");
     }
-    assert_eq!(sites("127.0.0.1:30001 502\n127.0.0.1:30002 -\n"), "sites fail");
-    assert_eq!(sites("127.0.0.1:30001 200\n"), "sites unknown", "one was not told");
-    assert_eq!(sites("127.0.0.1:30001 200\n127.0.0.1:30002 2000000\n"), "sites unknown");
+    assert_eq!(sites(1, "wget: can't connect to remote host (127.0.0.1): Connection refused"), "sites fail");
+    assert_eq!(sites(143, ""), "sites fail", "it took too long");
+    assert_eq!(sites(127, ""), "sites unknown", "there is no busybox");
+    assert_eq!(sites(0, "HTTP/1.1 x"), "sites unknown");
+    assert_eq!(change(&|a| a.sites.truncate(1)), "sites unknown", "one was not asked");
     let none = gave(0, "{\"admin\":{}}");
-    assert_eq!(
-        change(&|a| (a.admin, a.adapted, a.sites.answer) = (none.clone(), none.clone(), Err("there is none".into()))),
-        "",
-        "no sites yet"
-    );
+    assert_eq!(change(&|a| (a.admin, a.adapted, a.sites) = (none.clone(), none.clone(), vec![])), "", "no sites yet");
     assert_eq!(change(&|a| a.adapted = gave(0, "{}")), "config warn");
     assert_eq!(change(&|a| a.clock = gave(0, "1699999990")), "clock warn");
     assert_eq!(change(&|a| a.clock = gave(0, "1700009999")), "clock fail");
