@@ -92,21 +92,17 @@ pub async fn plan(host: &dyn Host, world: &World, asked: &ApplianceWish) -> Resu
     };
     let mut plan = provision::plan(world, asked, &d, &ground, id)?;
     leave_out_what_holds(host, &mut plan, runs).await;
-    match (pinned, asked) {
-        (Some((change, moves)), _) => {
-            let guest = world.guests.get().into_iter().flatten().find(|g| hold::macs(g).any(|mac| mac == change.mac));
-            plan.title = change.title(guest);
-            plan.facts.insert(0, change.words());
-            plan.facts.extend(moves);
-            // A guest that is gone is in no file: what is left to do is to remember it, and to look whether all works on.
-            if plan.steps.is_empty() {
-                plan.steps.push(provision::works_by_its_file(&d, id));
-            }
-            plan.purpose = Purpose::Pin(change);
+    // What is remembered already is only brought into force.
+    if let Some((change, moves)) = pinned {
+        let guest = world.guests.get().into_iter().flatten().find(|g| hold::macs(g).any(|mac| mac == change.mac));
+        plan.title = change.title(guest);
+        plan.facts.insert(0, change.words());
+        plan.facts.extend(moves);
+        // A guest that is gone is in no file: what is left to do is to remember it, and to look whether all works on.
+        if plan.steps.is_empty() {
+            plan.steps.push(provision::works_by_its_file(&d, id));
         }
-        // It is so already.
-        (None, ApplianceWish::Lease(_)) => plan.steps.clear(),
-        (None, _) => {}
+        plan.purpose = Purpose::Pin(change);
     }
     Ok(plan)
 }

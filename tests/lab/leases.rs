@@ -78,6 +78,8 @@ fn a_lease_is_made_static_and_dynamic_again_and_one_of_nobody_is_taken_back() {
     wait_for("the end of the job", || lab.exec("pve1", &["proximity", "job", "list"]).rc == 0);
     assert_eq!(turned(lab), "config warn");
     assert_eq!(probe(lab, &["leases"]).1["pins"].as_array().unwrap().len(), 2);
+    let mends = lab.exec("pve1", &["proximity", "appliance", "pin", "101", "10.20.0.66", "--dry-run"]);
+    assert!(mends.rc == 0 && mends.out.contains("10.20.0.66"), "asked for again it is not said to hold: {mends:?}");
     assert_eq!(converge(lab).rc, 0);
     assert!(conf(lab).contains(",10.20.0.66"));
     green(lab, "a worker that was killed");
