@@ -257,7 +257,9 @@ fn bridge(d: &Desired, ground: &Ground, confirm_s: u32) -> Result<Vec<Step>, (St
         }
     }
     let up = Check::LinkUp { name: name.to_owned() };
-    let bring_up = || Step::run(format!("bring {name} up"), Cmd::new("ifup", [name]).limit(60), up.clone());
+    // `ifup` takes whatever is plugged into a bridge that is there out of it, for its stanza names no ports (ifupdown2 3.2).
+    let how = if seen.up.is_some() { Cmd::new("ip", ["link", "set", "dev", name, "up"]) } else { Cmd::new("ifup", [name]) };
+    let bring_up = || Step::run(format!("bring {name} up"), how.clone().limit(60), up.clone());
     match (stanza, seen.up) {
         (Some((path, b)), _) if b.auto || b.ours => {
             let Some((_, file)) = ground.interfaces.iter().find(|(p, _)| p == path) else { return Ok(Vec::new()) };
