@@ -6,6 +6,7 @@
 //!           └────────── facts <────────────┘        keys and news draw at once, log lines within 33 ms
 //! ```
 
+mod appliance;
 mod door;
 mod logs;
 mod order;
@@ -26,23 +27,23 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::{self, Ctx, Done};
 use crate::domain::access::{Permission, Who};
-use crate::domain::appliance;
 use crate::domain::audit::{Deed, Ending, Wanted};
 use crate::domain::fact::{Fact, Gate, LogLine, LogSource, LogState};
 use crate::domain::filter::Filter;
-use crate::domain::job::JobId;
+use crate::domain::job::{Job, JobId};
 use crate::domain::log_page::FileAsk;
-use crate::domain::plan::{Approved, Refusal};
+use crate::domain::plan::{Approved, Purpose, Refusal};
 use crate::domain::session::Over;
 use crate::domain::world::{News, World};
 use crate::jobs::Jobs;
-use crate::ops::{follow, log_health, planner, probe, refresh};
+use crate::ops::{follow, log_health, planner, refresh};
 use crate::problem::{Kind, Problem};
 use crate::store::{StoreError, StoreMode};
 use crate::tui::app::App;
 use crate::tui::effect::Effect;
 use crate::tui::terminal::{self, Screen};
 use crate::tui::theme::Theme;
+use appliance::Asked;
 use door::Door;
 use order::Waiting;
 use settings::Trial;
@@ -178,6 +179,9 @@ async fn looping(app: &mut App, screen: &mut Screen, hands: &Arc<Hands>, news: &
                 Some(Ok(event)) => {
                     at_once = true;
                     let by_hand = matches!(event, Event::Key(_) | Event::Paste(_) | Event::Mouse(_));
+                    if by_hand {
+                        hands.typed();
+                    }
                     // A key that comes too late locks, and does nothing else.
                     if !(by_hand && hands.is_over(true)) {
                         effects = on_event(app, screen, event)?;
@@ -251,6 +255,7 @@ struct Hands {
     door: Mutex<Door>,
     /// Held while the appliance is asked.
     probing: tokio::sync::Mutex<()>,
+    asked: Mutex<Asked>,
     /// The rows of jobs are told again although nobody wrote: somebody else looks at them.
     tell_jobs: AtomicBool,
     /// An order that waits for a proof or a second person.
@@ -277,6 +282,7 @@ impl Hands {
             jobs: Mutex::default(),
             door: Mutex::default(),
             probing: tokio::sync::Mutex::default(),
+            asked: Mutex::default(),
             tell_jobs: AtomicBool::new(false),
             waiting: Mutex::default(),
             trial: Mutex::default(),
@@ -353,7 +359,7 @@ impl Hands {
     }
 
     /// Asks everything, then waits for the next time or for somebody who asks. Logs are looked at less often.
-    async fn refreshing(&self) {
+    async fn refreshing(self: &Arc<Self>) {
         let mut looked: Option<Instant> = None;
         while !self.stop.is_cancelled() {
             // A file, the environment or a flag goes before the setting.
@@ -372,6 +378,7 @@ impl Hands {
                 self.tell_news(news).await;
             }
             self.tell(Fact::Refreshing(false)).await;
+            self.probe_if_due();
             tokio::select! {
                 () = tokio::time::sleep(every) => {}
                 () = self.refresh.notified() => looked = None,
@@ -383,24 +390,22 @@ impl Hands {
     /// The World as it is now: what decides about locks and room, or about whom to ask, is not taken from the screen.
     async fn fresh(&self) -> World {
         let news = refresh::refresh(self.ctx.host.as_ref()).await;
-        let mut world = World { place: self.ctx.place(), settings: locked(&self.world).settings.clone(), ..World::default() };
+        let mut world = World { place: self.ctx.place(), ..World::default() };
+        {
+            let held = locked(&self.world);
+            (world.settings, world.pins) = (held.settings.clone(), held.pins.clone());
+        }
+        if let Some(jobs) = locked(&self.jobs).clone() {
+            world.jobs = jobs.part(self.ctx.host.clock().0);
+        }
         world.learn(news.clone());
         self.tell_news(news).await;
         world
     }
 
-    /// Asks the appliance everything, one time after the other.
-    async fn probe(&self) {
-        let Some(vmid) = appliance::vmid() else { return };
-        let _one = self.probing.lock().await;
-        let world = self.fresh().await;
-        let seen = probe::look(self.ctx.host.as_ref(), &world, vmid).await;
-        self.tell_news(News { appliance: Some(seen), ..News::default() }).await;
-    }
-
     /// Looks after the jobs: reads the rows whenever somebody wrote, and asks from time to time whether a worker is gone.
     async fn watching_jobs(&self) {
-        let (mut last, mut seen, mut settings) = (None, None, None);
+        let (mut last, mut seen, mut settings, mut pins) = (None, None, None, None);
         let mut every = RECONCILE;
         let mut reconciled: Option<Instant> = None;
         let mut watched = false;
@@ -423,6 +428,13 @@ impl Hands {
                 let again = self.tell_jobs.swap(false, Ordering::Relaxed);
                 let unchanged = !again && version.is_some() && std::mem::replace(&mut seen, version) == version;
                 if !unchanged {
+                    let part = self.pins(&jobs);
+                    if pins.as_ref() != Some(&part.known) {
+                        pins = Some(part.known.clone());
+                        let news = News { pins: Some(part), ..News::default() };
+                        locked(&self.world).learn(news.clone());
+                        self.tell_news(news).await;
+                    }
                     let part = self.settings(&jobs);
                     if settings.as_ref() != Some(&part.known) {
                         // How often the host is looked at may have changed.
@@ -438,6 +450,10 @@ impl Hands {
                 if let Some(part) = part
                     && (again || last.as_ref() != Some(&(part.known.clone(), part.gaps.clone())))
                 {
+                    let rows = |known: &Result<Vec<Job>, String>| known.clone().unwrap_or_default();
+                    if let Some((before, _)) = &last {
+                        self.jobs_changed(&rows(before), &rows(&part.known));
+                    }
                     last = Some((part.known.clone(), part.gaps.clone()));
                     self.tell_news(News { jobs: Some(part), ..News::default() }).await;
                 }
@@ -557,6 +573,11 @@ impl Hands {
             return self.tell_now(Fact::Planned(Err(Refusal::new(title, why, "set it up once with: proximity init, and unlock it"))));
         };
         let Some(order) = self.ready_or_wait(order) else { return };
+        if let Purpose::Pin(change) = &order.plan().purpose
+            && let Err(problem) = self.keep_pin(&jobs, change)
+        {
+            return self.problem(problem);
+        }
         match jobs.start(&self.ctx.host, order) {
             Ok(id) => self.tell_now(Fact::Started(id)),
             Err(e) => self.problem(e.into()),

@@ -153,12 +153,23 @@ fn the_appliance_of_the_demo_has_one_lamp_that_is_not_well_and_every_lamp_its_ev
     assert_eq!(status, 10, "{err}");
     let items = told["items"].as_array().unwrap();
     let not: Vec<&str> = items.iter().filter(|i| i["light"] != "pass").map(|i| i["name"].as_str().unwrap()).collect();
-    assert_eq!((items.len(), not), (16, vec!["ports"]));
+    assert_eq!((items.len(), not), (17, vec!["ports"]));
     assert!(items.iter().all(|i| !i["evidence"].as_array().unwrap().is_empty() && i["means"] != ""), "{told}");
     assert_eq!((run(&["probe", "dns"]).0, run(&["probe", "ports"]).0, run(&["probe", "luck"]).0), (0, 10, 5));
     let (status, told, _) = run(&["leases"]);
     let web = told["items"].as_array().unwrap().iter().find(|i| i["guest"] == 101).unwrap();
     assert_eq!((status, &web["address"], &told["pool"]["size"]), (0, &"10.20.0.101".into(), &151.into()));
+    assert_eq!((&told["pool"]["full_in_days"], &told["pins"]), (&serde_json::Value::Null, &serde_json::json!([])), "nothing is invented");
+    let (status, out, _) = proximity(home.path(), &["--host", "demo", "--dry-run", "appliance", "pin", "101"], "");
+    assert!(status == 0 && out.contains("+ dhcp-host=bc:24:11:00:00:65,10.20.0.101,web"), "{out}");
+    for (args, why) in [
+        (["pin", "101", "10.20.0.102"], "is lent to bc:24:11:00:00:66"),
+        (["pin", "101", "10.20.0.1"], "the appliance's own address"),
+        (["release", "10.20.0.101", "--yes"], "would go on using"),
+    ] {
+        let (status, _, err) = run(&args);
+        assert!(status != 0 && err.contains(why), "{args:?}: {err}");
+    }
     // Without a host nothing passes: this machine has no appliance.
     let (status, out, _) = proximity(home.path(), &["appliance", "status"], "");
     assert!(status == 1 || status == 7, "{status}: {out}");

@@ -8,8 +8,9 @@
 mod world;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use proximity::domain::appliance::provision::ApplianceWish;
 use proximity::domain::credential::{Factor, Trust};
-use proximity::domain::fact::{Fact, Gate, LogLine, LogSource, LogState, Login};
+use proximity::domain::fact::{Fact, Gate, LogLine, LogSource, LogState, Login, Wish};
 use proximity::domain::log_page::{FileAsk, FileNews, Page, PageAsk, PageLine, Reading, Spot};
 use proximity::domain::plan::{Approved, Refusal, Risk};
 use proximity::domain::secret::Shown;
@@ -266,7 +267,22 @@ fn the_appliance_and_what_its_lamps_were_lit_by() {
     let screen = text(&draw(&mut app, 80, 24));
     assert!(screen.contains("10.20.0.140") && screen.contains("nobody that is known"), "{screen}");
     keys(&mut app, "<Esc>");
+    let pin = |effects: Vec<Effect>| match &effects[..] {
+        [Effect::Plan(Wish::Appliance(ApplianceWish::Lease(wish)))] => wish.words(),
+        other => format!("{} effects", other.len()),
+    };
+    assert_eq!(pin(keys(&mut app, "p")), "make the lease of bc:24:11:00:00:77 static");
+    assert_eq!(pin(keys(&mut app, "gp")), "0 effects", "a lamp is no lease");
+    assert_eq!(pin(keys(&mut app, "Gxjjjjj<Enter>")), "take the lease of 10.20.0.140 back");
     assert!(matches!(&keys(&mut app, "R")[..], [Effect::Refresh, Effect::Probe]), "asked again, now");
+    // What is red or yellow is told where one looks first, and leads here.
+    keys(&mut app, "1");
+    let screen = text(&draw(&mut app, 120, 40));
+    assert!(screen.contains("appliance caddy") && screen.contains("appliance ports") && screen.contains("could not be asked"), "{screen}");
+    keys(&mut app, "<S-Tab><S-Tab>gj");
+    let to = keys(&mut app, "<Enter>");
+    assert!(matches!(&to[..], [Effect::Probe]), "{}", text(&draw(&mut app, 120, 40)));
+    assert!(text(&draw(&mut app, 80, 24)).contains("appliance 9999"));
     learn(&mut app, Part::unknown("the link is down", at));
     let screen = text(&draw(&mut app, 80, 24));
     assert!(screen.contains("the link is down") && !screen.contains('●'), "nothing stays green: {screen}");

@@ -56,6 +56,8 @@ mod memory;
 mod migrations;
 #[path = "store/operators.rs"]
 mod operators;
+#[path = "store/pins.rs"]
+mod pins;
 #[path = "store/power_loss.rs"]
 mod power_loss;
 #[path = "program.rs"]

@@ -7,10 +7,13 @@ use clap::{Subcommand, ValueEnum};
 use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
+use super::login::Open;
 use super::{Ctx, Done, Form, Need, output};
 use crate::domain::access::{Object, Permission};
 use crate::domain::appliance::fallback::Side;
+use crate::domain::appliance::hold::{Holder, LeaseWish, Pin};
 use crate::domain::appliance::lamp::{LAMPS, Lamp, Light, means, worst};
+use crate::domain::appliance::lease::Forecast;
 use crate::domain::appliance::provision::{ApplianceWish, CONFIRM_S, Options};
 use crate::domain::appliance::system::Service;
 use crate::domain::appliance::{VMID, lease, vmid};
@@ -69,6 +72,27 @@ pub(super) enum Appliance {
     Fallback,
     /// Move the apps back behind the appliance
     Isolate,
+    /// Make a lease static: whoever has it always gets the same address
+    Pin {
+        /// Whose: an address that is lent, the id of a guest, or a hardware address
+        who: Holder,
+        /// Another address than the one it has now
+        address: Option<Ipv4Addr>,
+        #[command(flatten)]
+        open: Open,
+    },
+    /// Let a lease be dynamic again
+    Unpin {
+        /// Whose: an address, the id of a guest, or a hardware address
+        who: Holder,
+        #[command(flatten)]
+        open: Open,
+    },
+    /// Take a lease back whose guest is gone
+    Release {
+        /// Whose: an address that is lent, or a hardware address
+        who: Holder,
+    },
 }
 
 /// A service that may be restarted by name.
@@ -82,14 +106,17 @@ pub(super) enum Restartable {
 
 impl Appliance {
     /// What it takes: the same as looking at the host.
-    pub(super) fn need(&self) -> Need {
+    pub(super) fn needs(&self) -> Vec<Need> {
+        let change = Need::Permission(Permission::Appliance, Object::Host);
         match self {
             // The appliance is nobody's own guest, and its leases name all of them.
             Appliance::Status | Appliance::Probe { .. } | Appliance::Leases => match vmid() {
-                Some(id) => Need::Permission(Permission::Look, Object::Guest(id)),
-                None => Need::Permission(Permission::Look, Object::Host),
+                Some(id) => vec![Need::Permission(Permission::Look, Object::Guest(id))],
+                None => vec![Need::Permission(Permission::Look, Object::Host)],
             },
-            _ => Need::Permission(Permission::Appliance, Object::Host),
+            // What is remembered is signed.
+            Appliance::Pin { .. } | Appliance::Unpin { .. } => vec![change, Need::Login],
+            _ => vec![change],
         }
     }
 }
@@ -107,6 +134,9 @@ pub(super) async fn run(ctx: &Ctx, command: Appliance) -> Done {
         Appliance::Confirm => return asked(ApplianceWish::Confirm).await,
         Appliance::Fallback => return ctx.fulfil(Wish::Move(Side::Out)).await,
         Appliance::Isolate => return ctx.fulfil(Wish::Move(Side::Back)).await,
+        Appliance::Pin { who, address, open } => return held(ctx, LeaseWish::Pin(who, address), &open).await,
+        Appliance::Unpin { who, open } => return held(ctx, LeaseWish::Unpin(who), &open).await,
+        Appliance::Release { who } => return asked(ApplianceWish::Lease(LeaseWish::Release(who))).await,
         Appliance::Status | Appliance::Probe { .. } | Appliance::Leases => {}
     }
     let id = vmid().ok_or_else(|| Problem::new(Kind::Failed, "appliance", format!("{VMID} is no id of a guest"), ""))?;
@@ -122,7 +152,7 @@ pub(super) async fn run(ctx: &Ctx, command: Appliance) -> Done {
         ));
     }
     let mut world = ctx.whole_world().await;
-    world.settings = ctx.settings();
+    ctx.remembered(&mut world);
     match command {
         Appliance::Leases => lent(ctx, &world, id).await,
         Appliance::Status => {
@@ -138,6 +168,19 @@ pub(super) async fn run(ctx: &Ctx, command: Appliance) -> Done {
         }
         _ => Ok(0),
     }
+}
+
+/// Days until the range is full; nothing where that is not known or not to be expected.
+fn full_in(forecast: &Forecast) -> Option<u32> {
+    match forecast {
+        Forecast::Full => Some(0),
+        Forecast::In(days) => Some(*days),
+        Forecast::Steady | Forecast::Unknown(_) => None,
+    }
+}
+
+async fn held(ctx: &Ctx, wish: LeaseWish, open: &Open) -> Done {
+    ctx.fulfil_with(Wish::Appliance(ApplianceWish::Lease(wish)), open).await
 }
 
 /// The word that a line still holds, for whoever waits for a job that asks for it. A terminal is asked where its cursor is:
@@ -216,17 +259,24 @@ async fn lent(ctx: &Ctx, world: &World, id: Vmid) -> Done {
     let leases =
         leases.map_err(|why| Problem::new(Kind::Unreachable, "leases", format!("unknown: {why}"), "see proximity appliance status"))?;
     let (rows, pool) = joined(&leases, world, wish.as_ref().ok(), now);
+    let forecast = pool.map_or(Forecast::Steady, |pool| ctx.forecast(pool, now));
+    let pins = world.pins.get().map_or(&[][..], |p| p.all.as_slice());
+    let lent = |pin: &Pin| leases.all.iter().any(|l| l.mac == pin.mac && l.address == pin.address);
     let odd = |r: &lease::Row| r.odd.iter().map(lease::Oddity::words).collect::<Vec<_>>();
     if ctx.form == Form::Json {
         let item = |r: &lease::Row| {
             json!({"address": r.lease.address, "mac": r.lease.mac.to_string(), "name": r.lease.name, "fixed": r.fixed,
                 "guest": r.guest.as_ref().map(|(id, _)| id), "expires": r.lease.expires.map(|e| e.rfc3339()), "odd": odd(r)})
         };
+        let pin = |p: &Pin| json!({"mac": p.mac.to_string(), "address": p.address, "by": p.by, "at": p.at.rfc3339(), "lent": lent(p)});
+        let pins: Vec<Value> = pins.iter().map(pin).collect();
         let items: Vec<Value> = rows.iter().map(item).collect();
-        let pool = pool.map(|p| json!({"used": p.used, "size": p.size}));
-        let unknown: Vec<Value> = world.guests.known.as_ref().err().map(|why| json!({"what": "guests", "why": why})).into_iter().collect();
+        let pool = pool.map(|p| json!({"used": p.used, "size": p.size, "full_in_days": full_in(&forecast), "forecast": forecast.words()}));
+        let bad = world.pins.get().into_iter().flat_map(|p| &p.bad).map(|(_, why)| json!({"what": "pins", "why": why}));
+        let unknown: Vec<Value> =
+            world.guests.known.as_ref().err().map(|why| json!({"what": "guests", "why": why})).into_iter().chain(bad).collect();
         output::object(
-            &json!({"as_of": now.rfc3339(), "items": items, "pool": pool, "v6": leases.v6, "odd_lines": leases.odd, "unknown": unknown}),
+            &json!({"as_of": now.rfc3339(), "items": items, "pins": pins, "pool": pool, "v6": leases.v6, "odd_lines": leases.odd, "unknown": unknown}),
         );
     } else {
         let offset = ctx.host.clock().1;
@@ -240,7 +290,11 @@ async fn lent(ctx: &Ctx, world: &World, id: Vmid) -> Done {
         let rows: Vec<_> = rows.iter().map(row).collect();
         output::table(ctx.form, &["ADDRESS", "NAME", "GUEST", "LEASE", "UNTIL", "HARDWARE", "ODD"], &rows);
         if let (Some(p), Form::Table) = (pool, ctx.form) {
-            output::say(&format!("{} of {} addresses used", p.used, p.size));
+            output::say(&format!("{} of {} addresses used, {}", p.used, p.size, forecast.words()));
+        }
+        if ctx.form == Form::Table {
+            let kept = pins.iter().filter(|p| !lent(p));
+            kept.for_each(|p| output::say(&format!("{} is kept for {}, who has no lease of it now", p.address, p.mac)));
         }
         leases.odd.iter().for_each(|l| eprintln!("unknown: a line of {}: {l}", crate::domain::appliance::LEASES));
     }

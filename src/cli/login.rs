@@ -15,7 +15,7 @@ use crate::problem::{Kind, Problem};
 use crate::store::{self, Login, Passed, Secret, Store, StoreMode, Unlocked, Vault, VaultError, Way, audit};
 
 /// How the vault is opened.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(super) struct Open {
     /// Who opens it; your own account if that is an operator, else the only one
     #[arg(long)]

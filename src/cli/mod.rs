@@ -27,20 +27,23 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Config;
 use crate::domain::access::{Permission, Who, authorize, of_plan, of_wish};
+use crate::domain::appliance::hold::PinChange;
+use crate::domain::appliance::lease::{Forecast, Pool};
 use crate::domain::fact::Wish;
 use crate::domain::guest::Vmid;
 use crate::domain::job::{Job, JobId, State};
-use crate::domain::plan::{Approved, Plan, Risk};
+use crate::domain::plan::{Approved, Plan, Purpose, Risk};
 use crate::domain::settings::Settings;
+use crate::domain::stamp::Stamp;
 use crate::domain::world::{From, News, Part, Place, World};
 use crate::host::Host;
 use crate::host::demo::DemoHost;
 use crate::host::local::LocalHost;
 use crate::jobs::Jobs;
 use crate::ops::audit::Recorder;
-use crate::ops::{planner, refresh};
+use crate::ops::{pins, planner, probe, refresh};
 use crate::problem::{Kind, Problem, WARNED};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Unlocked, Vault};
 
 use actor::host as on_host;
 pub(crate) use actor::{Need, account, authorize_here, check_console, may_unlock};
@@ -123,7 +126,7 @@ enum Command {
     /// Backups: list, run, restore beside
     #[command(subcommand)]
     Backup(backup::Backup),
-    /// The network appliance: status, probe, leases; provision, converge, restart
+    /// The network appliance: status, probe, leases; provision, converge, restart; pin, unpin, release
     #[command(subcommand)]
     Appliance(appliance::Appliance),
     /// Print or follow logs
@@ -302,7 +305,7 @@ fn needs(command: &Command) -> Vec<Need> {
         Command::Status | Command::Doctor => vec![on_host(Permission::Look)],
         Command::Guest(guest) => vec![guest.need()],
         Command::Backup(backup) => vec![backup.need()],
-        Command::Appliance(appliance) => vec![appliance.need()],
+        Command::Appliance(appliance) => appliance.needs(),
         Command::Logs(logs) => logs.needs(),
         Command::Job(job) => vec![job.need()],
         Command::Operator(operator) => vec![operator.need()],
@@ -412,6 +415,32 @@ impl Ctx {
         }
     }
 
+    /// What the store remembers of how things should be, as far as that can be read without the vault.
+    fn remembered(&self, world: &mut World) {
+        world.settings = self.settings();
+        if self.host.is_demo() {
+            return;
+        }
+        let now = self.host.clock().0;
+        world.pins = match Store::open(&self.config.state).and_then(|store| store.pins(None)) {
+            Ok(pins) => Part::new(pins, now, From::Files),
+            Err(StoreError::Missing { .. }) => Part::default(),
+            Err(e) => Part::unknown(e.to_string(), now),
+        };
+        world.jobs = self.open_jobs().map_or_else(|e| Part::unknown(e.why, now), |jobs| jobs.part(now));
+    }
+
+    /// When the range of addresses will be full, by what the store remembers.
+    fn forecast(&self, pool: Pool, now: Stamp) -> Forecast {
+        if self.host.is_demo() {
+            return Forecast::Unknown("the demo remembers no days".into());
+        }
+        match Store::open(&self.config.state) {
+            Ok(store) => probe::forecast(&store, pool, now, !self.read_only),
+            Err(e) => Forecast::Unknown(e.to_string()),
+        }
+    }
+
     /// Refuses where the setting says so, or cannot be read.
     fn not_read_only_by_setting(&self, what: &str) -> Result<(), Problem> {
         let world = World { settings: self.settings(), ..World::default() };
@@ -424,10 +453,15 @@ impl Ctx {
 
     /// Turns a wish into a plan and, unless only the plan is wanted, into a job; waits for its end.
     pub(crate) async fn fulfil(&self, wish: Wish) -> Done {
+        self.fulfil_with(wish, &login::Open::default()).await
+    }
+
+    /// The same, with how the vault is opened for what is to be remembered.
+    async fn fulfil_with(&self, wish: Wish, open: &login::Open) -> Done {
         let (permission, object) = of_wish(&wish);
         self.allow(permission, object)?;
         let mut world = self.whole_world().await;
-        world.settings = self.settings();
+        self.remembered(&mut world);
         let plan = planner::plan(self.host.as_ref(), &world, &wish).await?;
         let (permission, object) = of_plan(&plan);
         self.allow(permission, object)?;
@@ -449,6 +483,9 @@ impl Ctx {
         let jobs = self.jobs().await?;
         let order = self.approve(plan)?;
         let order = self.seconded(&jobs.store(), order)?;
+        if let Purpose::Pin(change) = &order.plan().purpose {
+            self.keep_pin(&jobs.store(), change, open)?;
+        }
         let id = jobs.start(&self.host, order)?;
         if self.no_wait {
             output::job_id(self.form, id);
@@ -457,12 +494,20 @@ impl Ctx {
         job::wait(self, &jobs, id, None, true).await
     }
 
+    fn keep_pin(&self, store: &Store, change: &PinChange, open: &login::Open) -> Result<(), Problem> {
+        let Unlocked { vault, who } = match self.host.is_demo() {
+            true => Unlocked { vault: Vault::of_demo(store)?, who: Who::owner("demo") },
+            false => login::login_for(self, store, open, Permission::Appliance)?,
+        };
+        Ok(pins::keep(&self.audit(), store, &vault, &who, self.host.clock().0, change)?)
+    }
+
     /// Carries out, without a word, what needs no asking, beside a job that is waited for.
     async fn fulfil_beside(&self, jobs: &Arc<Jobs>, wish: &Wish) -> Result<(), Problem> {
         let (permission, object) = of_wish(wish);
         self.allow(permission, object)?;
         let mut world = self.whole_world().await;
-        world.settings = self.settings();
+        self.remembered(&mut world);
         let order = self.approve(planner::plan(self.host.as_ref(), &world, wish).await?)?;
         jobs.start(&self.host, order)?;
         Ok(())

@@ -213,7 +213,7 @@ pub fn of_plan(plan: &Plan) -> (Permission, Object) {
         Purpose::RestoreBeside => Permission::Restore,
         Purpose::Power => Permission::Power,
         Purpose::Unlock => Permission::Unlock,
-        Purpose::Appliance => Permission::Appliance,
+        Purpose::Appliance | Purpose::Pin(_) => Permission::Appliance,
     };
     (permission, Object::Guest(plan.guest))
 }

@@ -3,6 +3,8 @@
 use serde::Serialize;
 
 use super::appliance;
+use super::appliance::lamp::Light;
+use super::appliance::lease::Forecast;
 use super::guest::Power;
 use super::job::State;
 use super::log_health;
@@ -30,7 +32,7 @@ pub struct Finding {
     pub what: String,
     /// What is the matter and, where there is something, what to do.
     pub why: String,
-    /// Word of the pane that knows more: `overview`, `logs`, `backups`, `jobs`.
+    /// Word of the pane that knows more: `overview`, `appliance`, `logs`, `backups`, `jobs`.
     pub pane: &'static str,
     /// Name of the log that it is about, as `logs` takes it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,6 +53,7 @@ pub fn findings(world: &World) -> Vec<Finding> {
         );
     }
     guests(world, &mut add);
+    lamps(world, &mut add);
     storages(world, &mut add);
     node(world, &mut add);
     for archive in world.archives.get().into_iter().flatten().filter(|a| a.is_empty()) {
@@ -167,6 +170,30 @@ fn guests(world: &World, add: &mut impl FnMut(Level, String, String, &'static st
     }
 }
 
+/// Lamps that were asked. Of an appliance that does not run more is not to be said than that.
+fn lamps(world: &World, add: &mut impl FnMut(Level, String, String, &'static str)) {
+    let runs = appliance::vmid().and_then(|id| world.guest(id)).is_some_and(|g| g.power == Power::Running);
+    let Some(seen) = world.appliance.get().filter(|_| runs) else { return };
+    for lamp in &seen.lamps {
+        let level = match lamp.light {
+            Light::Fail => Level::Bad,
+            Light::Warn => Level::Warn,
+            Light::Pass | Light::Unknown => continue,
+        };
+        add(level, format!("appliance {}", lamp.name), lamp.says.clone(), "appliance");
+    }
+    let unknown: Vec<&str> = seen.lamps.iter().filter(|l| l.light == Light::Unknown).map(|l| l.name).collect();
+    if !unknown.is_empty() {
+        add(Level::Unknown, "appliance".into(), format!("could not be asked: {}", unknown.join(", ")), "appliance");
+    }
+    let Some(pool) = seen.pool else { return };
+    let soon = matches!(seen.forecast, Forecast::In(days) if days < 14);
+    if soon || pool.used.saturating_mul(10) >= pool.size.saturating_mul(9) {
+        let why = format!("{} of {} are in use, {}", pool.used, pool.size, seen.forecast.words());
+        add(if pool.used >= pool.size { Level::Bad } else { Level::Warn }, "addresses for apps".into(), why, "appliance");
+    }
+}
+
 fn storages(world: &World, add: &mut impl FnMut(Level, String, String, &'static str)) {
     for s in world.storages.get().into_iter().flatten().filter(|s| !s.disabled) {
         match &s.space {
@@ -208,6 +235,8 @@ fn node(world: &World, add: &mut impl FnMut(Level, String, String, &'static str)
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::appliance::lamp::Lamp;
+    use super::super::appliance::lease::Pool;
     use super::super::guest::{Guest, Kind};
     use super::super::stamp::Stamp;
     use super::*;
@@ -257,6 +286,41 @@ mod tests {
         assert!(findings(&w).is_empty());
         w.logs = Part::unknown("no", Stamp(1));
         assert_eq!((findings(&w)[0].level, findings(&w)[0].what.as_str()), (Level::Unknown, "logs"));
+    }
+
+    #[test]
+    fn lamps_that_were_asked_and_the_range_are_told() {
+        let lamp = |name, light| Lamp { name, light, says: format!("{name} says"), evidence: Vec::new() };
+        let lamps = vec![lamp("dns", Light::Pass), lamp("nat", Light::Warn), lamp("dhcp", Light::Fail), lamp("disk", Light::Unknown)];
+        let seen = |lamps: Vec<Lamp>, used, forecast| appliance::Seen {
+            lamps,
+            leases: Ok(vec![]),
+            pool: Some(Pool { used, size: 100 }),
+            forecast,
+        };
+        let told = |w: &World| findings(w).iter().map(|f| format!("{:?} {} {} {}", f.level, f.what, f.why, f.pane)).collect::<Vec<_>>();
+        let mut w = world();
+        let learn = |w: &mut World, seen| w.appliance = Part::new(seen, Stamp(1), From::Pct);
+        learn(&mut w, seen(lamps, 89, Forecast::In(14)));
+        assert_eq!(
+            told(&w),
+            [
+                "Bad appliance dhcp dhcp says appliance",
+                "Warn appliance nat nat says appliance",
+                "Unknown appliance could not be asked: disk appliance"
+            ]
+        );
+        for (used, forecast, level) in [
+            (90, Forecast::Unknown("1 of 3 days seen".into()), "Warn"),
+            (20, Forecast::In(13), "Warn"),
+            (90, Forecast::Steady, "Warn"),
+            (100, Forecast::Full, "Bad"),
+        ] {
+            learn(&mut w, seen(vec![], used, forecast.clone()));
+            assert_eq!(told(&w), [format!("{level} addresses for apps {used} of 100 are in use, {} appliance", forecast.words())]);
+        }
+        w.guests.known.as_mut().unwrap()[0].power = Power::Stopped;
+        assert_eq!(findings(&w).len(), 1, "that it is stopped, and nothing else");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::access::{Refused, Who};
 use super::appliance::desired::Desired;
+use super::appliance::hold::PinChange;
 use super::change::{Change, Place};
 use super::cmd::Cmd;
 use super::guest::Vmid;
@@ -26,6 +27,8 @@ pub enum Purpose {
     Unlock,
     /// Build, mend or change the network appliance and the bridge of the apps.
     Appliance,
+    /// Make a lease static or not; this is remembered before anything is carried out.
+    Pin(PinChange),
 }
 
 /// How much asking a plan needs before it may run.
@@ -163,7 +166,7 @@ pub fn digest(bytes: &[u8]) -> String {
     blake2b_simd::Params::new().hash_length(16).hash(bytes).to_hex().to_string()
 }
 
-/// What a command must have said for a check to hold. In each case it must have succeeded.
+/// What a command must have said for a check to hold. But for [`Wants::Status`] it must have succeeded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Wants {
@@ -179,10 +182,12 @@ pub enum Wants {
     OneOf(Vec<String>),
     /// A line whose first word is this one.
     FirstWord(String),
+    /// It ended with this status, whatever it said.
+    Status(i32),
 }
 
 impl Wants {
-    /// Whether a command's standard output has it.
+    /// Whether the standard output of a command that succeeded has it.
     pub fn are_in(&self, out: &str) -> bool {
         let mut lines = out.lines().map(str::trim);
         match self {
@@ -191,6 +196,7 @@ impl Wants {
             Wants::Nothing => out.trim().is_empty(),
             Wants::Lines(all) => all.iter().all(|want| out.lines().any(|l| l.trim() == want)),
             Wants::OneOf(all) => all.iter().any(|want| out.trim() == want),
+            Wants::Status(status) => *status == 0,
             Wants::FirstWord(word) => lines.any(|l| l.split_whitespace().next() == Some(word)),
         }
     }
@@ -288,6 +294,11 @@ pub enum Check {
         /// The guest.
         vmid: Vmid,
     },
+    /// The guest has no configuration on this node.
+    Gone {
+        /// The guest.
+        vmid: Vmid,
+    },
     /// An interface of the guest is on this bridge, by its configuration.
     Plugged {
         /// The guest.
@@ -360,6 +371,7 @@ impl Check {
             Check::Says { what, .. } => what.clone(),
             Check::Either(one, other) => format!("{}, or {}", one.words(), other.words()),
             Check::Ours { vmid } => format!("{vmid} is there, without a lock, and is Proximity's appliance"),
+            Check::Gone { vmid } => format!("{vmid} is not there"),
             Check::Plugged { vmid, key, bridge } => format!("{key} of {vmid} is on {bridge}"),
             Check::LinkUp { name } => format!("{name} is up"),
             Check::Rules { vmid, .. } => format!("these rules and no others are in force in {vmid}"),

@@ -1,9 +1,13 @@
 //! The World: everything known now. Plain data; each part says as of when, from where, or why it is unknown.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
+use super::appliance::hold::Pins;
+use super::appliance::names::Mac;
 use super::appliance::{self, Seen};
 use super::backup::Archive;
 use super::guest::{Guest, Vmid};
@@ -156,6 +160,8 @@ pub struct World {
     pub jobs: Part<Vec<Job>>,
     /// Our own settings; pending where there is no store to keep them.
     pub settings: Part<Settings>,
+    /// Addresses that were made static; pending where there is no store to keep them.
+    pub pins: Part<Pins>,
     /// The appliance; pending until somebody looks at it.
     pub appliance: Part<Seen>,
     /// The logs of the host and of the guests that run here, as files; pending where nobody looks at them.
@@ -192,6 +198,8 @@ pub struct News {
     pub jobs: Option<Part<Vec<Job>>>,
     /// Settings.
     pub settings: Option<Part<Settings>>,
+    /// Static addresses.
+    pub pins: Option<Part<Pins>>,
     /// The appliance.
     pub appliance: Option<Part<Seen>>,
     /// Logs.
@@ -209,6 +217,7 @@ impl News {
             jobs: Some(Part::default()),
             appliance: Some(Part::default()),
             logs: Some(Part::default()),
+            pins: Some(Part::default()),
             ..News::default()
         }
     }
@@ -229,6 +238,7 @@ impl News {
         // Its leases name all guests.
         if appliance::vmid().is_none_or(|id| !sees(id)) {
             self.appliance = None;
+            self.pins = None;
         }
     }
 }
@@ -250,6 +260,7 @@ impl World {
         put(&mut self.archives, news.archives);
         put(&mut self.jobs, news.jobs);
         put(&mut self.settings, news.settings);
+        put(&mut self.pins, news.pins);
         put(&mut self.appliance, news.appliance);
         put(&mut self.logs, news.logs);
     }
@@ -260,6 +271,15 @@ impl World {
             Ok(settings) => Ok(Cow::Borrowed(settings)),
             Err(_) if self.settings.is_pending() => Ok(Cow::Owned(Settings::default())),
             Err(why) => Err(format!("the settings are unknown: {why}")),
+        }
+    }
+
+    /// The addresses that are static; none where there is no store; why not, where they cannot be relied on.
+    pub fn pinned(&self) -> Result<BTreeMap<Mac, Ipv4Addr>, String> {
+        match &self.pins.known {
+            Ok(pins) => pins.addresses(),
+            Err(_) if self.pins.is_pending() => Ok(BTreeMap::new()),
+            Err(why) => Err(format!("the static addresses are unknown: {why}")),
         }
     }
 
@@ -313,7 +333,7 @@ mod tests {
     /// Was: the leases that an admin had looked at stayed on the screen for the service owner after him.
     #[test]
     fn what_somebody_else_looked_at_is_forgotten() {
-        let seen = Seen { lamps: vec![], leases: Ok(vec![]), pool: None };
+        let seen = Seen { lamps: vec![], leases: Ok(vec![]), pool: None, forecast: appliance::lease::Forecast::Steady };
         let guest = Guest::bare("101".parse().unwrap(), super::super::guest::Kind::Lxc);
         let mut world = World {
             guests: Part::new(vec![guest], Stamp(1), From::Files),

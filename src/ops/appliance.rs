@@ -5,19 +5,20 @@ use ipnet::Ipv4Net;
 use serde_json::Value;
 
 use super::check::{self, Held};
-use super::probe::{bridge, host_interfaces, probe_by, wish};
+use super::probe::{bridge, host_interfaces, leases_of, probe_by, wish, wish_with};
 use super::{place, refresh};
 use crate::domain::appliance::desired::Desired;
 use crate::domain::appliance::fallback::{self, Side};
+use crate::domain::appliance::hold::{self, LeaseWish};
 use crate::domain::appliance::lamp::Light;
 use crate::domain::appliance::provision::{self, ApplianceWish, Files, Ground, Options};
 use crate::domain::appliance::system::{DNSMASQ_OPTIONS, Service, System};
-use crate::domain::appliance::{files, is_appliance, vmid};
+use crate::domain::appliance::{files, is_appliance, remains, vmid};
 use crate::domain::change::Place;
 use crate::domain::cmd::Cmd;
 use crate::domain::guest::{Power, Vmid};
 use crate::domain::job::Life;
-use crate::domain::plan::{Act, Check, Plan, Refusal, Step};
+use crate::domain::plan::{Act, Check, Plan, Purpose, Refusal, Step};
 use crate::domain::pve;
 use crate::domain::world::World;
 use crate::host::{Host, HostError};
@@ -26,8 +27,53 @@ use crate::host::{Host, HostError};
 pub async fn plan(host: &dyn Host, world: &World, asked: &ApplianceWish) -> Result<Plan, Refusal> {
     let refuse = |why: String, hint: &str| Refusal::new("change the appliance", why, hint);
     let id = vmid().ok_or_else(|| refuse("its id is no id of a guest".into(), ""))?;
+    // What is left of a creation of ours that was broken off is cleared away first; then it is as if it were not there.
+    let jobs = world.jobs.get().map_or(&[][..], Vec::as_slice);
+    let left = matches!(asked, ApplianceWish::Provision(_)) && world.guest(id).is_some_and(|g| remains::are_ours(g, jobs));
+    let mut without = None;
+    if left {
+        let mut cleared = world.clone();
+        cleared.guests.known = cleared.guests.known.map(|all| all.into_iter().filter(|g| g.id != id).collect());
+        without = Some(cleared);
+    }
+    let world = without.as_ref().unwrap_or(world);
     let interfaces = host_interfaces(host).await;
-    let d = wish(world, &interfaces).map_err(|all| refuse(all.join("; "), "see settings list"))?;
+    let held = match (asked, world.pins.get()) {
+        // A pin that was changed from outside can be made anew.
+        (ApplianceWish::Lease(_), Some(pins)) => Ok(pins.sound()),
+        _ => world.pinned(),
+    };
+    let held = held.map_err(|why| refuse(why, "see appliance leases"))?;
+    let mut d = wish_with(world, &interfaces, held.clone()).map_err(|all| refuse(all.join("; "), "see settings list"))?;
+    let mut pinned = None;
+    if let ApplianceWish::Lease(asked) = asked {
+        let refuse = |why: String| Refusal::new(asked.words(), why, "see appliance leases");
+        let bad = world.pins.get().map_or(&[][..], |p| p.bad.as_slice());
+        let leases = leases_of(host, id).await.map_err(|why| refuse(format!("what was lent is unknown: {why}")))?;
+        let guests = world.guests.known.as_ref().map_err(|why| refuse(format!("the guests are unknown: {why}")))?;
+        let known = hold::Known { wish: &d, pins: &held, bad, leases: &leases, guests, now: host.clock().0 };
+        let change = match asked {
+            LeaseWish::Release(of) => {
+                let lease = known.gone(of).map_err(refuse)?;
+                return provision::release(world, &d, id, lease);
+            }
+            LeaseWish::Pin(of, to) => known.pin(of, *to),
+            LeaseWish::Unpin(of) => known.unpin(of),
+        };
+        if let Some(change) = change.map_err(refuse)? {
+            let moves = hold::moves(&leases, &change);
+            if let Some(why) = world.pins.get().and_then(|p| p.bad_beside(change.mac)) {
+                return Err(refuse(why.to_owned()));
+            }
+            let mut then = held;
+            match change.address {
+                Some(address) => drop(then.insert(change.mac, address)),
+                None => drop(then.remove(&change.mac)),
+            }
+            d = wish_with(world, &interfaces, then).map_err(|all| refuse(all.join("; ")))?;
+            pinned = Some((change, moves));
+        }
+    }
     let runs = world.guest(id).is_some_and(|g| is_appliance(g) && g.power == Power::Running);
     let fetches = matches!(asked, ApplianceWish::Provision(Options { download: true, .. }));
     let builds = matches!(asked, ApplianceWish::Provision(_)) && world.guest(id).is_none();
@@ -57,6 +103,22 @@ pub async fn plan(host: &dyn Host, world: &World, asked: &ApplianceWish) -> Resu
     };
     let mut plan = provision::plan(world, asked, &d, &ground, id)?;
     leave_out_what_holds(host, &mut plan, runs).await;
+    if left {
+        plan.notes.push(format!("what a creation that was broken off left of {id} is removed first"));
+        plan.steps.splice(0..0, remains::steps(id));
+    }
+    // What is remembered already is only brought into force.
+    if let Some((change, moves)) = pinned {
+        let guest = world.guests.get().into_iter().flatten().find(|g| hold::macs(g).any(|mac| mac == change.mac));
+        plan.title = change.title(guest);
+        plan.facts.insert(0, change.words());
+        plan.facts.extend(moves);
+        // A guest that is gone is in no file: what is left to do is to remember it, and to look whether all works on.
+        if plan.steps.is_empty() {
+            plan.steps.push(provision::works_by_its_file(&d, id));
+        }
+        plan.purpose = Purpose::Pin(change);
+    }
     Ok(plan)
 }
 

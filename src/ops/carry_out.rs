@@ -332,7 +332,7 @@ impl Run<'_> {
         match plan.purpose {
             Purpose::Backup => finish_backup(self.host, plan, &self.life, &mut self.out).await,
             Purpose::RestoreBeside => self.out.what = format!("{} is there and was checked", plan.guest),
-            Purpose::Power | Purpose::Unlock | Purpose::Appliance => {
+            Purpose::Power | Purpose::Unlock | Purpose::Appliance | Purpose::Pin(_) => {
                 self.out.what = plan.steps.last().map(|s| s.check.words()).unwrap_or_default()
             }
         }
@@ -368,7 +368,7 @@ pub(crate) async fn left_by(host: &dyn Host, plan: &Plan, life: &Life) -> Vec<St
         Purpose::RestoreBeside => new_guest(host, plan.guest).await,
         Purpose::Power | Purpose::Unlock => Vec::new(),
         // Each step looks first whether it is needed.
-        Purpose::Appliance => vec!["what stands so far; asked for again, it goes on from there".into()],
+        Purpose::Appliance | Purpose::Pin(_) => vec!["what stands so far; asked for again, it goes on from there".into()],
     }
 }
 

@@ -74,6 +74,11 @@ pub async fn holds(host: &dyn Host, check: &Check, life: &Life, init: Option<u32
             Err(HostError::Missing { .. }) => Held::No(format!("{vmid} has no configuration on this node")),
             Err(e) => Held::Unknown(e.to_string()),
         },
+        Check::Gone { vmid } => match truth::guest(host, *vmid).await {
+            Ok(_) => Held::No(format!("{vmid} is there")),
+            Err(HostError::Missing { .. }) => Held::Yes,
+            Err(e) => Held::Unknown(e.to_string()),
+        },
         Check::Plugged { vmid, key, bridge } => match truth::guest(host, *vmid).await {
             Ok(guest) => {
                 let on = guest.nics.iter().find(|n| n.key == *key).and_then(|n| n.bridge.as_deref());
@@ -104,9 +109,10 @@ async fn content(host: &dyn Host, at: Place, path: &str, digest: Option<&str>) -
 
 async fn says(host: &dyn Host, what: &str, cmd: &Cmd, wants: &Wants) -> Held {
     match host.run(cmd.clone()).await {
-        Ok(out) => match out.success() {
-            Ok(text) => Held::when(wants.are_in(&String::from_utf8_lossy(text.out)), || format!("asked whether {what}: no")),
-            Err(e) => Held::No(format!("asked whether {what}: {e}")),
+        Ok(out) => match (wants, out.success()) {
+            (Wants::Status(wanted), _) => Held::when(out.any().status == *wanted, || format!("asked whether {what}: no")),
+            (_, Ok(text)) => Held::when(wants.are_in(&String::from_utf8_lossy(text.out)), || format!("asked whether {what}: no")),
+            (_, Err(e)) => Held::No(format!("asked whether {what}: {e}")),
         },
         Err(e @ HostError::LinkLost { .. }) => Held::Unknown(e.to_string()),
         Err(e) => Held::No(format!("asked whether {what}: {e}")),

@@ -9,6 +9,7 @@ pub mod credential;
 pub mod follow;
 pub mod log_health;
 mod overlap;
+pub mod pins;
 pub mod place;
 pub mod planner;
 pub mod probe;

@@ -1,16 +1,18 @@
 //! Asks the appliance everything its lamps are made of, all at once: about a dozen questions inside it, then a few from the
 //! network of a running app. Nothing is changed, but that the app's own lease is renewed by asking for it again.
 
-use std::net::Ipv4Addr;
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt};
 
 use crate::domain::appliance::Seen;
 use crate::domain::appliance::answer::{Asked, Gave};
 use crate::domain::appliance::desired::{Around, Desired, desired};
-use crate::domain::appliance::judge::{Answers, BridgeSeen, FAR_NAME, MemorySeen, NO_NAME, judge};
+use crate::domain::appliance::judge::{Answers, BridgeSeen, FAR_NAME, MemorySeen, NO_NAME, judge, sites};
 use crate::domain::appliance::lamp::Lamp;
-use crate::domain::appliance::lease::{self, Leases};
+use crate::domain::appliance::lease::{self, Forecast, Leases, Pool};
 use crate::domain::appliance::names::Mac;
 use crate::domain::appliance::system::{Service, System};
 use crate::domain::appliance::{LEASES, files, is_appliance, tar};
@@ -24,6 +26,7 @@ use crate::domain::world::{From, World};
 use crate::host::{Found, Host, HostError, Look, bytes_of, text_of};
 
 use super::check::{init_pid, link_up};
+use crate::store::Store;
 
 /// Seconds a question may take.
 const LIMIT_S: u32 = 5;
@@ -41,7 +44,16 @@ pub struct Probed {
     pub leases: Result<Leases, String>,
 }
 
-/// Asks everything, joined to the guests of the World, which must be fresh.
+/// Remembers how much of the range is used today, unless nothing may be written, and tells when it will be full.
+pub fn forecast(store: &Store, pool: Pool, now: Stamp, write: bool) -> Forecast {
+    let noted = if write { store.note_pool(now, pool.used) } else { Ok(()) };
+    match noted.and_then(|()| store.pool_days()) {
+        Ok(days) => lease::forecast(&days, pool, now.secs().div_euclid(86_400)),
+        Err(e) => Forecast::Unknown(e.to_string()),
+    }
+}
+
+/// Asks everything, joined to the guests of the World, which must be fresh. What is remembered is not asked here.
 pub async fn look(host: &dyn Host, world: &World, vmid: Vmid) -> Part<Seen> {
     let probed = probe(host, world, vmid).await;
     let now = host.clock().0;
@@ -52,7 +64,7 @@ pub async fn look(host: &dyn Host, world: &World, vmid: Vmid) -> Part<Seen> {
         }
         Err(why) => (Err(why.clone()), None),
     };
-    Part::new(Seen { lamps: probed.lamps, leases, pool }, now, From::Pct)
+    Part::new(Seen { lamps: probed.lamps, leases, pool, forecast: Forecast::Unknown("there is no store".into()) }, now, From::Pct)
 }
 
 /// Leases with the guests that hold them, where all guests are known, and how much of the pool is lent.
@@ -137,11 +149,13 @@ pub(super) async fn probe_by(
     let target = d.and_then(|d| d.upstream.first()).map_or(String::new(), ToString::to_string);
     let guarded: Vec<(String, u16)> =
         d.into_iter().flat_map(|d| d.guarded.iter()).flat_map(|a| NODE_PORTS.map(|port| (a.to_string(), port))).collect();
-    let (dhcp, way_out, admin_outside, guarded) = tokio::join!(
+    let places = sites::asked(&admin);
+    let (dhcp, way_out, admin_outside, guarded, sites) = tokio::join!(
         app.dhcp(),
         app.connect(&target, 53),
         app.connect(&gateway, 2019),
         join_all(guarded.iter().map(|(address, port)| app.connect(address, *port))),
+        room.sites(places),
     );
     let guests_asked = Asked {
         question: format!("/etc/pve/nodes/*/lxc/{vmid}.conf, /proc/net/unix"),
@@ -166,6 +180,7 @@ pub(super) async fn probe_by(
         guarded,
         admin,
         admin_outside,
+        sites,
         adapted,
         files,
         clock,
@@ -176,12 +191,16 @@ pub(super) async fn probe_by(
     Probed { lamps: judge(&wish, &answers, vmid), wish, leases }
 }
 
-/// What was lent, and nothing else: one question.
+/// What was lent, and how it should be.
 pub async fn leases(host: &dyn Host, world: &World, vmid: Vmid) -> (Result<Leases, String>, Result<Desired, Vec<String>>) {
     let wish = wish(world, &host_interfaces(host).await);
+    (leases_of(host, vmid).await, wish)
+}
+
+/// What was lent, and nothing else: one question.
+pub(super) async fn leases_of(host: &dyn Host, vmid: Vmid) -> Result<Leases, String> {
     let room = Room { host, vmid, closed: None };
-    let files = room.inside(archive(System::Alpine)).await;
-    (leases_in(&files), wish)
+    leases_in(&room.inside(archive(System::Alpine)).await)
 }
 
 fn archive(system: System) -> Vec<String> {
@@ -201,6 +220,11 @@ fn leases_in(files: &Asked<Gave>) -> Result<Leases, String> {
 }
 
 pub(super) fn wish(world: &World, interfaces: &HostInterfaces) -> Result<Desired, Vec<String>> {
+    wish_with(world, interfaces, world.pinned().map_err(|why| vec![why])?)
+}
+
+/// The same with other static addresses than those that hold.
+pub(super) fn wish_with(world: &World, interfaces: &HostInterfaces, pins: BTreeMap<Mac, Ipv4Addr>) -> Result<Desired, Vec<String>> {
     let settings = world.chosen().map_err(|why| vec![why])?;
     let guests = world.guests.known.as_ref().map_err(|why| vec![format!("the guests are unknown: {why}")])?;
     let appliance = guests.iter().find(|g| is_appliance(g));
@@ -208,7 +232,7 @@ pub(super) fn wish(world: &World, interfaces: &HostInterfaces) -> Result<Desired
     let bridges = interfaces.files.iter().flat_map(|(_, f)| f.bridges());
     let addresses = bridges.filter(|b| Some(&b.name) == wan.as_ref()).flat_map(|b| b.addresses);
     let guarded: Vec<Ipv4Addr> = addresses.filter_map(|a| a.split('/').next()?.parse().ok()).collect();
-    desired(&settings, appliance, guests, &Around { guarded, ..Around::default() })
+    desired(&settings, appliance, guests, &Around { guarded, pins, ..Around::default() })
 }
 
 /// The host's network files.
@@ -332,6 +356,41 @@ impl Room<'_> {
     }
 }
 
+/// Questions to one appliance that are put at once.
+const AT_ONCE: usize = 16;
+
+impl Room<'_> {
+    /// Asks places by HTTP in the appliance's own network, with the host's programs: each command that goes into a container
+    /// by `pct exec` costs more than all of these.
+    async fn sites(&self, places: Vec<SocketAddr>) -> Vec<(SocketAddr, Asked<Gave>)> {
+        if places.is_empty() {
+            return Vec::new();
+        }
+        let pid = match init_pid(self.host, self.vmid).await {
+            Ok(pid) => pid.ok_or_else(|| "the init of the appliance is not known".to_owned()),
+            Err(e) => Err(e.to_string()),
+        };
+        let one = async |place: SocketAddr| {
+            let cmd = in_network_of(*pid.as_ref().unwrap_or(&0), &NOBODY, sites::question(place)).limit(2 * LIMIT_S);
+            match self.closed.as_ref().or(pid.as_ref().err()) {
+                Some(why) => (place, Asked::not(cmd.shown(), self.host.clock().0, why.clone())),
+                None => (place, run(self.host, cmd).await),
+            }
+        };
+        stream::iter(places).map(one).buffered(AT_ONCE).collect().await
+    }
+}
+
+/// What an app answers is read by somebody who may nothing on the host: `nobody` of Debian.
+const NOBODY: [&str; 2] = ["--setuid=65534", "--setgid=65534"];
+
+/// A command of the host's busybox in the network of a container, and in nothing else of it.
+fn in_network_of<A: Into<String>>(pid: u32, more: &[&str], argv: impl IntoIterator<Item = A>) -> Cmd {
+    let net = format!("--net=/proc/{pid}/ns/net");
+    let head = std::iter::once(net.as_str()).chain(more.iter().copied()).chain(["--", "busybox"]);
+    Cmd::new("nsenter", head.map(str::to_owned).chain(argv.into_iter().map(Into::into)))
+}
+
 async fn run(host: &dyn Host, cmd: Cmd) -> Asked<Gave> {
     let question = cmd.shown();
     let answer = host.run(cmd).await.map_err(|e| e.to_string()).and_then(|out| {
@@ -376,8 +435,7 @@ impl<'a> App<'a> {
     /// A command in the app's network, and in nothing else of it.
     async fn outside<A: Into<String>>(&self, argv: impl IntoIterator<Item = A>) -> Asked<Gave> {
         let pid = self.at.as_ref().map_or(0, |(pid, _, _)| *pid);
-        let head = [format!("--net=/proc/{pid}/ns/net"), "--".to_owned(), "busybox".to_owned()];
-        let cmd = Cmd::new("nsenter", head.into_iter().chain(argv.into_iter().map(Into::into))).limit(LIMIT_S);
+        let cmd = in_network_of(pid, &[], argv).limit(LIMIT_S);
         match &self.at {
             Ok(_) => run(self.host, cmd).await,
             Err(why) => Asked::not("nsenter --net=… -- busybox …", self.host.clock().0, why.clone()),

@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{Hands, locked};
+use crate::domain::appliance::hold::{PinChange, Pins};
 use crate::domain::credential::{Candidate, Code};
 use crate::domain::fact::Fact;
 use crate::domain::plan::Refusal;
@@ -14,9 +15,9 @@ use crate::domain::trial::Progress;
 use crate::domain::world::{From, Part};
 use crate::host::api::Limits;
 use crate::jobs::Jobs;
-use crate::ops::credential;
 use crate::ops::settings::Saver;
-use crate::problem::Problem;
+use crate::ops::{credential, pins};
+use crate::problem::{Kind, Problem};
 use crate::store::SaveError;
 
 /// Entries of a setting's history that are shown.
@@ -41,6 +42,22 @@ impl Hands {
             Ok(settings) => Part::new(settings, now, From::Files),
             Err(e) => Part::unknown(e.to_string(), now),
         }
+    }
+
+    pub(super) fn pins(&self, jobs: &Jobs) -> Part<Pins> {
+        let now = self.ctx.host.clock().0;
+        let vault = self.vault().map(|(vault, _)| vault);
+        match jobs.store().pins(vault.as_deref()) {
+            Ok(pins) => Part::new(pins, now, From::Files),
+            Err(e) => Part::unknown(e.to_string(), now),
+        }
+    }
+
+    /// Remembers a static address, before its plan is begun.
+    pub(super) fn keep_pin(&self, jobs: &Jobs, change: &PinChange) -> Result<(), Problem> {
+        let closed = || Problem::new(Kind::Locked, "the static address", "the vault is closed", "unlock it and ask again");
+        let ((vault, _), who) = self.vault().zip(self.who()).ok_or_else(closed)?;
+        Ok(pins::keep(&self.ctx.audit(), &jobs.store(), &vault, &who, self.ctx.host.clock().0, change)?)
     }
 
     /// What the settings say, where they can be read.

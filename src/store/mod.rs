@@ -14,7 +14,7 @@
 //! operators   who there is; login: the way in             throttle     how often one may guess
 //! totp        codes by the clock
 //! vault/      slots (ways in) and sealed records          crypto.rs  the only file that names the cipher library
-//! settings.rs rows of settings and their history
+//! settings.rs rows of settings and their history      pins.rs    static addresses, how full the range was
 //! cost, passphrase, words: the small parts of the vault
 //! ```
 //!
@@ -39,6 +39,7 @@ mod memory;
 mod migrate;
 mod operators;
 mod passphrase;
+mod pins;
 mod place;
 mod settings;
 mod snapshot;

@@ -21,6 +21,7 @@ pub enum Action {
     Restore,
     Menu,
     Mend,
+    Pin,
     KeepChange,
     LogsOf,
     Sources,
@@ -246,6 +247,7 @@ static TABLE: &[Binding] = &[
     row(&[c('r')], Action::Restore, GUESTS, "restore", "restore the selected archive, or the newest of the guest, beside the original"),
     row(&[c('x')], Action::Menu, GUESTS, "actions", "what can be done with the selected guest: start, stop, shut down, reboot, back up"),
     row(&[c('f')], Action::Mend, &[Appliance], "fix", "bring the appliance back to its settings, or build it; the plan is shown first"),
+    row(&[c('p')], Action::Pin, &[Appliance], "static", "make the selected lease static, or dynamic again; the plan is shown first"),
     row(&[c('x')], Action::Menu, &[Appliance], "actions", "what can be done with the appliance: build, fix, restart a service"),
     row(
         &[k(KeyCode::Enter)],

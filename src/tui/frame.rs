@@ -233,7 +233,7 @@ pub fn leaves(job: &Job) -> String {
         Purpose::Backup => format!("A lock 'backup' on {}, a snapshot and a partial archive may be left.", plan.guest),
         Purpose::RestoreBeside => format!("Guest {} may be left half restored and locked; the original is not touched.", plan.guest),
         Purpose::Unlock => format!("The lock of guest {} is there, or it is gone.", plan.guest),
-        Purpose::Appliance => "The appliance may be left half changed; asked for again, it goes on from there.".into(),
+        Purpose::Appliance | Purpose::Pin(_) => "The appliance may be left half changed; asked for again, it goes on from there.".into(),
         Purpose::Power => format!("Guest {} may be left between running and stopped.", plan.guest),
     }
 }

@@ -65,7 +65,7 @@ pub(crate) fn apps(lab: &Lab) {
 }
 
 /// A node whose appliance the program built, with two apps that it knows of.
-fn appliance_lab() -> Option<Lab> {
+pub fn appliance_lab() -> Option<Lab> {
     let lab = nothing()?;
     let built = provision(&lab, &[]);
     assert_eq!(built.rc, 0, "{built:?}");
@@ -75,7 +75,7 @@ fn appliance_lab() -> Option<Lab> {
     Some(lab)
 }
 
-fn probe(lab: &Lab, words: &[&str]) -> (Said, Value) {
+pub fn probe(lab: &Lab, words: &[&str]) -> (Said, Value) {
     let argv: Vec<&str> = ["proximity", "-o", "json", "appliance"].into_iter().chain(words.iter().copied()).collect();
     let said = lab.exec("pve1", &argv);
     let told = serde_json::from_str(&said.out).unwrap_or_else(|e| panic!("{e}: {said:?}"));
@@ -86,7 +86,7 @@ fn probe(lab: &Lab, words: &[&str]) -> (Said, Value) {
 pub(crate) fn turned(lab: &Lab) -> String {
     let (_, told) = probe(lab, &["status"]);
     let items = told["items"].as_array().unwrap();
-    assert_eq!(items.len(), 16, "{told}");
+    assert_eq!(items.len(), 17, "{told}");
     let not = items.iter().filter(|i| i["light"] != "pass");
     not.map(|i| format!("{} {}", i["name"].as_str().unwrap(), i["light"].as_str().unwrap())).collect::<Vec<_>>().join(", ")
 }
@@ -114,7 +114,7 @@ const BREAKAGES: &[(&str, &str, &str, &str)] = &[
         CONVERGE,
     ),
     ("dnsmasq stopped", "IN rc-service -q dnsmasq stop", "dnsmasq fail, dhcp fail, dns fail, config unknown", CONVERGE),
-    ("caddy stopped", "IN rc-service -q caddy stop", "caddy fail, admin unknown, config unknown", CONVERGE),
+    ("caddy stopped", "IN rc-service -q caddy stop", "caddy fail, sites unknown, admin unknown, config unknown", CONVERGE),
     (
         "administration for everybody",
         "IN sed -i 's/127.0.0.1:2019/:2019/' /etc/caddy/Caddyfile; IN rc-service -q caddy restart",
@@ -195,7 +195,7 @@ const BREAKAGES: &[(&str, &str, &str, &str)] = &[
     ),
 ];
 
-const STOPPED: &str = "container fail, dnsmasq unknown, dhcp fail, dns unknown, caddy unknown, admin unknown, nat unknown, forwarding unknown, way-out fail, ports unknown, config unknown, clock unknown, disk unknown, memory unknown";
+const STOPPED: &str = "container fail, dnsmasq unknown, dhcp fail, dns unknown, caddy unknown, sites unknown, admin unknown, nat unknown, forwarding unknown, way-out fail, ports unknown, config unknown, clock unknown, disk unknown, memory unknown";
 
 #[test]
 fn every_breakage_turns_its_lamps_and_no_other() {

@@ -7,6 +7,7 @@ mod audit;
 mod console;
 mod debian;
 mod harness;
+mod leases;
 mod logs;
 mod logs_away;
 mod restricted;

@@ -3,7 +3,7 @@
 use proximity::domain::access;
 use proximity::domain::appliance::Seen;
 use proximity::domain::appliance::lamp::{Evidence, LAMPS, Lamp, Light};
-use proximity::domain::appliance::lease::{self, Pool};
+use proximity::domain::appliance::lease::{self, Forecast, Pool};
 use proximity::domain::audit::{Deed, Ending, Entry, Page, Phase, Record, Who};
 use proximity::domain::backup::Archive;
 use proximity::domain::cmd::Cmd;
@@ -139,6 +139,7 @@ pub fn news() -> News {
         ])),
         jobs: Some(part(vec![])),
         settings: None,
+        pins: None,
         appliance: None,
         logs: Some(part(vec![])),
     }
@@ -165,7 +166,7 @@ pub fn appliance() -> Seen {
     let lent = "1795290000 bc:24:11:00:00:dd 10.20.0.131 web *\n1795290000 bc:24:11:00:00:77 10.20.0.140 old *\n";
     let leases = lease::parse(lent);
     let rows = lease::join(&leases, Some(&guests()), None, ago(0));
-    Seen { lamps, leases: Ok(rows), pool: Some(Pool { used: 2, size: 151 }) }
+    Seen { lamps, leases: Ok(rows), pool: Some(Pool { used: 2, size: 151 }), forecast: Forecast::In(40) }
 }
 
 /// A node on which nothing is wrong.
@@ -183,6 +184,7 @@ pub fn unknown() -> News {
         Some(Part::unknown("10.1.2.30 did not answer within 5 s", ago(200)))
     }
     News {
+        pins: None,
         node: no(),
         quorum: no(),
         guests: no(),

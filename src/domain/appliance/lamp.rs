@@ -76,7 +76,7 @@ pub struct Lamp {
 }
 
 /// Names of all lamps in the order in which they are shown, and what each is about.
-pub const LAMPS: [(&str, &str); 16] = [
+pub const LAMPS: [(&str, &str); 17] = [
     ("container", "The appliance's container is there, is Proximity's and runs. Without it apps have no addresses, names or way out."),
     ("bridge", "The bridge of the apps is up, the appliance is plugged in, and it comes back after a boot of the host."),
     ("dnsmasq", "The service that lends addresses and answers names runs, by its own exit status."),
@@ -86,6 +86,10 @@ pub const LAMPS: [(&str, &str); 16] = [
     ),
     ("dns", "The appliance knows its own name, gets other names from upstream, and says of a name that is not there that it is not there."),
     ("caddy", "The service that lets visitors in runs, by its own exit status, and answers."),
+    (
+        "sites",
+        "Caddy answers visitors wherever it listens, and something behind it does: each place is asked by HTTP, in the appliance's own network (the host's busybox).",
+    ),
     ("admin", "Caddy's administration answers inside the appliance only: an app that reaches it could take every site over."),
     ("nat", "The rules that let apps out are in force, each exactly once, in the backend that is used, and nobody else's beside them."),
     ("forwarding", "The appliance's kernel passes packets on. Without it no rule helps."),

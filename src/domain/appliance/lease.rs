@@ -165,6 +165,64 @@ pub fn pool(leases: &Leases, desired: &Desired) -> Pool {
     Pool { used: u32::try_from(used).unwrap_or(u32::MAX), size: desired.pool_size() }
 }
 
+/// Days of which something is told; of older ones how the range was used then tells little about now.
+const DAYS: i64 = 30;
+
+/// Days that must be known before anything is told.
+const ENOUGH: usize = 3;
+
+/// When the range will be full, by how its use grew from day to day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Forecast {
+    /// Not told; why.
+    Unknown(String),
+    /// Nothing is left now.
+    Full,
+    /// What is in use does not grow.
+    Steady,
+    /// In about so many days, at least one.
+    In(u32),
+}
+
+impl Forecast {
+    /// In words, as the end of `5 of 151 addresses, `.
+    pub fn words(&self) -> String {
+        match self {
+            Forecast::Unknown(why) => format!("days left unknown: {why}"),
+            Forecast::Full => "full".into(),
+            Forecast::Steady => "not filling".into(),
+            Forecast::In(days) if *days > 365 => "not full within a year".into(),
+            Forecast::In(1) => "full in ~1 day".into(),
+            Forecast::In(days) => format!("full in ~{days} days"),
+        }
+    }
+}
+
+/// Draws the line of least squares through the most addresses in use on each day (days since 1970), and follows it to the
+/// size of the range.
+pub fn forecast(days: &[(i64, u32)], pool: Pool, today: i64) -> Forecast {
+    if pool.used >= pool.size {
+        return Forecast::Full;
+    }
+    let near: Vec<(f64, f64)> = days
+        .iter()
+        .filter(|(day, _)| (today - DAYS..=today).contains(day))
+        .map(|(day, used)| ((day - today) as f64, f64::from(*used)))
+        .collect();
+    if near.len() < ENOUGH {
+        return Forecast::Unknown(format!("{} of {ENOUGH} days seen", near.len()));
+    }
+    let n = near.len() as f64;
+    let mean = |of: fn(&(f64, f64)) -> f64| near.iter().map(of).sum::<f64>() / n;
+    let (x, y) = (mean(|p| p.0), mean(|p| p.1));
+    let slope = near.iter().map(|p| (p.0 - x) * (p.1 - y)).sum::<f64>() / near.iter().map(|p| (p.0 - x).powi(2)).sum::<f64>();
+    // Less than one address a year is no growth, and no number that could be told.
+    if slope < 1.0 / 365.0 {
+        return Forecast::Steady;
+    }
+    Forecast::In((f64::from(pool.size - pool.used) / slope).ceil().clamp(1.0, 1e9) as u32)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -219,6 +277,24 @@ half a li\u{1b}ne
         half[0].conf_read = false;
         assert!(told(Some(&half), None).iter().all(|l| !l.contains("stale")));
         assert_eq!(pool(&leases, &d), Pool { used: 5, size: 151 }, "four lent in the range, one kept for wiki");
+    }
+
+    #[test]
+    fn what_is_told_of_the_range_is_never_invented() {
+        let of = |days: &[(i64, u32)], used| forecast(days, Pool { used, size: 100 }, 20_000).words();
+        assert_eq!(of(&[], 5), "days left unknown: 0 of 3 days seen");
+        assert_eq!(of(&[(19_999, 10), (20_000, 90)], 90), "days left unknown: 2 of 3 days seen");
+        assert_eq!(
+            of(&[(19_000, 1), (19_001, 2), (19_999, 10), (20_000, 12)], 12),
+            "days left unknown: 2 of 3 days seen",
+            "what is long past tells nothing"
+        );
+        assert_eq!(of(&[(19_998, 10), (19_999, 12), (20_000, 14)], 14), "full in ~43 days");
+        assert_eq!(of(&[(19_998, 10), (19_999, 12), (20_000, 14)], 99), "full in ~1 day");
+        assert_eq!(of(&[(19_971, 10), (19_980, 10), (20_000, 11)], 11), "not full within a year");
+        assert_eq!(of(&[(19_998, 10), (19_999, 10), (20_000, 10)], 10), "not filling");
+        assert_eq!(of(&[(19_998, 14), (19_999, 12), (20_000, 10)], 10), "not filling");
+        assert_eq!(of(&[], 100), "full");
     }
 
     #[test]

@@ -6,7 +6,9 @@
 //! desired.rs  settings and guests → how it should be
 //! files.rs    how it should be → its files, byte for byte; nat.rs: the rules among them
 //! lease.rs    what dnsmasq lent, joined to the guests; how much of the range is left
+//! hold.rs     leases made static, or taken back
 //! provision.rs  what is there → the plan that builds or mends it
+//! remains.rs  what a creation left that was broken off
 //! fallback.rs the way past it, and back
 //! answer.rs   what a question to the appliance gave;  tar.rs: many files in one answer
 //! lamp.rs     a lamp and its evidence;  judge.rs: answers → lamps
@@ -18,6 +20,7 @@ pub mod answer;
 pub mod desired;
 pub mod fallback;
 pub mod files;
+pub mod hold;
 pub mod judge;
 pub mod lamp;
 pub mod lease;
@@ -25,6 +28,7 @@ pub mod lease;
 pub mod names;
 pub mod nat;
 pub mod provision;
+pub mod remains;
 pub mod system;
 pub mod tar;
 
@@ -37,6 +41,8 @@ pub struct Seen {
     pub leases: Result<Vec<lease::Row>, String>,
     /// How much of what it may lend is lent; `None` where its settings do not tell.
     pub pool: Option<lease::Pool>,
+    /// When nothing will be left.
+    pub forecast: lease::Forecast,
 }
 
 /// Where the appliance lives unless settings say otherwise.

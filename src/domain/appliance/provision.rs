@@ -5,7 +5,9 @@ use ipnet::Ipv4Net;
 
 use super::desired::{Desired, LAN, WAN};
 use super::files::{self, CADDYFILE, DNSMASQ_CONF, IN_EFFECT, Made, SITES, SYSCTLS};
+use super::hold::LeaseWish;
 use super::judge::BridgeSeen;
+use super::lease::Lease;
 use super::system::{Service, System};
 use super::{CADDY_LOG, LEASES, MARK, TAG, is_ours};
 use crate::domain::change::{Change, Content, Place, Was};
@@ -31,6 +33,8 @@ pub enum ApplianceWish {
     Restart(Service),
     /// The line still holds after a change of the host's network.
     Confirm,
+    /// Make a lease static or not, or take it back.
+    Lease(LeaseWish),
 }
 
 /// How it is to be built.
@@ -109,6 +113,7 @@ pub fn plan(world: &World, wish: &ApplianceWish, d: &Desired, ground: &Ground, v
         ApplianceWish::Converge => format!("bring the appliance {vmid} back to its settings"),
         ApplianceWish::Restart(service) => format!("restart {} in {vmid}", d.system.service(*service)),
         ApplianceWish::Confirm => "keep the change of the host's network".to_owned(),
+        ApplianceWish::Lease(wish) => wish.words(),
     };
     let refuse = |why: String, hint: &str| Refusal::new(what.clone(), why, hint);
     let guest = ours(world, vmid).map_err(|(why, hint)| refuse(why, &hint))?;
@@ -119,7 +124,8 @@ pub fn plan(world: &World, wish: &ApplianceWish, d: &Desired, ground: &Ground, v
             let facts = vec!["apps keep their addresses; what is asked of it in between is not answered".to_owned()];
             Ok(made(what.clone(), restart(d, vmid, *service), facts, Risk::Interrupts))
         }
-        ApplianceWish::Converge => {
+        // A pin is in how it should be already.
+        ApplianceWish::Converge | ApplianceWish::Lease(_) => {
             running(guest, vmid).map_err(|(why, hint)| refuse(why, hint))?;
             let mut steps = bridge(d, ground, Options::default().confirm_s).map_err(|(why, hint)| refuse(why, &hint))?;
             steps.extend(guest.into_iter().flat_map(|g| nics(d, g)));
@@ -153,6 +159,35 @@ pub fn plan(world: &World, wish: &ApplianceWish, d: &Desired, ground: &Ground, v
             Ok(made(what.clone(), steps, facts, Risk::Interrupts))
         }
     }
+}
+
+/// The plan that takes back a lease whose guest is gone.
+pub fn release(world: &World, d: &Desired, vmid: Vmid, lease: &Lease) -> Result<Plan, Refusal> {
+    let title = format!("take the lease of {} ({}) back in {vmid}", lease.address, lease.mac);
+    let refuse = |(why, hint): (String, String)| Refusal::new(title.clone(), why, hint);
+    let guest = ours(world, vmid).map_err(refuse)?;
+    running(guest, vmid).map_err(|(why, hint)| refuse((why, hint.to_owned())))?;
+    let name = d.system.service(Service::Dnsmasq);
+    let mut steps = super::hold::release(d, vmid, lease);
+    steps.push(works_by_its_file(d, vmid));
+    Ok(Plan {
+        purpose: Purpose::Appliance,
+        title,
+        guest: vmid,
+        host: world.place.host.clone(),
+        facts: vec![
+            "no guest has its hardware address any more".into(),
+            format!("while {name} is stopped nobody is lent an address and no name is answered"),
+        ],
+        notes: Vec::new(),
+        risk: Risk::Interrupts,
+        steps,
+    })
+}
+
+/// Waits until dnsmasq answers by its file.
+pub fn works_by_its_file(d: &Desired, vmid: Vmid) -> Step {
+    Step { always: true, ..Step::wait("ask whether dnsmasq works by its file", 10, in_effect(d, vmid)) }
 }
 
 /// The appliance, if it is there; what stands under its id and is not Proximity's is never touched.

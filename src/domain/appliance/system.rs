@@ -121,6 +121,14 @@ impl System {
         }
     }
 
+    /// Stops a service.
+    pub fn stop(self, service: Service) -> [&'static str; 3] {
+        match self {
+            System::Alpine => ["rc-service", self.service(service), "stop"],
+            System::Debian => ["systemctl", "stop", self.service(service)],
+        }
+    }
+
     /// Has a service started at boot.
     pub fn enable(self, service: Service) -> Vec<&'static str> {
         match (self, service) {

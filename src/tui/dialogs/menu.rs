@@ -1,8 +1,11 @@
 //! What can be done with a guest or with the appliance, and why something cannot be done now.
 
+use std::net::Ipv4Addr;
+
 use super::restore::Restore;
 use super::text;
 use crate::domain::appliance::fallback::Side;
+use crate::domain::appliance::hold::{Holder, LeaseWish};
 use crate::domain::appliance::provision::{ApplianceWish, Options};
 use crate::domain::appliance::system::Service;
 use crate::domain::backup::{self, Archive, BackupWish};
@@ -47,10 +50,10 @@ impl Menu {
         Menu { title: guest.title(), guest: Some(guest), entries, list: List::default() }
     }
 
-    /// For the appliance. Whether something is possible is asked when its plan is made.
-    pub fn of_the_appliance() -> Menu {
+    /// For the appliance, and a lease that is selected. Whether something is possible is asked when its plan is made.
+    pub fn of_the_appliance(lease: Option<Ipv4Addr>) -> Menu {
         let wish = |wish| What::Wish(Wish::Appliance(wish));
-        let entries = vec![
+        let mut entries = vec![
             ("bring it back to its settings", wish(ApplianceWish::Converge)),
             ("build it, or what is missing of it", wish(ApplianceWish::Provision(Options::default()))),
             ("the same, and fetch a template first", wish(ApplianceWish::Provision(Options { download: true, ..Options::default() }))),
@@ -59,6 +62,8 @@ impl Menu {
             ("move the apps past it: nothing isolates them then", What::Wish(Wish::Move(Side::Out))),
             ("move the apps back behind it", What::Wish(Wish::Move(Side::Back))),
         ];
+        let release = |address| wish(ApplianceWish::Lease(LeaseWish::Release(Holder::Address(address))));
+        entries.extend(lease.map(|address| ("take the selected lease back: its guest is gone", release(address))));
         Menu { title: "the appliance".into(), guest: None, entries, list: List::default() }
     }
 

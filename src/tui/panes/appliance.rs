@@ -4,14 +4,16 @@
 //!  appliance 9999 · 1 to look at ────────────────────────────────── 4 s ago
 //!  ● container   9999 prox-appliance runs
 //!  ! ports       of the ports 40000-40999 not all are kept back
-//!  leases · 5 of 151 ─────────────────────────────────────────────────────
+//!  leases · 5 of 151 ─────────────────────────────────── full in ~40 days
 //!  10.20.0.101   101 web     dynamic  until 22:16
 //! ```
 
+use crate::domain::appliance::hold::{Holder, LeaseWish};
 use crate::domain::appliance::lamp::{Lamp, Light, means};
 use crate::domain::appliance::lease::{Oddity, Row};
 use crate::domain::appliance::provision::{ApplianceWish, Options};
 use crate::domain::appliance::{Seen, VMID, vmid};
+use crate::domain::clean::clean;
 use crate::domain::fact::Wish;
 use crate::domain::guest::Power;
 use crate::tui::action::{Action, Context};
@@ -88,8 +90,17 @@ fn lease(row: &Row, known: &Known) -> Text {
         field("lease", if row.fixed { "static".into() } else { "dynamic".into() }),
         field("until", until),
     ];
+    let pin = known.world.pins.get().and_then(|p| p.all.iter().find(|p| p.mac == row.lease.mac));
+    lines.extend(pin.map(|p| field("pinned", format!("{} by {}, {}", p.address, clean(&p.by), p.at.minute(known.offset_s)))));
     lines.extend(row.odd.iter().map(|o| (Tone::Warn, format!("! {}", o.words()))));
     Text::new("lease", lines)
+}
+
+impl Appliance {
+    /// The selected lease.
+    fn lease<'k>(&self, known: &'k Known) -> Option<&'k Row> {
+        self.list.at.checked_sub(lamps(known).len()).and_then(|at| leases(known).get(at))
+    }
 }
 
 impl Pane for Appliance {
@@ -101,12 +112,22 @@ impl Pane for Appliance {
         let (lamps, leases) = (lamps(known), leases(known));
         match action {
             Action::Mend => return Some(vec![Then::Wish(Wish::Appliance(mend(known)))]),
-            Action::Menu => return Some(vec![Then::Open(Box::new(Menu::of_the_appliance()))]),
+            Action::Menu => {
+                return Some(vec![Then::Open(Box::new(Menu::of_the_appliance(self.lease(known).map(|row| row.lease.address))))]);
+            }
+            Action::Pin => {
+                let pin = |row: &Row| {
+                    let of = Holder::Mac(row.lease.mac);
+                    let wish = if row.fixed { LeaseWish::Unpin(of) } else { LeaseWish::Pin(of, None) };
+                    Then::Wish(Wish::Appliance(ApplianceWish::Lease(wish)))
+                };
+                return Some(self.lease(known).map(pin).into_iter().collect());
+            }
             _ => {}
         }
         if action == Action::Open {
             let lamp = lamps.get(self.list.at).map(|l| evidence(l, known));
-            let lease = || self.list.at.checked_sub(lamps.len()).and_then(|at| leases.get(at)).map(|row| lease(row, known));
+            let lease = || self.lease(known).map(|row| lease(row, known));
             return Some(lamp.or_else(lease).map(|text| Then::Open(Box::new(text))).into_iter().collect());
         }
         let rows = usize::from(known.pane_size().1.saturating_sub(2));
@@ -116,6 +137,7 @@ impl Pane for Appliance {
     fn can(&self, action: Action, known: &Known) -> bool {
         match action {
             Action::Open => !lamps(known).is_empty(),
+            Action::Pin => self.lease(known).is_some(),
             Action::Back => false,
             _ => true,
         }
@@ -140,7 +162,7 @@ impl Pane for Appliance {
         let age = if part.is_pending() { "asking …".to_owned() } else { words::source(part, known.now) };
         on.title(0, &title, tone, &age);
         if let Err(why) = &part.known {
-            let text = if part.is_pending() { "It is being asked: sixteen questions, each with its answer." } else { why.as_str() };
+            let text = if part.is_pending() { "It is being asked: seventeen questions, each with its answer." } else { why.as_str() };
             on.put(1, 1, wide.saturating_sub(2), text, if part.is_pending() { Tone::Quiet } else { Tone::Unknown });
             return;
         }
@@ -156,7 +178,9 @@ impl Pane for Appliance {
             if at == lamps.len() {
                 let pool =
                     seen(known).and_then(|s| s.pool.as_ref()).map_or(String::new(), |p| format!(" · {} of {} addresses", p.used, p.size));
-                on.title(y, &format!("leases{pool}"), Tone::Strong, "");
+                // Beside its size, for only that makes a forecast of it.
+                let forecast = seen(known).filter(|s| s.pool.is_some()).map_or(String::new(), |s| s.forecast.words());
+                on.title(y, &format!("leases{pool}"), Tone::Strong, &forecast);
                 y += 1;
                 if let Some(Err(why)) = seen(known).map(|s| &s.leases) {
                     on.put(1, y, wide.saturating_sub(2), &format!("? {why}"), Tone::Unknown);

@@ -136,6 +136,8 @@ impl Overview {
                 all_storages(known).get(self.storage.at).map(|s| Then::Open(Box::new(storage_details(s)))).into_iter().collect()
             }
             Focus::Wrong => match self.finding() {
+                // There is its evidence, and what mends it.
+                Some(f) if f.pane == "appliance" => vec![Then::Act(Action::ShowAppliance)],
                 Some(f) => vec![Then::Open(Box::new(finding_details(f)))],
                 None => Vec::new(),
             },

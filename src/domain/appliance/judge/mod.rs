@@ -1,12 +1,16 @@
 //! Answers → lamps. Every verdict comes from an exit status, a number or a parsed answer; what was not answered is unknown.
 //!
-//! `outside.rs` judges what the host tells, `network.rs` what apps get, `inside.rs` what lies and runs in the appliance.
+//! `outside.rs` judges what the host tells, `network.rs` what apps get, `inside.rs` what lies and runs in the appliance,
+//! `sites.rs` what visitors get.
 
 mod inside;
 mod network;
 mod outside;
+pub mod sites;
 #[cfg(test)]
 mod tests;
+
+use std::net::SocketAddr;
 
 use super::answer::{Asked, Gave};
 use super::desired::Desired;
@@ -82,6 +86,8 @@ pub struct Answers {
     pub guarded: Vec<Asked<Gave>>,
     /// Caddy's running configuration, asked inside.
     pub admin: Asked<Gave>,
+    /// What came back from each place where Caddy listens.
+    pub sites: Vec<(SocketAddr, Asked<Gave>)>,
     /// A connection of an app to Caddy's administration.
     pub admin_outside: Asked<Gave>,
     /// What Caddy's files would make.
@@ -108,6 +114,7 @@ pub fn judge(wish: &Result<Desired, Vec<String>>, a: &Answers, vmid: Vmid) -> Ve
             "dhcp" => network::dhcp(wish, a),
             "dns" => network::dns(wish, a),
             "caddy" => inside::caddy(wish, a),
+            "sites" => sites::sites(a),
             "admin" => network::admin(a),
             "nat" => network::nat(wish, a),
             "forwarding" => inside::forwarding(a),

@@ -37,6 +37,13 @@ fn archive(members: &[(String, String)]) -> Vec<u8> {
 
 const HEAD: &str = "Server:\t\t10.20.0.1\nAddress:\t10.20.0.1:53\n\n";
 
+/// What a place answers to wget.
+fn site(port: u16, status: i32, said: &str) -> (SocketAddr, Asked<Gave>) {
+    let err = format!("Connecting to 127.0.0.1:{port} (127.0.0.1:{port})\n  {said}\n").into_bytes();
+    let answer = Ok(Gave { status, out: Vec::new(), err });
+    (SocketAddr::from(([127, 0, 0, 1], port)), Asked { question: "s".into(), at: Stamp(1), answer })
+}
+
 fn healthy(d: &Desired) -> Answers {
     let mut appliance = guest(
         9999,
@@ -63,9 +70,19 @@ fn healthy(d: &Desired) -> Answers {
         kernel: gave(0, "net.ipv4.ip_forward = 1\nnet.ipv4.ip_local_reserved_ports = 8080,40000-40999\n"),
         way_out: gave(0, ""),
         guarded: vec![gave(1, ""), gave(1, "")],
-        admin: gave(0, "{\"admin\":{\"listen\":\"127.0.0.1:2019\"}}\n"),
+        admin: gave(
+            0,
+            r#"{"admin":{"listen":"127.0.0.1:2019"},"apps":{"http":{"servers":{"srv0":{"listen":[":30001"]},"srv1":{"listen":[":30002"]}}}}}"#,
+        ),
+        sites: vec![
+            site(30001, 0, "HTTP/1.1 200 OK"),
+            site(30002, 1, "HTTP/1.1 404 Not Found\nwget: server returned error: HTTP/1.1 404 Not Found"),
+        ],
         admin_outside: gave(1, ""),
-        adapted: gave(0, "{\"admin\": {\"listen\": \"127.0.0.1:2019\"}}"),
+        adapted: gave(
+            0,
+            r#"{"apps": {"http":{"servers":{"srv0":{"listen":[":30001"]},"srv1":{"listen":[":30002"]}}}}, "admin":{"listen":"127.0.0.1:2019"}}"#,
+        ),
         files: gave(0, archive(&members)),
         clock: gave(0, "1700000000\n"),
         clock_between: (Stamp::from_secs(1_700_000_000), Stamp::from_secs(1_700_000_001)),
@@ -89,7 +106,7 @@ fn turned(a: &Answers) -> String {
 
 /// All questions that are commands, with the lamps that hang on each.
 type Question = (fn(&mut Answers) -> &mut Asked<Gave>, &'static [&'static str]);
-const QUESTIONS: [Question; 19] = [
+const QUESTIONS: [Question; 20] = [
     (|a| &mut a.dnsmasq, &["dnsmasq"]),
     (|a| &mut a.caddy, &["caddy"]),
     (|a| &mut a.own_name, &["dns"]),
@@ -103,8 +120,9 @@ const QUESTIONS: [Question; 19] = [
     (|a| &mut a.way_out, &["way-out"]),
     (|a| &mut a.guarded[0], &["isolation"]),
     (|a| &mut a.guarded[1], &["isolation"]),
-    (|a| &mut a.admin, &["caddy", "admin", "config"]),
+    (|a| &mut a.admin, &["caddy", "sites", "admin", "config"]),
     (|a| &mut a.admin_outside, &["admin"]),
+    (|a| &mut a.sites[1].1, &["sites"]),
     (|a| &mut a.adapted, &["config"]),
     (|a| &mut a.files, &["config"]),
     (|a| &mut a.clock, &["clock"]),
@@ -148,7 +166,7 @@ fn what_is_not_answered_is_unknown_and_turns_nothing_else() {
 fn without_a_wish_nothing_that_needs_one_passes() {
     let all = judge(&Err(vec!["network.subnet: bad".into()]), &healthy(&sample()), vmid());
     let passed: Vec<&str> = all.iter().filter(|l| l.light == Light::Pass).map(|l| l.name).collect();
-    assert_eq!(passed, ["container", "admin", "forwarding", "way-out", "isolation", "clock", "disk", "memory"]);
+    assert_eq!(passed, ["container", "sites", "admin", "forwarding", "way-out", "isolation", "clock", "disk", "memory"]);
 }
 
 #[test]
@@ -183,7 +201,20 @@ fn what_is_wrong_turns_its_lamp() {
     assert_eq!(change(&|a| a.guarded[1] = gave(0, "")), "isolation fail");
     assert_eq!(change(&|a| a.guarded.clear()), "isolation unknown");
     assert_eq!(change(&|a| a.admin_outside = gave(0, "")), "admin fail");
-    assert_eq!(change(&|a| a.admin = gave(1, "")), "caddy fail, admin unknown, config unknown");
+    assert_eq!(change(&|a| a.admin = gave(1, "")), "caddy fail, sites unknown, admin unknown, config unknown");
+    let sites = |status: i32, said: &str| change(&|a| a.sites[1] = site(30002, status, said));
+    assert_eq!(sites(0, "HTTP/1.1 302 Found\n  HTTP/1.1 502 Bad Gateway"), "", "where it leads to is another site");
+    assert_eq!(sites(1, "HTTP/1.1 500 Internal Server Error"), "", "an app that is unwell answers");
+    for status in [502, 503, 504] {
+        assert_eq!(sites(1, &format!("HTTP/1.1 {status} x")), "sites warn");
+    }
+    assert_eq!(sites(1, "wget: can't connect to remote host (127.0.0.1): Connection refused"), "sites fail");
+    assert_eq!(sites(143, ""), "sites fail", "it took too long");
+    assert_eq!(sites(127, ""), "sites unknown", "there is no busybox");
+    assert_eq!(sites(0, "HTTP/1.1 x"), "sites unknown");
+    assert_eq!(change(&|a| a.sites.truncate(1)), "sites unknown", "one was not asked");
+    let none = gave(0, "{\"admin\":{}}");
+    assert_eq!(change(&|a| (a.admin, a.adapted, a.sites) = (none.clone(), none.clone(), vec![])), "", "no sites yet");
     assert_eq!(change(&|a| a.adapted = gave(0, "{}")), "config warn");
     assert_eq!(change(&|a| a.clock = gave(0, "1699999990")), "clock warn");
     assert_eq!(change(&|a| a.clock = gave(0, "1700009999")), "clock fail");

@@ -1,0 +1,101 @@
+//! When the console asks the appliance: on opening its pane and on `R` at once; else by itself after a refresh of the host,
+//! at most each five minutes, or when a job on it ended, and never while somebody types. Each lamp is a command in the
+//! appliance, which is why no refresh asks them all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Hands, locked};
+use crate::domain::appliance;
+use crate::domain::guest::Power;
+use crate::domain::job::Job;
+use crate::domain::world::{News, World};
+use crate::ops::probe;
+
+/// How long what the lamps said is good enough for the Overview.
+const EVERY: Duration = Duration::from_secs(300);
+
+/// So long no key was pressed: nobody types.
+const STILL: Duration = Duration::from_secs(3);
+
+/// When the appliance was asked, and when somebody typed.
+#[derive(Default)]
+pub(super) struct Asked {
+    appliance: Option<Instant>,
+    key: Option<Instant>,
+}
+
+impl Asked {
+    fn is_due(&self, now: Instant) -> bool {
+        let long_ago = |at: Option<Instant>, span| at.is_none_or(|at| now.duration_since(at) >= span);
+        long_ago(self.appliance, EVERY) && long_ago(self.key, STILL)
+    }
+}
+
+impl Hands {
+    /// Somebody pressed a key.
+    pub(super) fn typed(&self) {
+        locked(&self.asked).key = Some(Instant::now());
+    }
+
+    /// A job that ended on the appliance leaves nothing of what its lamps said. `before` and `now` are the rows of jobs.
+    pub(super) fn jobs_changed(&self, before: &[Job], now: &[Job]) {
+        let ended = |job: &&Job| job.state.is_final() && Some(job.order.plan().guest) == appliance::vmid();
+        let was_ended = |job: &Job| before.iter().any(|b| b.id == job.id && b.state.is_final());
+        if now.iter().filter(ended).any(|job| !was_ended(job)) {
+            locked(&self.asked).appliance = None;
+        }
+    }
+
+    /// Asks the appliance by itself, if it is time for that, it runs, and whoever is in may see it.
+    pub(super) fn probe_if_due(self: &Arc<Self>) {
+        let Some(vmid) = appliance::vmid() else { return };
+        let sees = locked(&self.door).who().is_some_and(|who| who.sees(vmid));
+        let world = locked(&self.world).clone();
+        let runs = world.guest(vmid).is_some_and(|g| g.power == Power::Running);
+        let at_it = self.probing.try_lock().is_err();
+        if sees && runs && !at_it && locked(&self.asked).is_due(Instant::now()) {
+            let me = Arc::clone(self);
+            tokio::spawn(async move { me.probe_in(&world).await });
+        }
+    }
+
+    /// Asks it everything, now.
+    pub(super) async fn probe(&self) {
+        let world = self.fresh().await;
+        self.probe_in(&world).await;
+    }
+
+    /// One time after the other.
+    async fn probe_in(&self, world: &World) {
+        let Some(vmid) = appliance::vmid() else { return };
+        let _one = self.probing.lock().await;
+        locked(&self.asked).appliance = Some(Instant::now());
+        let mut seen = probe::look(self.ctx.host.as_ref(), world, vmid).await;
+        let jobs = locked(&self.jobs).clone();
+        if let (Ok(seen), Some(jobs)) = (&mut seen.known, jobs)
+            && let Some(pool) = seen.pool
+        {
+            seen.forecast = probe::forecast(&jobs.store(), pool, self.ctx.host.clock().0, !self.ctx.read_only);
+        }
+        self.tell_news(News { appliance: Some(seen), ..News::default() }).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_asked_seldom_and_not_while_somebody_types() {
+        let now = Instant::now() + EVERY * 2;
+        let due = |appliance: Option<Duration>, key: Option<Duration>| {
+            let before = |span: Option<Duration>| span.and_then(|s| now.checked_sub(s));
+            Asked { appliance: before(appliance), key: before(key) }.is_due(now)
+        };
+        assert!(due(None, None) && due(Some(EVERY), Some(STILL)));
+        assert!(!due(Some(EVERY - STILL), None) && !due(None, Some(STILL / 2)));
+    }
+}
