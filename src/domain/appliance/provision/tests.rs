@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::domain::appliance::desired::tests::{guest, sample};
-use crate::domain::plan::{Act, Undo};
+use crate::domain::plan::{Act, Undo, Wants};
 use crate::domain::stamp::Stamp;
 use crate::domain::storage::Space;
 use crate::domain::storage::parse_cfg;
