@@ -23,7 +23,7 @@ fn sites(lab: &Lab, visits: usize) {
         assert_eq!(lab.sh(&format!("curl -s http://{wan}:{port}/")).trim(), format!("page of {name}"));
     }
     let log = lab.guest(9999, "cat /var/log/caddy/access.log");
-    assert_eq!(log.lines().filter(|l| l.contains("\"status\":200")).count(), visits, "{log}");
+    assert_eq!(log.lines().filter(|l| l.contains("\"status\":200") && l.contains("curl/")).count(), visits, "{log}");
 }
 
 /// What is broken, how in the appliance, and which lamps turn; `converge` mends each.
