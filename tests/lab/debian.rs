@@ -31,14 +31,14 @@ const BREAKAGES: &[(&str, &str, &str)] = &[
     (
         "dnsmasq killed",
         "kill -9 $(cat /run/dnsmasq/dnsmasq.pid); while kill -0 $(cat /run/dnsmasq/dnsmasq.pid); do :; done 2>/dev/null",
-        "dnsmasq fail, dhcp fail, dns fail, config unknown",
+        "dnsmasq fail, dhcp fail, dns fail, sites warn, config unknown",
     ),
-    ("dnsmasq stopped", "systemctl stop dnsmasq", "dnsmasq fail, dhcp fail, dns fail, config unknown"),
-    ("caddy stopped", "systemctl stop caddy", "caddy fail, admin unknown, config unknown"),
+    ("dnsmasq stopped", "systemctl stop dnsmasq", "dnsmasq fail, dhcp fail, dns fail, sites warn, config unknown"),
+    ("caddy stopped", "systemctl stop caddy", "caddy fail, sites unknown, admin unknown, config unknown"),
     (
         "Caddyfile broken by hand, and a start tried with it",
         "echo nonsense { >>/etc/caddy/Caddyfile; ! systemctl restart caddy",
-        "caddy fail, admin unknown, config warn",
+        "caddy fail, sites unknown, admin unknown, config warn",
     ),
     ("NAT flushed", "iptables -t nat -F", "nat fail, way-out fail"),
     ("rules that are nobody's", "netfilter-persistent flush", "nat fail, way-out fail"),
@@ -50,7 +50,7 @@ const BREAKAGES: &[(&str, &str, &str)] = &[
         "echo CONFIG_DIR=/etc/dnsmasq.d >/etc/default/dnsmasq; echo address=/no-such-app-here.prox.local/10.20.0.66 >/etc/dnsmasq.d/x; systemctl restart dnsmasq",
         "dns fail, config warn",
     ),
-    ("the resolver of somebody else", "echo nameserver 10.77.0.1 >/etc/resolv.conf", "config warn"),
+    ("the resolver of somebody else", "echo nameserver 10.77.0.1 >/etc/resolv.conf", "sites warn, config warn"),
     ("what keeps the resolver gone", "rm /etc/dhcp/dhclient-enter-hooks.d/proximity", "config warn"),
 ];
 
