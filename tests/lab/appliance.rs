@@ -341,7 +341,7 @@ fn whoever_kills_the_worker_it_is_built_when_it_is_asked_for_again() {
     let end = |lab: &Lab| {
         let conf =
             lab.sh("sed 's/hwaddr=[^,]*,//; s/vm-9999-disk-[0-9]*/DISK/; s/subvol-9999-disk-[0-9]*/DISK/' /etc/pve/lxc/9999.conf | sort");
-        let host = lab.sh("cat /etc/network/interfaces; ls /etc/network /etc/pve/lxc; ls /var/lib/pool/images 2>/dev/null; btrfs subvolume list /var/lib/pool | wc -l; systemctl list-units --all 'proximity-revert*' --plain --no-legend; ls /sys/class/net/proximity-lan/brif");
+        let host = lab.sh("cat /etc/network/interfaces; ls /etc/network /etc/pve/lxc; ls /var/lib/pool/images 2>/dev/null; btrfs subvolume list /var/lib/pool | wc -l; systemctl is-active proximity-revert-network.timer || true; ls /sys/class/net/proximity-lan/brif");
         let inside = lab.guest(9999, "cat /etc/dnsmasq.conf /etc/caddy/Caddyfile /etc/iptables/rules-save /etc/sysctl.d/60-proximity.conf /etc/udhcpc/udhcpc.conf /etc/resolv.conf; ls /etc /etc/caddy /etc/iptables /etc/runlevels/*; iptables-save | grep -v '^[#:]'; pidof dnsmasq caddy | wc -w");
         format!("{conf}{host}{inside}")
     };
@@ -360,7 +360,9 @@ fn whoever_kills_the_worker_it_is_built_when_it_is_asked_for_again() {
     let first = build(&lab);
     away(&lab);
     let whole = first.min(build(&lab));
-    let expected = end(&lab);
+    // What it is when it has come to rest.
+    let mut expected = end(&lab);
+    wait_for("it to come to rest", || std::mem::replace(&mut expected, end(&lab)) == expected);
     away(&lab);
     let kills: u32 = std::env::var("PROXIMITY_KILLS").ok().map_or(5, |n| n.parse().unwrap());
     let mut interrupted = 0;
