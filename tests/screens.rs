@@ -222,7 +222,6 @@ fn a_log_that_is_not_rotated_is_found_and_leads_to_its_file() {
 #[test]
 fn an_unconfirmed_change_and_moved_apps_are_told_until_they_end() {
     use proximity::domain::appliance::fallback::MOVED;
-    use proximity::domain::appliance::provision::ApplianceWish;
     use proximity::domain::fact::Wish;
     use proximity::domain::job::State;
     use proximity::domain::plan::{Check, Plan, Purpose, Step};
@@ -245,7 +244,7 @@ fn an_unconfirmed_change_and_moved_apps_are_told_until_they_end() {
         assert!(line.contains("UNCONFIRMED CHANGE: c keeps it") && line.contains("UN-ISOLATED: 2 apps"), "{line}");
     }
     shot("abnormal", &mut app);
-    assert!(matches!(&keys(&mut app, "c")[..], [Effect::Plan(Wish::Appliance(ApplianceWish::Confirm))]));
+    assert!(matches!(&keys(&mut app, "c")[..], [Effect::Plan(Wish::KeepChange)]));
     jobs[0].state = State::Succeeded;
     app.learn(Fact::News(Box::new(News { jobs: Some(world::part(jobs)), guests: world::well().guests, ..News::default() })));
     let line = head(&mut app, 120);

@@ -131,7 +131,7 @@ pub(super) async fn run(ctx: &Ctx, command: Appliance) -> Done {
         Appliance::Converge => return asked(ApplianceWish::Converge).await,
         Appliance::Restart { service: Restartable::Dnsmasq } => return asked(ApplianceWish::Restart(Service::Dnsmasq)).await,
         Appliance::Restart { service: Restartable::Caddy } => return asked(ApplianceWish::Restart(Service::Caddy)).await,
-        Appliance::Confirm => return asked(ApplianceWish::Confirm).await,
+        Appliance::Confirm => return ctx.fulfil(Wish::KeepChange).await,
         Appliance::Fallback => return ctx.fulfil(Wish::Move(Side::Out)).await,
         Appliance::Isolate => return ctx.fulfil(Wish::Move(Side::Back)).await,
         Appliance::Pin { who, address, open } => return held(ctx, LeaseWish::Pin(who, address), &open).await,
@@ -193,7 +193,7 @@ pub(super) async fn confirm_if_the_line_holds(ctx: &Ctx, jobs: &Arc<Jobs>) -> Re
             return Ok(());
         }
     }
-    ctx.fulfil_beside(jobs, &Wish::Appliance(ApplianceWish::Confirm)).await
+    ctx.fulfil_beside(jobs, &Wish::KeepChange).await
 }
 
 /// All well is 0, with warnings 10; a failed lamp fails, an unknown one is unknown.

@@ -226,7 +226,7 @@ pub fn of_wish(wish: &Wish) -> (Permission, Object) {
         Wish::Restore(_) => (Permission::Restore, Object::Host),
         Wish::Power(w) => (Permission::Power, Object::Guest(w.guest)),
         Wish::Unlock(w) => (Permission::Unlock, Object::Guest(w.guest)),
-        Wish::Appliance(_) | Wish::Move(_) => (Permission::Appliance, Object::Host),
+        Wish::Appliance(_) | Wish::KeepChange | Wish::Move(_) => (Permission::Appliance, Object::Host),
     }
 }
 

@@ -256,6 +256,8 @@ pub enum Wish {
     Unlock(super::unlock::UnlockWish),
     /// Build, mend or change the appliance.
     Appliance(super::appliance::provision::ApplianceWish),
+    /// The line still holds after a change of the host's network: keep the change.
+    KeepChange,
     /// Move the apps past the appliance, or back behind it.
     Move(super::appliance::fallback::Side),
 }

@@ -2,6 +2,7 @@
 
 use super::check::{self, Held};
 use super::{appliance, archives};
+use crate::domain::appliance::provision;
 use crate::domain::fact::Wish;
 use crate::domain::plan::{Plan, Refusal};
 use crate::domain::world::World;
@@ -14,6 +15,7 @@ pub async fn plan(host: &dyn Host, world: &World, wish: &Wish) -> Result<Plan, R
         Wish::Backup(wish) => backup::plan(world, wish),
         Wish::Power(wish) => power::plan(world, wish),
         Wish::Appliance(wish) => appliance::plan(host, world, wish).await,
+        Wish::KeepChange => provision::keep_change(world),
         Wish::Move(side) => appliance::plan_move(host, world, *side).await,
         Wish::Unlock(wish) => {
             let plan = unlock::plan(world, wish)?;

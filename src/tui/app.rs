@@ -17,7 +17,6 @@ use super::pane::{Known, Pane, Then};
 use super::panes::{appliance::Appliance, backups::Backups, logs::Logs, overview::Overview, settings::Settings};
 use super::theme::{Theme, Tone};
 use super::words;
-use crate::domain::appliance::provision::ApplianceWish;
 use crate::domain::clean::clean;
 use crate::domain::fact::{Fact, Gate, LogSource, Login, Wish};
 use crate::domain::job::JobId;
@@ -495,7 +494,7 @@ impl App {
             }
             Action::Jobs => self.push(Box::new(jobs::Drawer::default())),
             Action::KeepChange if frame::waits_for_a_word(&self.known) => {
-                effects = self.run(vec![Then::Wish(Wish::Appliance(ApplianceWish::Confirm))])
+                effects = self.run(vec![Then::Wish(Wish::KeepChange)])
             }
             Action::KeepChange => self.say("no change of the network waits for a word".into()),
             Action::Audit => {

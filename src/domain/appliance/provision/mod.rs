@@ -32,8 +32,6 @@ pub enum ApplianceWish {
     Converge,
     /// Restart one of its services.
     Restart(Service),
-    /// The line still holds after a change of the host's network.
-    Confirm,
     /// Make a lease static or not, or take it back.
     Lease(LeaseWish),
 }
@@ -113,13 +111,11 @@ pub fn plan(world: &World, wish: &ApplianceWish, d: &Desired, ground: &Ground, v
         ApplianceWish::Provision(_) => format!("build the appliance {vmid}"),
         ApplianceWish::Converge => format!("bring the appliance {vmid} back to its settings"),
         ApplianceWish::Restart(service) => format!("restart {} in {vmid}", d.system.service(*service)),
-        ApplianceWish::Confirm => "keep the change of the host's network".to_owned(),
         ApplianceWish::Lease(wish) => wish.words(),
     };
     let refuse = |why: String, hint: &str| Refusal::new(what.clone(), why, hint);
     let guest = ours(world, vmid).map_err(|(why, hint)| refuse(why, &hint))?;
     match wish {
-        ApplianceWish::Confirm => Ok(made(what.clone(), vec![bridge::confirm()], Vec::new(), Risk::Low)),
         ApplianceWish::Restart(service) => {
             running(guest, vmid).map_err(|(why, hint)| refuse(why, hint))?;
             let facts = vec!["apps keep their addresses; what is asked of it in between is not answered".to_owned()];
@@ -160,6 +156,23 @@ pub fn plan(world: &World, wish: &ApplianceWish, d: &Desired, ground: &Ground, v
             Ok(made(what.clone(), steps, facts, Risk::Interrupts))
         }
     }
+}
+
+/// The plan that keeps a change of the host's network. It asks nothing before: whatever else is broken or unknown by then, the
+/// time runs.
+pub fn keep_change(world: &World) -> Result<Plan, Refusal> {
+    let title = "keep the change of the host's network";
+    let guest = super::vmid().ok_or_else(|| Refusal::new(title, "the appliance's id is no id of a guest", ""))?;
+    Ok(Plan {
+        purpose: Purpose::Appliance,
+        title: title.into(),
+        guest,
+        host: world.place.host.clone(),
+        facts: Vec::new(),
+        notes: Vec::new(),
+        risk: Risk::Low,
+        steps: vec![bridge::confirm()],
+    })
 }
 
 /// The plan that takes back a lease whose guest is gone.

@@ -294,7 +294,8 @@ fn a_service_is_restarted_only_with_a_file_it_takes() {
     }
     let why = plan(&world(None), &ApplianceWish::Restart(Service::Caddy), &sample(), &ground(HOST), id()).unwrap_err();
     assert!(why.why.contains("there is no appliance"), "{why:?}");
-    let word = plan(&world(None), &ApplianceWish::Confirm, &sample(), &ground(HOST), id()).unwrap();
+    // Nothing is known of the host, and the time runs.
+    let word = keep_change(&World::default()).unwrap();
     assert_eq!((word.risk, word.steps[0].always), (Risk::Low, true));
 }
 
