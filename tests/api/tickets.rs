@@ -51,7 +51,7 @@ async fn a_ticket_goes_in_a_cookie_and_changes_carry_the_token_against_forgery()
     let e = api.post::<Value>(&["nodes", "pve1", "lxc", "100", "status", "start"], &[]).await.unwrap_err();
     assert_eq!(e.to_string(), "CT 100 already running (500)");
     let seen = server.seen.lock().unwrap();
-    assert_eq!(seen[0].body, "username=root%40pam&password=hunter2%26hunter2%3Dhunter2");
+    assert_eq!(seen[0].body, "password=hunter2%26hunter2%3Dhunter2&username=root%40pam");
     assert_eq!(seen[0].header("cookie"), None);
     let cookie = Some("PVEAuthCookie=PVE%3Aroot%40pam%3A68AE8D43%3A%3Ac2ln%2B%2F%3D%3D");
     assert_eq!((seen[1].header("cookie"), seen[1].header("csrfpreventiontoken")), (cookie, None));
@@ -85,7 +85,7 @@ async fn a_ticket_is_renewed_before_it_ends_and_nothing_is_sent_with_one_that_en
     let api = open(login(&server, &ca, old).await);
     api.nodes().await.unwrap();
     assert_eq!(server.lines(), ["POST /api2/json/access/ticket", "POST /api2/json/access/ticket", "GET /api2/json/nodes"]);
-    assert_eq!(server.seen.lock().unwrap()[1].body, "username=root%40pam&password=PVE%3Aroot%40pam%3A68AE8D43%3A%3Ac2ln%2B%2F%3D%3D");
+    assert_eq!(server.seen.lock().unwrap()[1].body, "password=PVE%3Aroot%40pam%3A68AE8D43%3A%3Ac2ln%2B%2F%3D%3D&username=root%40pam");
 
     let (server, ca) = serving(|_, before| if before == 0 { full() } else { recorded("pve-9.1/http-login-badpw", true) }).await;
     let api = open(login(&server, &ca, old).await);
@@ -124,7 +124,9 @@ async fn a_second_factor_cannot_be_gone_round() {
     assert_eq!(api.nodes().await.unwrap().len(), 1);
     let seen = server.seen.lock().unwrap();
     assert_eq!(seen.len(), 4);
-    assert!(seen[2].body.starts_with("username=root%40pam&tfa-challenge=PVE%3A%21tfa%21%257B%2522totp"), "{}", seen[2].body);
+    let sent = &seen[2].body;
+    assert!(sent.starts_with("password=totp%3A287082&tfa-challenge=PVE%3A%21tfa%21%257B%2522totp"), "{sent}");
+    assert!(sent.ends_with("&username=root%40pam"), "no secret is the end of what is sealed: {sent}");
     assert!(!seen[2].body.contains("hunter2"), "the password is not sent again");
 }
 

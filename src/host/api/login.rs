@@ -157,8 +157,11 @@ pub(super) fn hide(text: String, secret: &Secret) -> String {
 }
 
 /// The form of a first login.
+///
+/// In all these the user comes last: the cipher copies the last incomplete block of what it seals to the stack, where it may
+/// stay, and `&username=u%40pam` is longer than a block.
 pub(super) fn password(user: &Account, password: &Secret) -> Bytes {
-    form(&[("username", &[user.as_str().as_bytes()]), ("password", &[password.expose()])])
+    form(&[("password", &[password.expose()]), ("username", &[user.as_str().as_bytes()])])
 }
 
 /// The form that answers a challenge.
@@ -168,7 +171,7 @@ pub(super) fn second(wanted: &Wanted, code: &Code) -> Bytes {
         Factor::Recovery => b"recovery:",
     };
     let user = wanted.user.as_str().as_bytes();
-    form(&[("username", &[user]), ("tfa-challenge", &[wanted.ticket.expose()]), ("password", &[kind, code.code.expose()])])
+    form(&[("password", &[kind, code.code.expose()]), ("tfa-challenge", &[wanted.ticket.expose()]), ("username", &[user])])
 }
 
 /// The form that renews a ticket: the ticket itself is the password.
