@@ -493,9 +493,7 @@ impl App {
                 effects = self.run(then);
             }
             Action::Jobs => self.push(Box::new(jobs::Drawer::default())),
-            Action::KeepChange if frame::waits_for_a_word(&self.known) => {
-                effects = self.run(vec![Then::Wish(Wish::KeepChange)])
-            }
+            Action::KeepChange if frame::waits_for_a_word(&self.known) => effects = self.run(vec![Then::Wish(Wish::KeepChange)]),
             Action::KeepChange => self.say("no change of the network waits for a word".into()),
             Action::Audit => {
                 let mut dialog = audit::Audit::default();

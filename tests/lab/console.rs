@@ -61,7 +61,7 @@ impl Line {
         }
     }
 
-    fn wait_until(&self, what: &str, holds: impl Fn(&str) -> bool) {
+    pub(crate) fn wait_until(&self, what: &str, holds: impl Fn(&str) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !holds(&self.text()) {
             assert!(Instant::now() < deadline, "waited {PATIENCE:?} for {what} on the screen:\n{}", self.text());
