@@ -206,7 +206,7 @@ fn a_log_that_is_not_rotated_is_found_and_leads_to_its_file() {
     let mut app = test_app();
     let space = proximity::domain::storage::Space { total: 16 << 30, used: 6 << 30, avail: 10 << 30 };
     let file = Entry { path: "/var/log/app.log".into(), size: 3 << 30, modified: world::ago(9), born: Some(world::ago(40 * 86_400)) };
-    let seen = Seen::new("105".parse().ok(), Found { files: vec![file], space, left_out: 0 }, None, None, world::ago(0));
+    let seen = Seen::new("105".parse().ok(), false, Found { files: vec![file], space, left_out: 0 }, None, None, world::ago(0));
     let news = News { logs: Some(world::part(vec![seen])), ..world::well() };
     app.learn(Fact::News(Box::new(news)));
     keys(&mut app, "<Tab>G");

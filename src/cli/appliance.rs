@@ -13,10 +13,10 @@ use crate::domain::access::{Object, Permission};
 use crate::domain::appliance::fallback::Side;
 use crate::domain::appliance::hold::{Holder, LeaseWish, Pin};
 use crate::domain::appliance::lamp::{LAMPS, Lamp, Light, means, worst};
+use crate::domain::appliance::lease;
 use crate::domain::appliance::lease::Forecast;
 use crate::domain::appliance::provision::{ApplianceWish, CONFIRM_S, Options};
 use crate::domain::appliance::system::Service;
-use crate::domain::appliance::{VMID, lease, vmid};
 use crate::domain::clean::clean;
 use crate::domain::fact::Wish;
 use crate::domain::guest::Vmid;
@@ -40,24 +40,16 @@ pub(super) enum Appliance {
     Leases,
     /// Build it: bridge, container, services, rules. Asked for again it goes on where it was broken off
     Provision {
-        /// Storage of its root disk
-        #[arg(long)]
-        storage: Option<StorageId>,
-        /// Volume of its template, such as local:vztmpl/alpine-3.23-default_20260116_amd64.tar.xz
-        #[arg(long, value_name = "VOLID")]
-        template: Option<String>,
-        /// Fetch the newest Alpine template where none is there
-        #[arg(long)]
-        download: bool,
-        /// Its own address on the way out, with prefix; by DHCP where it is not given
-        #[arg(long, value_name = "CIDR", requires = "gateway")]
-        address: Option<Ipv4Net>,
-        /// The gateway that belongs to it
-        #[arg(long, value_name = "ADDRESS", requires = "address")]
-        gateway: Option<Ipv4Addr>,
+        #[command(flatten)]
+        how: How,
         /// Seconds in which a change of the host's network must be confirmed
         #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u32).range(i64::from(CONFIRM_S.0)..=i64::from(CONFIRM_S.1)))]
         confirm_within: u32,
+    },
+    /// Make a new one beside it that takes its place; apps notice a pause of seconds. The old one stays, stopped
+    Rebuild {
+        #[command(flatten)]
+        how: How,
     },
     /// Bring it back to how the settings want it, after a look at what differs
     Converge,
@@ -95,6 +87,36 @@ pub(super) enum Appliance {
     },
 }
 
+/// How it is to be built.
+#[derive(clap::Args)]
+pub(super) struct How {
+    /// Its id, where the usual one is somebody else's
+    #[arg(long)]
+    id: Option<Vmid>,
+    /// Storage of its root disk
+    #[arg(long)]
+    storage: Option<StorageId>,
+    /// Volume of its template, such as local:vztmpl/alpine-3.23-default_20260116_amd64.tar.xz
+    #[arg(long, value_name = "VOLID")]
+    template: Option<String>,
+    /// Fetch the newest Alpine template where none is there
+    #[arg(long)]
+    download: bool,
+    /// Its own address on the way out, with prefix; by DHCP where it is not given
+    #[arg(long, value_name = "CIDR", requires = "gateway")]
+    address: Option<Ipv4Net>,
+    /// The gateway that belongs to it
+    #[arg(long, value_name = "ADDRESS", requires = "address")]
+    gateway: Option<Ipv4Addr>,
+}
+
+impl How {
+    fn options(self, confirm_s: u32) -> Options {
+        let How { id, storage, template, download, address, gateway } = self;
+        Options { vmid: id, storage, template, download, address: address.zip(gateway), confirm_s }
+    }
+}
+
 /// A service that may be restarted by name.
 #[derive(Clone, Copy, ValueEnum)]
 pub(super) enum Restartable {
@@ -109,11 +131,9 @@ impl Appliance {
     pub(super) fn needs(&self) -> Vec<Need> {
         let change = Need::Permission(Permission::Appliance, Object::Host);
         match self {
-            // The appliance is nobody's own guest, and its leases name all of them.
-            Appliance::Status | Appliance::Probe { .. } | Appliance::Leases => match vmid() {
-                Some(id) => vec![Need::Permission(Permission::Look, Object::Guest(id))],
-                None => vec![Need::Permission(Permission::Look, Object::Host)],
-            },
+            Appliance::Status | Appliance::Probe { .. } | Appliance::Leases => {
+                vec![Need::Permission(Permission::LookAppliance, Object::Host)]
+            }
             // What is remembered is signed.
             Appliance::Pin { .. } | Appliance::Unpin { .. } => vec![change, Need::Login],
             _ => vec![change],
@@ -124,10 +144,8 @@ impl Appliance {
 pub(super) async fn run(ctx: &Ctx, command: Appliance) -> Done {
     let asked = |wish| ctx.fulfil(Wish::Appliance(wish));
     match command {
-        Appliance::Provision { storage, template, download, address, gateway, confirm_within } => {
-            let options = Options { storage, template, download, address: address.zip(gateway), confirm_s: confirm_within };
-            return asked(ApplianceWish::Provision(options)).await;
-        }
+        Appliance::Provision { how, confirm_within } => return asked(ApplianceWish::Provision(how.options(confirm_within))).await,
+        Appliance::Rebuild { how } => return asked(ApplianceWish::Rebuild(how.options(Options::default().confirm_s))).await,
         Appliance::Converge => return asked(ApplianceWish::Converge).await,
         Appliance::Restart { service: Restartable::Dnsmasq } => return asked(ApplianceWish::Restart(Service::Dnsmasq)).await,
         Appliance::Restart { service: Restartable::Caddy } => return asked(ApplianceWish::Restart(Service::Caddy)).await,
@@ -139,7 +157,6 @@ pub(super) async fn run(ctx: &Ctx, command: Appliance) -> Done {
         Appliance::Release { who } => return asked(ApplianceWish::Lease(LeaseWish::Release(who))).await,
         Appliance::Status | Appliance::Probe { .. } | Appliance::Leases => {}
     }
-    let id = vmid().ok_or_else(|| Problem::new(Kind::Failed, "appliance", format!("{VMID} is no id of a guest"), ""))?;
     if let Appliance::Probe { name: Some(name) } = &command
         && !LAMPS.iter().any(|(n, _)| n == name)
     {
@@ -153,6 +170,7 @@ pub(super) async fn run(ctx: &Ctx, command: Appliance) -> Done {
     }
     let mut world = ctx.whole_world().await;
     ctx.remembered(&mut world);
+    let id = world.appliance_id();
     match command {
         Appliance::Leases => lent(ctx, &world, id).await,
         Appliance::Status => {
@@ -225,7 +243,7 @@ fn whole_json(ctx: &Ctx, probed: &Probed, with_evidence: bool) -> Value {
     let unknown = probed.lamps.iter().filter(|l| l.light == Light::Unknown);
     let unknown: Vec<Value> = unknown.map(|l| json!({"what": l.name, "why": l.says})).collect();
     let notes = probed.wish.as_ref().map_or(&[][..], |d| d.notes.as_slice());
-    json!({"as_of": ctx.host.clock().0.rfc3339(), "appliance": VMID, "items": items, "notes": notes, "unknown": unknown})
+    json!({"as_of": ctx.host.clock().0.rfc3339(), "appliance": probed.vmid, "items": items, "notes": notes, "unknown": unknown})
 }
 
 fn status(ctx: &Ctx, probed: &Probed) {

@@ -84,6 +84,8 @@ permissions! {
     Help            "read the manual":                                  All All All All;
     /// Node, guests, storages, tasks, archives.
     Look            "look at this":                                     All All Own All;
+    /// The network appliance: its leases name all guests.
+    LookAppliance   "look at the network appliance":                    All All No  All;
     /// The standing logs: they tell of all guests.
     ReadLogs        "read the logs of the host":                        All All No  All;
     /// Any file of the host, or of a guest, as a log.
@@ -254,6 +256,7 @@ mod tests {
     const EXPECTED: &str = "\
 Help            admin +++  operator +++  service-owner +++  viewer +++
 Look            admin +++  operator +++  service-owner +-+  viewer +++
+LookAppliance   admin +++  operator +++  service-owner ---  viewer +++
 ReadLogs        admin +++  operator +++  service-owner ---  viewer +++
 ReadFile        admin +++  operator ---  service-owner ---  viewer ---
 ReadJobs        admin +++  operator +++  service-owner +-+  viewer +++

@@ -3,6 +3,7 @@
 //! Tolerant: what is not understood is kept as an odd line, never a reason to lose the guest.
 
 use super::guest::{Guest, Kind, Mount, Nic, Vmid, pairs};
+use super::pve::decoded;
 
 /// Fills a guest from the text of its configuration. Snapshot sections only give their names;
 /// pending changes are not merged: what is told is what holds now.
@@ -16,7 +17,7 @@ pub fn parse_lxc(id: Vmid, text: &str) -> Guest {
         }
         if let Some(note) = line.strip_prefix('#') {
             // Those of a snapshot are its own.
-            guest.notes.extend(in_main.then(|| note.to_owned()));
+            guest.notes.extend(in_main.then(|| String::from_utf8_lossy(&decoded(note)).into_owned()));
             continue;
         }
         if let Some(section) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {

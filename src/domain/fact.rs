@@ -57,15 +57,25 @@ impl LogSource {
         }
     }
 
-    /// The guest, if it is one's, and the path of a log that is a file.
-    pub fn file(&self) -> Option<(Option<Vmid>, &str)> {
+    /// The guest, if it is one's, and the path of a log that is a file. `appliance`: where its two are.
+    pub fn file(&self, appliance: Vmid) -> Option<(Option<Vmid>, &str)> {
         match self {
-            LogSource::Dnsmasq => Some((Some(appliance::vmid()?), appliance::DNSMASQ_LOG)),
-            LogSource::Caddy => Some((Some(appliance::vmid()?), appliance::CADDY_LOG)),
+            LogSource::Dnsmasq => Some((Some(appliance), appliance::DNSMASQ_LOG)),
+            LogSource::Caddy => Some((Some(appliance), appliance::CADDY_LOG)),
             LogSource::File(path) => Some((None, path)),
             LogSource::InGuest(id, path) => Some((Some(*id), path)),
             _ => None,
         }
+    }
+
+    /// Whether it is one of the appliance, whichever guest that is.
+    pub fn is_the_appliances(&self) -> bool {
+        matches!(self, LogSource::Dnsmasq | LogSource::Caddy)
+    }
+
+    /// Whether it is a file.
+    pub fn is_file(&self) -> bool {
+        self.file(appliance::VMID).is_some()
     }
 
     /// The sources the Logs pane offers from the start.

@@ -11,6 +11,11 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "u32", into = "u32")]
 pub struct Vmid(u32);
 
+impl Vmid {
+    /// That of the network appliance, unless it lives elsewhere.
+    pub const APPLIANCE: Vmid = Vmid(9999);
+}
+
 impl TryFrom<u32> for Vmid {
     type Error = String;
     fn try_from(n: u32) -> Result<Self, String> {
@@ -147,7 +152,7 @@ pub struct Guest {
     pub ostype: Option<String>,
     /// Tags in order.
     pub tags: Vec<String>,
-    /// Lines of its notes, as the file has them: Proxmox writes what is not plain as `%3A`.
+    /// Lines of its notes.
     pub notes: Vec<String>,
     /// Interfaces in order.
     pub nics: Vec<Nic>,

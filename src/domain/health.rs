@@ -111,21 +111,19 @@ fn unknown_parts(world: &World, add: &mut impl FnMut(Level, String, String, &'st
 
 fn guests(world: &World, add: &mut impl FnMut(Level, String, String, &'static str)) {
     let Some(guests) = world.guests.get() else { return };
-    match guests.iter().find(|g| appliance::is_appliance(g)) {
+    let id = world.appliance_id();
+    match guests.iter().find(|g| g.id == id) {
         None if world.guests.from == From::Kernel => {
             add(
                 Level::Unknown,
                 "appliance".into(),
-                format!("container {} does not run, and whether it is there is unknown", appliance::VMID),
+                format!("container {} does not run, and whether it is there is unknown", id),
                 "overview",
             );
         }
-        None => add(
-            Level::Bad,
-            "appliance".into(),
-            format!("container {} is not there: apps have no DHCP, DNS or way out", appliance::VMID),
-            "overview",
-        ),
+        None => {
+            add(Level::Bad, "appliance".into(), format!("container {} is not there: apps have no DHCP, DNS or way out", id), "overview")
+        }
         Some(a) if a.power == Power::Stopped => {
             add(Level::Bad, "appliance".into(), format!("{} is stopped: apps have no DHCP, DNS or way out", a.title()), "overview");
         }
@@ -156,7 +154,7 @@ fn guests(world: &World, add: &mut impl FnMut(Level, String, String, &'static st
             }
         }
         let here = g.node.as_deref().is_none_or(|n| world.node_name().is_none_or(|me| me == n));
-        if g.power == Power::Stopped && g.onboot && !g.template && here && !appliance::is_appliance(g) {
+        if g.power == Power::Stopped && g.onboot && !g.template && here && g.id != id {
             add(Level::Warn, what.clone(), "stopped, though it starts with the host".into(), "overview");
         }
         if !g.odd_lines.is_empty() {
@@ -172,7 +170,7 @@ fn guests(world: &World, add: &mut impl FnMut(Level, String, String, &'static st
 
 /// Lamps that were asked. Of an appliance that does not run more is not to be said than that.
 fn lamps(world: &World, add: &mut impl FnMut(Level, String, String, &'static str)) {
-    let runs = appliance::vmid().and_then(|id| world.guest(id)).is_some_and(|g| g.power == Power::Running);
+    let runs = world.guest(world.appliance_id()).is_some_and(|g| g.power == Power::Running);
     let Some(seen) = world.appliance.get().filter(|_| runs) else { return };
     for lamp in &seen.lamps {
         let level = match lamp.light {
@@ -278,7 +276,7 @@ mod tests {
         let entry = |size| Entry { path: "/var/log/app.log".into(), size, modified: Stamp(1), born: None };
         let found =
             |size| Found { files: vec![entry(size)], space: super::super::storage::Space { total: 9, used: 1, avail: 8 }, left_out: 0 };
-        let seen = |size| Seen::new("101".parse().ok(), found(size), None, None, Stamp(1));
+        let seen = |size| Seen::new("101".parse().ok(), false, found(size), None, None, Stamp(1));
         w.logs = Part::new(vec![seen(5 << 30)], Stamp(1), From::Files);
         let f = findings(&w);
         assert_eq!((f[0].log.as_deref(), f[0].pane, f.len()), (Some("101:/var/log/app.log"), "logs", 1));

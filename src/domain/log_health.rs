@@ -78,6 +78,8 @@ pub struct Log {
 pub struct Seen {
     /// The guest; `None` for the host itself.
     pub guest: Option<Vmid>,
+    /// Whether that is the appliance.
+    appliance: bool,
     /// Its logs by path.
     pub logs: BTreeMap<String, Log>,
     /// Bytes of all files, put away or not, and the largest of them.
@@ -92,8 +94,15 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// From what was found at `now`, and from the look before.
-    pub fn new(guest: Option<Vmid>, found: Found, running: Option<Vec<String>>, before: Option<&Seen>, now: Stamp) -> Seen {
+    /// From what was found at `now`, and from the look before. Processes are those of the appliance.
+    pub fn new(
+        guest: Option<Vmid>,
+        appliance: bool,
+        found: Found,
+        running: Option<Vec<String>>,
+        before: Option<&Seen>,
+        now: Stamp,
+    ) -> Seen {
         let mut logs: BTreeMap<String, Log> = BTreeMap::new();
         let mut away: Vec<(String, Entry)> = Vec::new();
         let (mut total, mut leases, mut largest) = (0, None, None);
@@ -119,7 +128,7 @@ impl Seen {
                 log.plain = log.plain.take().max(Some((file.modified, file.path)));
             }
         }
-        Seen { guest, logs, total, largest, space: found.space, leases, running }
+        Seen { guest, appliance, logs, total, largest, space: found.space, leases, running }
     }
 
     fn runs(&self, name: &str) -> bool {
@@ -128,8 +137,8 @@ impl Seen {
 
     fn source(&self, path: &str) -> LogSource {
         match self.guest {
-            Some(id) if Some(id) == appliance::vmid() && path == appliance::DNSMASQ_LOG => LogSource::Dnsmasq,
-            Some(id) if Some(id) == appliance::vmid() && path == appliance::CADDY_LOG => LogSource::Caddy,
+            _ if self.appliance && path == appliance::DNSMASQ_LOG => LogSource::Dnsmasq,
+            _ if self.appliance && path == appliance::CADDY_LOG => LogSource::Caddy,
             Some(id) => LogSource::InGuest(id, path.into()),
             None => LogSource::File(path.into()),
         }
@@ -326,7 +335,7 @@ mod tests {
     }
 
     fn of(files: Vec<Entry>) -> Vec<Wrong> {
-        wrong(&Seen::new(guest(), found(files), None, None, NOW), NOW)
+        wrong(&Seen::new(guest(), false, found(files), None, None, NOW), NOW)
     }
 
     fn whys(all: &[Wrong]) -> String {
@@ -379,15 +388,21 @@ mod tests {
             let at = ago((5 - n) * 60);
             let size = (n as u64) * (4 << 20) + (1 << 20);
             let file = Entry { modified: at, ..entry("/var/log/app.log", size, 0, 90 * 86_400) };
-            seen = Some(Seen::new(guest(), found(vec![file]), None, seen.as_ref(), at));
+            seen = Some(Seen::new(guest(), false, found(vec![file]), None, seen.as_ref(), at));
         }
         let all = wrong(seen.as_ref().unwrap(), NOW);
         // 20 MiB in five minutes; ten GiB are full in 43 hours.
         assert_eq!(whys(&all), "fills the disk: the 10 GiB left are full in about 1 d; 240 MiB an hour over the last 5 min, 21 MiB now");
         assert_eq!(all[0].level, Level::Warn);
         // What shrank begins anew, so that a rotation is no growth and no fall.
-        let after =
-            Seen::new(guest(), found(vec![entry("/var/log/app.log", 5, 0, 90 * 86_400)]), None, seen.as_ref(), Stamp(NOW.0 + 60_000));
+        let after = Seen::new(
+            guest(),
+            false,
+            found(vec![entry("/var/log/app.log", 5, 0, 90 * 86_400)]),
+            None,
+            seen.as_ref(),
+            Stamp(NOW.0 + 60_000),
+        );
         assert_eq!(after.logs["/var/log/app.log"].looks.len(), 1);
         // One look: 100 MiB in an hour of life.
         assert!(whys(&of(vec![entry("/var/log/app.log", 110 << 20, 5, 3600)])).contains("110 MiB an hour over the last 1 h"));
@@ -399,7 +414,7 @@ mod tests {
     fn a_disk_that_is_full_within_a_day_is_bad() {
         let space = Space { total: 4 * GIB, used: 3 * GIB, avail: GIB };
         let files = vec![entry("/var/log/app.log", 100 << 20, 5, 3600)];
-        let all = wrong(&Seen::new(guest(), Found { space, ..found(files) }, None, None, NOW), NOW);
+        let all = wrong(&Seen::new(guest(), false, Found { space, ..found(files) }, None, None, NOW), NOW);
         assert_eq!((all[0].level, all.len()), (Level::Bad, 1));
         assert!(all[0].why.contains("the 1.0 GiB left are full in about 10 h"), "{all:?}");
     }
@@ -409,7 +424,7 @@ mod tests {
         let space = |used: u64| Space { total: 4 * GIB, used: used << 20, avail: (4096 - used) << 20 };
         let files =
             || vec![entry("/var/log/a.log", 60 << 20, 90_000, 90 * 86_400), entry("/var/log/b.log.1", 1 << 30, 90_000, 90 * 86_400)];
-        let with = |used, files| whys(&wrong(&Seen::new(None, Found { space: space(used), ..found(files) }, None, None, NOW), NOW));
+        let with = |used, files| whys(&wrong(&Seen::new(None, false, Found { space: space(used), ..found(files) }, None, None, NOW), NOW));
         assert_eq!(
             with(3900, files()),
             "fills the disk: logs hold 1.1 GiB of its 4.0 GiB, which is 95 % full with 196 MiB left; this one holds 1.0 GiB"
@@ -433,7 +448,7 @@ mod tests {
             let log = log.map(|s| entry(appliance::DNSMASQ_LOG, 500, s, 9 * 86_400));
             let files = log.into_iter().chain([entry(appliance::LEASES, 9, leases, 86_400)]).collect();
             let running = running.map(|r| vec![r.to_owned()]);
-            wrong(&Seen::new(appliance::vmid(), found(files), running, None, NOW), NOW)
+            wrong(&Seen::new(Some(appliance::VMID), true, found(files), running, None, NOW), NOW)
         };
         let all = look(Some(7200), 60, Some("dnsmasq"));
         assert_eq!(all[0].log, LogSource::Dnsmasq);

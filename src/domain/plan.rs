@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::access::{Refused, Who};
+use super::appliance::Turn;
 use super::appliance::desired::Desired;
 use super::appliance::hold::PinChange;
 use super::change::{Change, Place};
@@ -101,6 +102,15 @@ pub enum Act {
     },
     /// Changes one file, if it still is as it was when the plan was made.
     Put(Box<Change>),
+    /// Copies files and folders from one running guest to another, as they are at that moment; what is not there is left out.
+    Carry {
+        /// The guest that has them.
+        from: Vmid,
+        /// The guest that gets them.
+        to: Vmid,
+        /// Absolute paths.
+        paths: Vec<String>,
+    },
 }
 
 /// How a step is taken back. Untagged: rows of jobs hold a command as it is.
@@ -289,10 +299,13 @@ pub enum Check {
     },
     /// One of two.
     Either(Box<Check>, Box<Check>),
-    /// The guest's configuration is there, without a lock, and says that it is Proximity's appliance.
+    /// The guest's configuration is there, without a lock, and says that it is Proximity's appliance, in this turn.
     Ours {
         /// The guest.
         vmid: Vmid,
+        /// Whose turn it is.
+        #[serde(default)]
+        turn: Turn,
     },
     /// The guest has no configuration on this node.
     Gone {
@@ -370,7 +383,7 @@ impl Check {
             Check::Content { at, path, digest: None } => format!("{} is not in {at}", super::clean::clean(path)),
             Check::Says { what, .. } => what.clone(),
             Check::Either(one, other) => format!("{}, or {}", one.words(), other.words()),
-            Check::Ours { vmid } => format!("{vmid} is there, without a lock, and is Proximity's appliance"),
+            Check::Ours { vmid, turn } => format!("{vmid} is there, without a lock, and {}", turn.words()),
             Check::Gone { vmid } => format!("{vmid} is not there"),
             Check::Plugged { vmid, key, bridge } => format!("{key} of {vmid} is on {bridge}"),
             Check::LinkUp { name } => format!("{name} is up"),
@@ -392,6 +405,7 @@ impl Plan {
                 Act::Run { cmd, .. } => out.push(format!("    $ {}", cmd.shown())),
                 Act::Wait { within_s } => out.push(format!("    wait, at most {within_s} s")),
                 Act::Put(change) => out.extend(change.lines().into_iter().map(|l| format!("    {l}"))),
+                Act::Carry { paths, .. } => out.extend(paths.iter().map(|p| format!("    {p}"))),
             }
             out.push(format!("    then: {}", step.check.words()));
             if let Some(undo) = &step.undo {

@@ -132,6 +132,8 @@ pub struct CreateOptions {
     pub nesting: bool,
     /// `(net0, value)` pairs.
     pub nets: Vec<(String, String)>,
+    /// Whether it starts with the host.
+    pub onboot: bool,
     /// Place in the order of start at boot.
     pub order: u32,
     /// Its tag.
@@ -140,7 +142,7 @@ pub struct CreateOptions {
     pub notes: String,
 }
 
-/// `pct create ID TEMPLATE …`: unprivileged, started with the host.
+/// `pct create ID TEMPLATE …`: unprivileged.
 pub fn create(id: Vmid, template: &str, o: &CreateOptions) -> Cmd {
     let mut args: Vec<String> = vec!["create".into(), id.to_string(), template.into()];
     let mut add = |key: &str, value: String| args.extend([format!("--{key}"), value]);
@@ -154,11 +156,30 @@ pub fn create(id: Vmid, template: &str, o: &CreateOptions) -> Cmd {
         add("features", "nesting=1".into());
     }
     o.nets.iter().for_each(|(key, value)| add(key, value.clone()));
-    add("onboot", "1".into());
+    add("onboot", u8::from(o.onboot).to_string());
     add("startup", format!("order={}", o.order));
     add("tags", o.tag.clone());
     add("description", o.notes.clone());
     Cmd::new("pct", args).unlimited()
+}
+
+/// What was percent-encoded, as notes in configurations and parts of tickets are; what is no code stays.
+pub fn decoded(text: &str) -> Vec<u8> {
+    let (bytes, mut out, mut at) = (text.as_bytes(), Vec::new(), 0);
+    while let Some(&b) = bytes.get(at) {
+        let pair = bytes.get(at + 1..at + 3).filter(|_| b == b'%').and_then(|p| std::str::from_utf8(p).ok());
+        match pair.and_then(|p| u8::from_str_radix(p, 16).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                at += 3;
+            }
+            None => {
+                out.push(b);
+                at += 1;
+            }
+        }
+    }
+    out
 }
 
 /// `pvesh get PATH --output-format json`.
@@ -185,6 +206,11 @@ pub fn extract_config(volid: &str) -> Cmd {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn codes_are_decoded() {
+        assert_eq!(decoded("%7B%22a%22%3a1%7D%zz%"), b"{\"a\":1}%zz%");
+    }
 
     #[test]
     fn command_lines_as_they_will_run() {

@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
+use super::access::{Object, Permission, Who, authorize};
 use super::appliance::hold::Pins;
 use super::appliance::names::Mac;
 use super::appliance::{self, Seen};
@@ -222,21 +223,21 @@ impl News {
         }
     }
 
-    /// Leaves out what belongs to guests that `sees` does not name: what somebody may look at who may not look at all.
-    pub fn only(&mut self, sees: impl Fn(Vmid) -> bool) {
+    /// Leaves out what this one may not look at: what belongs to guests that are not his.
+    pub fn only(&mut self, who: &Who) {
+        let sees = |id| who.sees(id);
         fn keep<T>(part: &mut Option<Part<Vec<T>>>, of: impl Fn(&T) -> bool) {
             if let Some(Part { known: Ok(all), .. }) = part {
                 all.retain(of);
             }
         }
         keep(&mut self.guests, |g| sees(g.id));
-        keep(&mut self.archives, |a| a.vmid.is_some_and(&sees));
-        keep(&mut self.tasks, |t| t.upid.id.parse().is_ok_and(&sees));
+        keep(&mut self.archives, |a| a.vmid.is_some_and(sees));
+        keep(&mut self.tasks, |t| t.upid.id.parse().is_ok_and(sees));
         keep(&mut self.jobs, |j| sees(j.order.plan().guest));
         // The host's own are no guest's, like its storages.
-        keep(&mut self.logs, |l| l.guest.is_none_or(&sees));
-        // Its leases name all guests.
-        if appliance::vmid().is_none_or(|id| !sees(id)) {
+        keep(&mut self.logs, |l| l.guest.is_none_or(sees));
+        if authorize(Some(who), Permission::LookAppliance, Object::Host).is_err() {
             self.appliance = None;
             self.pins = None;
         }
@@ -295,6 +296,11 @@ impl World {
             From::Kernel => (format!("{id} does not run, and whether it is there is unknown"), "see doctor"),
             _ => (format!("there is no guest {id}"), "see guest list"),
         })
+    }
+
+    /// The id of this node's appliance, see [`appliance::of`].
+    pub fn appliance_id(&self) -> Vmid {
+        self.guests.get().map_or(appliance::VMID, |guests| appliance::of(guests, self.node_name()))
     }
 
     /// The storage of this name.

@@ -13,7 +13,7 @@ use crate::domain::appliance::hold::{self, LeaseWish};
 use crate::domain::appliance::lamp::Light;
 use crate::domain::appliance::provision::{self, ApplianceWish, Files, Ground, Options};
 use crate::domain::appliance::system::{DNSMASQ_OPTIONS, Service, System};
-use crate::domain::appliance::{files, is_appliance, remains, vmid};
+use crate::domain::appliance::{files, remains};
 use crate::domain::change::Place;
 use crate::domain::cmd::Cmd;
 use crate::domain::guest::{Power, Vmid};
@@ -26,7 +26,10 @@ use crate::host::{Host, HostError};
 /// The plan of a wish, or why it is refused. A plan without steps says that nothing is to be done.
 pub async fn plan(host: &dyn Host, world: &World, asked: &ApplianceWish) -> Result<Plan, Refusal> {
     let refuse = |why: String, hint: &str| Refusal::new("change the appliance", why, hint);
-    let id = vmid().ok_or_else(|| refuse("its id is no id of a guest".into(), ""))?;
+    let id = match asked {
+        ApplianceWish::Provision(Options { vmid: Some(id), .. }) => *id,
+        _ => world.appliance_id(),
+    };
     // What is left of a creation of ours that was broken off is cleared away first; then it is as if it were not there.
     let jobs = world.jobs.get().map_or(&[][..], Vec::as_slice);
     let left = matches!(asked, ApplianceWish::Provision(_)) && world.guest(id).is_some_and(|g| remains::are_ours(g, jobs));
@@ -44,7 +47,7 @@ pub async fn plan(host: &dyn Host, world: &World, asked: &ApplianceWish) -> Resu
         _ => world.pinned(),
     };
     let held = held.map_err(|why| refuse(why, "see appliance leases"))?;
-    let mut d = wish_with(world, &interfaces, held.clone()).map_err(|all| refuse(all.join("; "), "see settings list"))?;
+    let mut d = wish_with(world, id, &interfaces, held.clone()).map_err(|all| refuse(all.join("; "), "see settings list"))?;
     let mut pinned = None;
     if let ApplianceWish::Lease(asked) = asked {
         let refuse = |why: String| Refusal::new(asked.words(), why, "see appliance leases");
@@ -70,13 +73,15 @@ pub async fn plan(host: &dyn Host, world: &World, asked: &ApplianceWish) -> Resu
                 Some(address) => drop(then.insert(change.mac, address)),
                 None => drop(then.remove(&change.mac)),
             }
-            d = wish_with(world, &interfaces, then).map_err(|all| refuse(all.join("; ")))?;
+            d = wish_with(world, id, &interfaces, then).map_err(|all| refuse(all.join("; ")))?;
             pinned = Some((change, moves));
         }
     }
-    let runs = world.guest(id).is_some_and(|g| is_appliance(g) && g.power == Power::Running);
-    let fetches = matches!(asked, ApplianceWish::Provision(Options { download: true, .. }));
-    let builds = matches!(asked, ApplianceWish::Provision(_)) && world.guest(id).is_none();
+    let runs = world.guest(id).is_some_and(|g| g.power == Power::Running);
+    let fetches =
+        matches!(asked, ApplianceWish::Provision(Options { download: true, .. }) | ApplianceWish::Rebuild(Options { download: true, .. }));
+    let anew = matches!(asked, ApplianceWish::Rebuild(_));
+    let builds = anew || matches!(asked, ApplianceWish::Provision(_)) && world.guest(id).is_none();
     let timer = Cmd::new("systemctl", ["is-active", "--quiet", &format!("{}.timer", provision::REVERT_UNIT)]);
     let (bridge, routes, templates, available, inside, caddy, before, armed) = tokio::join!(
         bridge(host, Some(&d), &interfaces),
@@ -102,7 +107,10 @@ pub async fn plan(host: &dyn Host, world: &World, asked: &ApplianceWish) -> Resu
         caddy_runs: caddy,
     };
     let mut plan = provision::plan(world, asked, &d, &ground, id)?;
-    leave_out_what_holds(host, &mut plan, runs).await;
+    // What holds now of a new one is of an attempt before it, which is cleared away first.
+    if !anew {
+        leave_out_what_holds(host, &mut plan, runs).await;
+    }
     if left {
         plan.notes.push(format!("what a creation that was broken off left of {id} is removed first"));
         plan.steps.splice(0..0, remains::steps(id));
@@ -125,7 +133,7 @@ pub async fn plan(host: &dyn Host, world: &World, asked: &ApplianceWish) -> Resu
 /// The plan that moves the apps past the appliance or back. It needs no appliance that is there, or works.
 pub async fn plan_move(host: &dyn Host, world: &World, side: Side) -> Result<Plan, Refusal> {
     let refuse = |why: String, hint: &str| Refusal::new("move the apps", why, hint);
-    let id = vmid().ok_or_else(|| refuse("the appliance's id is no id of a guest".into(), ""))?;
+    let id = world.appliance_id();
     let d = wish(world, &host_interfaces(host).await).map_err(|all| refuse(all.join("; "), "see settings list"))?;
     fallback::plan(world, side, &d, id)
 }

@@ -20,6 +20,7 @@ use rusqlite::Transaction;
 
 use super::who::who;
 use crate::domain::audit::{Deed, Ending, Entry, Head, Phase};
+use crate::domain::change::Place;
 use crate::domain::cmd::Cmd;
 use crate::domain::plan::{Act, Approved, digest};
 use crate::domain::stamp::Stamp;
@@ -268,6 +269,9 @@ pub fn deed_of(order: &Approved) -> Deed {
         .filter_map(|step| match &step.act {
             Act::Run { cmd, .. } => Some(cmd.clone()),
             Act::Wait { .. } => None,
+            Act::Carry { from, to, paths } => {
+                Some(Place::Guest(*to).cmd(["carry".to_owned(), from.to_string()].into_iter().chain(paths.iter().cloned())))
+            }
             // A changed file counts by what it is changed to.
             Act::Put(change) => {
                 Some(change.at.cmd(["put", &change.path, &change.now.as_ref().map_or(String::new(), |c| digest(c.bytes()))]))

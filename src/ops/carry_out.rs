@@ -114,6 +114,11 @@ impl Run<'_> {
                 place::put(self.host, change).await.map_err(Bad::Failed)?;
                 self.wait(step, Duration::ZERO, None).await
             }
+            Act::Carry { from, to, paths } => {
+                let carried = place::carry(self.host, *from, *to, paths).await.map_err(Bad::Failed)?;
+                self.say(&format!("carried over: {carried} files"));
+                self.wait(step, Duration::ZERO, None).await
+            }
         }
     }
 

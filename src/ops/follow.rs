@@ -8,11 +8,12 @@ use tokio_util::sync::CancellationToken;
 use super::overlap::{Overlap, Settled};
 use crate::domain::appliance;
 use crate::domain::cmd::Cmd;
+use crate::domain::conf::parse_lxc;
 use crate::domain::fact::{Ask, Fact, LogLine, LogSource, LogState};
 use crate::domain::guest::Vmid;
 use crate::domain::pve;
 use crate::host::file::{Begin, Told, stream};
-use crate::host::{Host, HostError, NotOpened, Pace, Said, last_lines};
+use crate::host::{Found, Host, HostError, Look, NotOpened, Pace, Said, last_lines};
 
 /// Lines shown from before the beginning.
 const BACKLOG: u32 = 500;
@@ -25,10 +26,20 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// Said when a guest that had stopped is there again.
 const BACK: &str = "the guest runs again; reading goes on where it stopped";
 
-/// The command that gives what is asked of a source; `None` for a job's log, which is no command's.
-pub fn command(source: &LogSource, ask: &Ask) -> Option<Cmd> {
+/// Which guest the appliance is, asked of the configurations alone: logs are read while much else cannot be told.
+pub async fn appliance_id(host: &dyn Host) -> Vmid {
+    let found = host.look(vec![Look::Glob("/etc/pve/local/lxc/*.conf".into(), 1 << 20)]).await;
+    let Some(Ok(Found::Files(files))) = found.into_iter().next() else { return appliance::VMID };
+    let guest = |(path, bytes): (String, Result<Vec<u8>, _>)| {
+        let id = path.rsplit('/').next()?.strip_suffix(".conf")?.parse().ok()?;
+        Some(parse_lxc(id, &String::from_utf8_lossy(&bytes.ok()?)))
+    };
+    appliance::of(&files.into_iter().filter_map(guest).collect::<Vec<_>>(), None)
+}
+
+/// The command that gives what is asked of a source; `None` for a job's log, which is no command's. `id`: the appliance.
+pub fn command(source: &LogSource, ask: &Ask, id: Vmid) -> Option<Cmd> {
     let Ask { lines, follow, .. } = *ask;
-    let id = appliance::vmid()?;
     match source {
         LogSource::Dnsmasq => Some(pve::tail_in_guest(id, appliance::DNSMASQ_LOG, lines, follow)),
         LogSource::Caddy => Some(pve::tail_in_guest(id, appliance::CADDY_LOG, lines, follow)),
@@ -53,8 +64,14 @@ pub async fn follow(host: &dyn Host, source: LogSource, ask: Ask, facts: mpsc::S
     let (mut told, mut reason) = (Overlap::default(), String::new());
     while !stop.is_cancelled() {
         let state = |state| Fact::LogState { source: source.clone(), state };
-        if let Some(file) = source.file().filter(|_| told.is_empty()) {
+        let id = appliance_id(host).await;
+        if let Some(file) = source.file(id).filter(|_| told.is_empty()) {
             let Some(why) = follow_file(host, &source, file, &ask, &facts, &stop).await else { return };
+            let now = appliance_id(host).await;
+            if now != id && file.0 == Some(id) {
+                let _ = facts.send(state(LogState::Noted(format!("the appliance is {now} now")))).await;
+                continue;
+            }
             if why != reason {
                 let _ = facts.send(state(LogState::Noted(format!("{why}; a command reads it")))).await;
                 reason = why;
@@ -63,7 +80,7 @@ pub async fn follow(host: &dyn Host, source: LogSource, ask: Ask, facts: mpsc::S
         if facts.send(state(LogState::Opening)).await.is_err() {
             return;
         }
-        let Some(cmd) = command(&source, &Ask { lines: told.ask(ask.lines), ..ask }) else { return };
+        let Some(cmd) = command(&source, &Ask { lines: told.ask(ask.lines), ..ask }, id) else { return };
         let begun = tokio::time::Instant::now();
         let (why, heard) = once(host, cmd, &source, &mut told, &facts, &stop).await;
         if stop.is_cancelled() || facts.is_closed() {
@@ -148,6 +165,10 @@ async fn follow_file(
                 begin = Begin::All
             }
             None => {}
+        }
+        // Another took its place: it will not come back.
+        if source.is_the_appliances() && guest != Some(appliance_id(host).await) {
+            return Some(why);
         }
         if why != said && !stop.is_cancelled() {
             let _ = facts.send(state(LogState::Broken { why: why.clone(), again: true })).await;

@@ -1,6 +1,6 @@
 //! Looks at the logs of the host and of the guests that run on it: a few stats each, no file is opened.
 
-use crate::domain::appliance::{self, is_appliance};
+use crate::domain::appliance::LEASES;
 use crate::domain::guest::{Guest, Kind, Power};
 use crate::domain::log_health::Seen;
 use crate::domain::world::{From, Gap, Part, World};
@@ -11,12 +11,13 @@ pub async fn look(host: &dyn Host, world: &World) -> Part<Vec<Seen>> {
     let here = |g: &&Guest| g.node.as_deref().is_none_or(|n| world.node_name().is_none_or(|me| me == n));
     let runs = |g: &&Guest| g.kind == Kind::Lxc && g.power == Power::Running;
     let running: Vec<&Guest> = world.guests.get().into_iter().flatten().filter(runs).filter(here).collect();
+    let appliance = world.appliance_id();
     let mut looks = vec![Look::Logs(None, Vec::new())];
     looks.extend(running.iter().map(|g| {
-        let besides = if is_appliance(g) { vec![appliance::LEASES.to_owned()] } else { Vec::new() };
+        let besides = if g.id == appliance { vec![LEASES.to_owned()] } else { Vec::new() };
         Look::Logs(Some(g.id), besides)
     }));
-    let of = running.iter().find(|g| is_appliance(g)).map(|g| g.id);
+    let of = running.iter().find(|g| g.id == appliance).map(|g| g.id);
     looks.extend(of.map(Look::Processes));
     let mut answers = host.look(looks).await.into_iter();
     // Its last answer is that about processes, where it was asked.
@@ -37,8 +38,8 @@ pub async fn look(host: &dyn Host, world: &World) -> Part<Vec<Seen>> {
                     gaps.push(Gap { what: what(), why });
                 }
                 let before = world.logs.get().into_iter().flatten().find(|s| s.guest == guest);
-                let running = processes.clone().filter(|_| guest.is_some() && guest == of);
-                seen.push(Seen::new(guest, found, running, before, now));
+                let running = processes.clone().filter(|_| guest == Some(appliance));
+                seen.push(Seen::new(guest, guest == Some(appliance), found, running, before, now));
             }
             Ok(_) => gaps.push(Gap { what: what(), why: "another kind of answer than asked for".into() }),
             // Without such a directory there is nothing to look at, and nothing is hidden.

@@ -2,6 +2,8 @@
 
 use crate::domain::appliance::tar;
 use crate::domain::change::{Change, Place, Was};
+use crate::domain::guest::Vmid;
+use crate::domain::pve;
 use crate::host::{Host, HostError, Look, bytes_of};
 
 /// The most bytes that are read of one file.
@@ -33,6 +35,32 @@ pub async fn read(host: &dyn Host, at: Place, paths: &[&str]) -> Result<Vec<Opti
         Some(m) => m.bytes.clone().map(Some).ok_or(HostError::Io { what: (*path).to_owned(), why: "it is no regular file".into() }),
     };
     paths.iter().map(of).collect()
+}
+
+/// Copies what lies at these paths from one running guest to another, and looks whether it is the same there. Gives the number
+/// of files. Owners go by their names.
+pub async fn carry(host: &dyn Host, from: Vmid, to: Vmid, paths: &[String]) -> Result<usize, String> {
+    let asked = host.run(pve::exec(from, ["ls", "-d"].map(str::to_owned).into_iter().chain(paths.iter().cloned())).limit(20)).await;
+    let there = asked.map_err(|e| e.to_string())?;
+    let there: Vec<String> = String::from_utf8_lossy(there.any().out).lines().map(|p| p.trim_start_matches('/').to_owned()).collect();
+    if there.is_empty() {
+        return Ok(0);
+    }
+    let pack = |of: Vmid| pve::exec(of, ["tar", "-C", "/", "-cf", "-"].map(str::to_owned).into_iter().chain(there.clone())).limit(60);
+    let packed = async |of: Vmid| {
+        let out = host.run(pack(of)).await.map_err(|e| e.to_string())?;
+        out.success().map(|text| text.out.to_vec()).map_err(|e| e.to_string())
+    };
+    let archive = packed(from).await?;
+    let had = tar::members(&archive)?;
+    let mut unpack = pve::exec(to, ["tar", "-C", "/", "-xpf", "-"]).limit(60);
+    unpack.stdin = Some(archive);
+    host.run(unpack).await.and_then(|out| out.success().map(|_| ())).map_err(|e| e.to_string())?;
+    let has = tar::members(&packed(to).await?)?;
+    match had.iter().find(|h| !has.iter().any(|m| m.path == h.path && m.bytes == h.bytes)) {
+        Some(other) => Err(format!("{} in {to} is not what it is in {from}", crate::domain::clean::clean(&other.path))),
+        None => Ok(had.iter().filter(|m| m.bytes.is_some()).count()),
+    }
 }
 
 /// Carries a change out: the new file is put beside the old one, tested, and takes its place by a rename. A file that is not

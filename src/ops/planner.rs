@@ -15,7 +15,7 @@ pub async fn plan(host: &dyn Host, world: &World, wish: &Wish) -> Result<Plan, R
         Wish::Backup(wish) => backup::plan(world, wish),
         Wish::Power(wish) => power::plan(world, wish),
         Wish::Appliance(wish) => appliance::plan(host, world, wish).await,
-        Wish::KeepChange => provision::keep_change(world),
+        Wish::KeepChange => Ok(provision::keep_change(world)),
         Wish::Move(side) => appliance::plan_move(host, world, *side).await,
         Wish::Unlock(wish) => {
             let plan = unlock::plan(world, wish)?;

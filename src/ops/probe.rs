@@ -15,7 +15,7 @@ use crate::domain::appliance::lamp::Lamp;
 use crate::domain::appliance::lease::{self, Forecast, Leases, Pool};
 use crate::domain::appliance::names::Mac;
 use crate::domain::appliance::system::{Service, System};
-use crate::domain::appliance::{LEASES, files, is_appliance, tar};
+use crate::domain::appliance::{LEASES, files, is_none_of_apps, tar};
 use crate::domain::cmd::Cmd;
 use crate::domain::guest::{Guest, Power, Vmid};
 use crate::domain::interfaces::{self, Interfaces};
@@ -36,6 +36,8 @@ const NODE_PORTS: [u16; 2] = [22, 8006];
 /// What was found.
 #[derive(Debug, Clone)]
 pub struct Probed {
+    /// The appliance.
+    pub vmid: Vmid,
     /// All lamps.
     pub lamps: Vec<Lamp>,
     /// How it should be; else why that is not known.
@@ -89,7 +91,7 @@ pub(super) async fn probe_by(
     interfaces: &HostInterfaces,
 ) -> Probed {
     let guests = world.guests.get().map_or(&[][..], Vec::as_slice);
-    let appliance = guests.iter().find(|g| is_appliance(g));
+    let appliance = guests.iter().find(|g| g.id == vmid);
     let closed = match appliance {
         Some(g) if g.power == Power::Running => None,
         Some(g) if g.power == Power::Stopped => Some("the appliance is stopped".to_owned()),
@@ -188,7 +190,7 @@ pub(super) async fn probe_by(
         disk,
         memory,
     };
-    Probed { lamps: judge(&wish, &answers, vmid), wish, leases }
+    Probed { vmid, lamps: judge(&wish, &answers, vmid), wish, leases }
 }
 
 /// What was lent, and how it should be.
@@ -220,14 +222,19 @@ fn leases_in(files: &Asked<Gave>) -> Result<Leases, String> {
 }
 
 pub(super) fn wish(world: &World, interfaces: &HostInterfaces) -> Result<Desired, Vec<String>> {
-    wish_with(world, interfaces, world.pinned().map_err(|why| vec![why])?)
+    wish_with(world, world.appliance_id(), interfaces, world.pinned().map_err(|why| vec![why])?)
 }
 
-/// The same with other static addresses than those that hold.
-pub(super) fn wish_with(world: &World, interfaces: &HostInterfaces, pins: BTreeMap<Mac, Ipv4Addr>) -> Result<Desired, Vec<String>> {
+/// The same for a container of this id, and with other static addresses than those that hold.
+pub(super) fn wish_with(
+    world: &World,
+    vmid: Vmid,
+    interfaces: &HostInterfaces,
+    pins: BTreeMap<Mac, Ipv4Addr>,
+) -> Result<Desired, Vec<String>> {
     let settings = world.chosen().map_err(|why| vec![why])?;
     let guests = world.guests.known.as_ref().map_err(|why| vec![format!("the guests are unknown: {why}")])?;
-    let appliance = guests.iter().find(|g| is_appliance(g));
+    let appliance = guests.iter().find(|g| g.id == vmid);
     let wan = "network.wan_bridge".parse().and_then(|key| settings.value(&key)).map_err(|why| vec![why])?.map(|v| v.to_string());
     let bridges = interfaces.files.iter().flat_map(|(_, f)| f.bridges());
     let addresses = bridges.filter(|b| Some(&b.name) == wan.as_ref()).flat_map(|b| b.addresses);
@@ -415,7 +422,7 @@ impl<'a> App<'a> {
     async fn choose(room: &Room<'a>, d: Option<&Desired>, guests: &[Guest], leases: Option<&Leases>) -> App<'a> {
         let host = room.host;
         let bridge = d.map(|d| d.lan_bridge.as_str());
-        let asks = |g: &&Guest| g.power == Power::Running && !is_appliance(g);
+        let asks = |g: &&Guest| g.power == Power::Running && !is_none_of_apps(g, room.vmid);
         let nics = guests.iter().filter(asks).flat_map(|g| g.nics.iter().map(move |n| (g, n)));
         let on_bridge = nics.filter(|(_, n)| bridge.is_some() && n.bridge.as_deref() == bridge && n.ip.as_deref() == Some("dhcp"));
         let lease_of = |mac: &str| leases.zip(Mac::new(mac)).and_then(|(l, mac)| l.all.iter().find(|l| l.mac == mac));

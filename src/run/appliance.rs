@@ -8,9 +8,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Hands, locked};
-use crate::domain::appliance;
+use crate::domain::access::{Object, Permission, authorize};
 use crate::domain::guest::Power;
 use crate::domain::job::Job;
+use crate::domain::plan::{Plan, Purpose};
 use crate::domain::world::{News, World};
 use crate::ops::probe;
 
@@ -42,7 +43,9 @@ impl Hands {
 
     /// A job that ended on the appliance leaves nothing of what its lamps said. `before` and `now` are the rows of jobs.
     pub(super) fn jobs_changed(&self, before: &[Job], now: &[Job]) {
-        let ended = |job: &&Job| job.state.is_final() && Some(job.order.plan().guest) == appliance::vmid();
+        let appliance = locked(&self.world).appliance_id();
+        let of_it = |plan: &Plan| plan.guest == appliance || matches!(plan.purpose, Purpose::Appliance | Purpose::Pin(_));
+        let ended = |job: &&Job| job.state.is_final() && of_it(job.order.plan());
         let was_ended = |job: &Job| before.iter().any(|b| b.id == job.id && b.state.is_final());
         if now.iter().filter(ended).any(|job| !was_ended(job)) {
             locked(&self.asked).appliance = None;
@@ -51,9 +54,9 @@ impl Hands {
 
     /// Asks the appliance by itself, if it is time for that, it runs, and whoever is in may see it.
     pub(super) fn probe_if_due(self: &Arc<Self>) {
-        let Some(vmid) = appliance::vmid() else { return };
-        let sees = locked(&self.door).who().is_some_and(|who| who.sees(vmid));
+        let sees = locked(&self.door).who().is_some_and(|who| authorize(Some(who), Permission::LookAppliance, Object::Host).is_ok());
         let world = locked(&self.world).clone();
+        let vmid = world.appliance_id();
         let runs = world.guest(vmid).is_some_and(|g| g.power == Power::Running);
         let at_it = self.probing.try_lock().is_err();
         if sees && runs && !at_it && locked(&self.asked).is_due(Instant::now()) {
@@ -70,10 +73,9 @@ impl Hands {
 
     /// One time after the other.
     async fn probe_in(&self, world: &World) {
-        let Some(vmid) = appliance::vmid() else { return };
         let _one = self.probing.lock().await;
         locked(&self.asked).appliance = Some(Instant::now());
-        let mut seen = probe::look(self.ctx.host.as_ref(), world, vmid).await;
+        let mut seen = probe::look(self.ctx.host.as_ref(), world, world.appliance_id()).await;
         let jobs = locked(&self.jobs).clone();
         if let (Ok(seen), Some(jobs)) = (&mut seen.known, jobs)
             && let Some(pool) = seen.pool

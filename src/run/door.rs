@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::{Hands, locked};
 use crate::cli::{self, Need};
 use crate::domain::access::{Object, Permission, Refused, Role, Who, of_log, of_plan, of_wish};
-use crate::domain::appliance;
 use crate::domain::audit::Deed;
 use crate::domain::fact::{Fact, Gate, Login};
 use crate::domain::log_page::{FileAsk, FileNews};
@@ -73,7 +72,7 @@ pub(super) fn need(effect: &Effect) -> Option<Need> {
         Effect::Plan(wish) => permission(of_wish(wish)),
         Effect::Start(order) => permission(of_plan(order.plan())),
         Effect::Cancel(id) => Some(Need::Job(Permission::CancelJob, *id)),
-        Effect::Probe => permission((Permission::Look, appliance::vmid().map_or(Object::Host, Object::Guest))),
+        Effect::Probe => permission((Permission::LookAppliance, Object::Host)),
         Effect::Save(_) | Effect::Try { .. } | Effect::Keep { .. } | Effect::CredentialBack(_) => {
             permission((Permission::ChangeSettings, Object::Host))
         }
@@ -210,7 +209,7 @@ impl Hands {
         // Told under the lock: what was learnt while nobody was in must not come after somebody let in.
         let door = locked(&self.door);
         if let Some(who) = door.who() {
-            news.only(|guest| who.sees(guest));
+            news.only(who);
         }
         place.send(Fact::News(Box::new(news)));
     }

@@ -34,7 +34,8 @@ const NAMES: usize = 400;
 impl Hands {
     /// What is asked of a file. It is read on a thread of its own.
     pub(super) fn file(self: &Arc<Self>, source: LogSource, ask: FileAsk) {
-        let Some((guest, path)) = source.file() else { return };
+        let appliance = locked(&self.world).appliance_id();
+        let Some((guest, path)) = source.file(appliance) else { return };
         match ask {
             FileAsk::Open => {
                 let (me, told, path) = (Arc::clone(self), source.clone(), path.to_owned());

@@ -555,3 +555,71 @@ fn leases_are_listed_with_their_guests() {
     assert_eq!((&of(101)["name"], &of(102)["name"]), (&"web".into(), &"wiki".into()));
     assert_eq!(told["pool"]["size"], 151);
 }
+
+/// Rebuilt beside the old one: apps keep addresses, names, ways out and sites, and miss them for seconds; a new one that does
+/// not come up gives its place back.
+#[test]
+fn a_new_one_takes_the_place_of_the_old_one() {
+    let Some(lab) = appliance_lab() else { return skip("no lab on this machine") };
+    for (name, port) in [("web", 30001), ("wiki", 30002)] {
+        let site = format!(":{port} {{\n\timport access\n\treverse_proxy {name}.prox.local:80\n}}\n");
+        lab.guest(9999, &format!("cat >/etc/caddy/apps/{name}.caddy <<'X'\n{site}X"));
+    }
+    lab.guest(9999, "mkdir -p /var/lib/caddy/keys; head -c 32 /dev/urandom >/var/lib/caddy/keys/root; chown -R caddy /var/lib/caddy");
+    assert_eq!(converge(&lab).rc, 0);
+    green(&lab, "two sites");
+    let wan = |id: u32| lab.guest(id, "ip -4 -o address show dev eth0").split_whitespace().nth(3).unwrap().to_owned();
+    let kept = |id: u32| {
+        let files = lab.guest(id, "cat /etc/caddy/apps/* /etc/dnsmasq.conf; sha256sum /var/lib/caddy/keys/root; ls -ld /var/lib/caddy/keys; cut -d' ' -f2-4 /var/lib/misc/dnsmasq.leases | sort");
+        let nets = lab.sh(&format!("grep ^net /etc/pve/lxc/{id}.conf"));
+        (files.replace(&id.to_string(), "ID"), nets, wan(id))
+    };
+    let before = kept(9999);
+
+    // It does not come up: the old one has its place again, and nothing of the new one is left.
+    let conf = lab.sh("cat /etc/pve/lxc/9999.conf");
+    lab.sh("echo '{\"fail\": [\"pct stop 9999=255:it will not\"]}' >/etc/pve-standin.json");
+    let argv = ["proximity", "appliance", "rebuild", "--template", TEMPLATE, "--yes"];
+    let said = lab.exec("pve1", &argv);
+    assert!(said.rc == 1 && said.err.contains("it will not"), "{said:?}");
+    lab.sh("rm /etc/pve-standin.json");
+    assert_eq!((lab.sh("cat /etc/pve/lxc/9999.conf"), lab.sh("pct list | grep -c 999[0-9]").trim().to_owned()), (conf, "1".into()));
+    green(&lab, "a rebuild that was taken back");
+
+    // An app asks on and on: the longest time in which nobody answers is the pause.
+    let asks = "i=0; while [ $i -lt 100000 ]; do if busybox nslookup -timeout=1 web.prox.local 10.20.0.1 >/dev/null 2>&1 && busybox nc -w 1 203.0.113.10 80 </dev/null >/dev/null 2>&1; then cut -d' ' -f1 /proc/uptime; fi; busybox usleep 20000; i=$((i+1)); done";
+    let mut asking = lab.command("102", &["sh", "-c", asks]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let answered = crate::logs::listened(asking.stdout.take().unwrap());
+    wait_for("an answer", || !answered.lock().unwrap().is_empty());
+    let begun = Instant::now();
+    let said = lab.exec("pve1", &argv);
+    assert_eq!(said.rc, 0, "{said:?}");
+    let took = begun.elapsed();
+    let so_far = answered.lock().unwrap().len();
+    wait_for("an answer after it", || answered.lock().unwrap().len() > so_far + 3);
+    asking.kill().unwrap();
+    asking.wait().unwrap();
+    let times: Vec<f64> = answered.lock().unwrap().iter().filter_map(|l| l.parse().ok()).collect();
+    let pause = times.windows(2).map(|w| w[1] - w[0]).fold(0.0, f64::max);
+    println!("rebuilt in {} ms; an app was without network for {pause:.2} s at most, of {} answers", took.as_millis(), times.len());
+
+    assert_eq!(kept(9998), before, "addresses, leases, sites and keys are the same");
+    assert!(lab.sh("pct status 9999").contains("stopped") && lab.sh("cat /etc/pve/lxc/9999.conf").contains("appliance that was"));
+    assert!(lab.sh("grep ^onboot /etc/pve/lxc/9998.conf /etc/pve/lxc/9999.conf | cut -d: -f2-").trim().ends_with("onboot: 0"));
+    green(&lab, "a rebuild");
+    assert_eq!(probe(&lab, &["status"]).1["appliance"], 9998);
+    assert_eq!(converge(&lab).rc, 0, "it is the appliance in everything");
+    let read = lab.exec("pve1", &["proximity", "logs", "dnsmasq", "--lines", "5"]);
+    assert!(read.rc == 0 && !read.out.is_empty(), "{read:?}");
+    for (name, port) in [("web", 30001), ("wiki", 30002)] {
+        let address = wan(9998);
+        let page = lab.sh(&format!("curl -s http://{}:{port}/", address.split('/').next().unwrap()));
+        assert_eq!(page.trim(), format!("page of {name}"));
+    }
+    // Broken off where the old one is stopped and the new one not started yet: what builds it starts the one that it is now.
+    lab.sh("pct stop 9998; pct start 9999");
+    let said = provision(&lab, &[]);
+    assert_eq!(said.rc, 0, "{said:?}");
+    assert!(lab.sh("pct status 9999").contains("stopped") && lab.sh("pct status 9998").contains("running"));
+    green(&lab, "both of one address");
+}

@@ -13,6 +13,7 @@ use super::Printer;
 use crate::cli::{Ctx, Done, output};
 use crate::domain::clean::clean_bytes;
 use crate::domain::fact::{Ask, LogSource};
+use crate::domain::guest::Vmid;
 use crate::domain::job::JobId;
 use crate::domain::log_merge::Kept;
 use crate::host::{HostError, NotOpened, Pace, Said, file};
@@ -222,9 +223,10 @@ async fn read(ctx: &Ctx, source: &LogSource, ask: &Ask, to: &mut (dyn Take + Sen
     if let LogSource::Job(id) = source {
         return job(ctx, *id, to);
     }
-    match of_file(ctx, source, to) {
+    let appliance = follow::appliance_id(ctx.host.as_ref()).await;
+    match of_file(ctx, source, appliance, to) {
         Some(read) => read,
-        None => whole(ctx, source, ask, to).await,
+        None => whole(ctx, source, ask, appliance, to).await,
     }
 }
 
@@ -238,8 +240,8 @@ fn job(ctx: &Ctx, id: JobId, to: &mut (dyn Take + Send)) -> Result<(), Problem> 
 
 /// Reads a file where it lies; `None` where only a command can. A number of last lines is looked for from the end, which
 /// is soon found however long the file is, unless times or levels are asked for: they need the lines before.
-fn of_file(ctx: &Ctx, source: &LogSource, to: &mut (dyn Take + Send)) -> Option<Result<(), Problem>> {
-    let (guest, path) = source.file()?;
+fn of_file(ctx: &Ctx, source: &LogSource, appliance: Vmid, to: &mut (dyn Take + Send)) -> Option<Result<(), Problem>> {
+    let (guest, path) = source.file(appliance)?;
     let failed = |why: String| Problem::new(Kind::Failed, format!("log {}", source.name()), why, "");
     let tree = match ctx.host.tree(guest) {
         // No command could read there either.
@@ -265,8 +267,8 @@ fn of_file(ctx: &Ctx, source: &LogSource, to: &mut (dyn Take + Send)) -> Option<
 }
 
 /// All that a source tells, however much it is: nothing is kept but what is wanted.
-async fn whole(ctx: &Ctx, source: &LogSource, ask: &Ask, to: &mut (dyn Take + Send)) -> Result<(), Problem> {
-    let Some(cmd) = follow::command(source, ask) else { return Ok(()) };
+async fn whole(ctx: &Ctx, source: &LogSource, ask: &Ask, appliance: Vmid, to: &mut (dyn Take + Send)) -> Result<(), Problem> {
+    let Some(cmd) = follow::command(source, ask, appliance) else { return Ok(()) };
     let what = || format!("log {}", source.name());
     let (tx, mut rx) = mpsc::channel(64);
     let reading = async {

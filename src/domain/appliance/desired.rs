@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::names::{Interface, Label, Mac, Name};
 use super::system::System;
 use crate::domain::clean::clean;
-use crate::domain::guest::{Guest, Kind};
+use crate::domain::guest::{Guest, Kind, Vmid};
 use crate::domain::settings::{Settings, Value};
 
 /// Counts changes of what is generated, so that a file of an older Proximity is told from one changed by hand.
@@ -148,15 +148,15 @@ pub fn desired(settings: &Settings, appliance: Option<&Guest>, guests: &[Guest],
         log_queries: around.log_queries,
         notes,
     };
-    out.take_guests(guests, &around.pins);
+    out.take_guests(guests, appliance.map_or(super::VMID, |g| g.id), &around.pins);
     Ok(out)
 }
 
 impl Desired {
-    fn take_guests(&mut self, guests: &[Guest], pins: &BTreeMap<Mac, Ipv4Addr>) {
+    fn take_guests(&mut self, guests: &[Guest], appliance: Vmid, pins: &BTreeMap<Mac, Ipv4Addr>) {
         let mut clients: BTreeMap<Mac, Client> = BTreeMap::new();
         let mut names: BTreeMap<Label, String> = BTreeMap::from([(self.name.clone(), "the appliance".to_owned())]);
-        for guest in guests.iter().filter(|g| g.kind == Kind::Lxc && !super::is_appliance(g) && !g.template) {
+        for guest in guests.iter().filter(|g| g.kind == Kind::Lxc && !super::is_none_of_apps(g, appliance) && !g.template) {
             for nic in guest.nics.iter().filter(|n| n.bridge.as_deref() == Some(self.lan_bridge.as_str())) {
                 let mut name = guest.name.as_deref().and_then(Label::new);
                 if guest.name.is_some() && name.is_none() {
@@ -246,7 +246,6 @@ pub(super) mod tests {
     pub fn guest(id: u32, conf: &str) -> Guest {
         parse_lxc(Vmid::try_from(id).unwrap(), conf)
     }
-    use crate::domain::guest::Vmid;
 
     pub fn sample() -> Desired {
         let guests = [

@@ -2,7 +2,7 @@
 //! isolates them. Only by explicit choice; each that was moved says so by a tag, until it is moved back.
 
 use super::desired::Desired;
-use super::is_appliance;
+use super::is_none_of_apps;
 use crate::domain::cmd::Cmd;
 use crate::domain::guest::{Guest, Kind, Nic, Power, Vmid};
 use crate::domain::plan::{Check, Plan, Purpose, Refusal, Risk, Step};
@@ -34,8 +34,9 @@ pub fn plan(world: &World, side: Side, d: &Desired, vmid: Vmid) -> Result<Plan, 
     };
     let refuse = |why: String, hint: &str| Refusal::new(format!("move the apps to {to}"), why, hint);
     let guests = world.guests.known.as_ref().map_err(|why| refuse(format!("the guests are unknown: {why}"), "see doctor"))?;
-    let here =
-        |g: &&Guest| g.kind == Kind::Lxc && !is_appliance(g) && !g.template && (g.node.is_none() || g.node.as_deref() == world.node_name());
+    let here = |g: &&Guest| {
+        g.kind == Kind::Lxc && !is_none_of_apps(g, vmid) && !g.template && (g.node.is_none() || g.node.as_deref() == world.node_name())
+    };
     let (mut steps, mut notes, mut names) = (Vec::new(), Vec::new(), Vec::new());
     for guest in guests.iter().filter(here) {
         let was_moved = guest.tags.iter().any(|t| t == MOVED);

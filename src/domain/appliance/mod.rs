@@ -14,7 +14,9 @@
 //! lamp.rs     a lamp and its evidence;  judge.rs: answers → lamps
 //! ```
 
-use super::guest::{Guest, Vmid};
+use serde::{Deserialize, Serialize};
+
+use super::guest::{Guest, Power, Vmid};
 
 pub mod answer;
 pub mod desired;
@@ -45,28 +47,78 @@ pub struct Seen {
     pub forecast: lease::Forecast,
 }
 
-/// Where the appliance lives unless settings say otherwise.
-pub const VMID: u32 = 9999;
+/// Where the appliance lives unless that id is somebody else's, or it was rebuilt under another one.
+pub const VMID: Vmid = Vmid::APPLIANCE;
 
 /// The tag by which a container says that it is Proximity's.
 pub const TAG: &str = "proximity";
 
-/// The line in a container's notes that says the same. Both are asked for: tags are given by hand, and to apps too.
+/// How the line in a container's notes begins that says the same. Both are asked for: tags are given by hand, and to apps too.
 pub const MARK: &str = "Proximity network appliance";
+
+/// What a container made by Proximity is, by the line in its notes. While one takes the place of another there are two.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Turn {
+    /// The appliance.
+    #[default]
+    Acting,
+    /// It is built beside the appliance and is to take its place.
+    Next,
+    /// Another one took its place.
+    Former,
+}
+
+/// What stands in the notes behind the mark of one that is not acting.
+const NEXT: &str = " to be";
+const FORMER: &str = " that was";
+
+impl Turn {
+    /// The line in the notes.
+    pub fn note(self) -> String {
+        let turn = match self {
+            Turn::Acting => "",
+            Turn::Next => NEXT,
+            Turn::Former => FORMER,
+        };
+        format!("{MARK}{turn}. Made and kept by Proximity; see: proximity manual appliance")
+    }
+
+    /// What that is.
+    pub fn words(self) -> &'static str {
+        match self {
+            Turn::Acting => "is Proximity's appliance",
+            Turn::Next => "is to be Proximity's appliance",
+            Turn::Former => "was Proximity's appliance",
+        }
+    }
+
+    /// Of a container, where its notes say so.
+    pub fn of(guest: &Guest) -> Option<Turn> {
+        guest.notes.iter().find_map(|n| n.strip_prefix(MARK)).map(|rest| match rest {
+            _ if rest.starts_with(NEXT) => Turn::Next,
+            _ if rest.starts_with(FORMER) => Turn::Former,
+            _ => Turn::Acting,
+        })
+    }
+}
 
 /// Whether a container says that Proximity made it to be the appliance.
 pub fn is_ours(guest: &Guest) -> bool {
-    guest.tags.iter().any(|t| t == TAG) && guest.notes.iter().any(|n| n.starts_with(MARK))
+    guest.tags.iter().any(|t| t == TAG) && Turn::of(guest).is_some()
 }
 
-/// The appliance's id.
-pub fn vmid() -> Option<Vmid> {
-    Vmid::try_from(VMID).ok()
+/// The appliance of a node among its guests: the container whose notes say so; of two, in the moment in which one takes the
+/// other's place, that which runs; else whatever stands at [`VMID`].
+pub fn of(guests: &[Guest], node: Option<&str>) -> Vmid {
+    let here = |g: &&Guest| g.node.is_none() || node.is_none() || g.node.as_deref() == node;
+    let acting = guests.iter().filter(here).filter(|g| Turn::of(g) == Some(Turn::Acting));
+    acting.max_by_key(|g| (g.power == Power::Running, g.id)).map_or(VMID, |g| g.id)
 }
 
-/// Whether this guest is the appliance.
-pub fn is_appliance(guest: &Guest) -> bool {
-    u32::from(guest.id) == VMID
+/// Whether this guest is no app: the appliance of this node, of which the id is told, or one of another node or time.
+pub fn is_none_of_apps(guest: &Guest, appliance: Vmid) -> bool {
+    guest.id == appliance || Turn::of(guest).is_some()
 }
 
 /// dnsmasq's log inside the appliance.

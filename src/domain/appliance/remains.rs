@@ -15,7 +15,7 @@ pub fn are_ours(guest: &Guest, jobs: &[Job]) -> bool {
     let began = |job: &Job| {
         let plan = job.order.plan();
         let reached = plan.steps.iter().take(job.life.step + 1);
-        plan.purpose == Purpose::Appliance && reached.into_iter().any(|s| s.check == Check::Ours { vmid: guest.id })
+        plan.purpose == Purpose::Appliance && reached.into_iter().any(|s| matches!(s.check, Check::Ours { vmid, .. } if vmid == guest.id))
     };
     guest.lock.as_deref() == Some(LOCK) && guest.power != Power::Running && jobs.iter().any(began)
 }
@@ -33,6 +33,7 @@ pub fn steps(id: Vmid) -> Vec<Step> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::Turn;
     use super::super::desired::tests::guest;
     use super::*;
     use crate::domain::job::{Life, State};
@@ -42,7 +43,7 @@ mod tests {
     fn job(purpose: Purpose, id: u32, step: usize) -> Job {
         let vmid = Vmid::try_from(id).unwrap();
         let start = Step::run("start", pve::pct("start", vmid), Check::Running { vmid });
-        let create = Step::run("create", pve::pct("create", vmid), Check::Ours { vmid });
+        let create = Step::run("create", pve::pct("create", vmid), Check::Ours { vmid, turn: Turn::Acting });
         let plan = Plan {
             purpose,
             title: "t".into(),

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::{Key, Settings, Value};
+use crate::domain::appliance::is_none_of_apps;
 use crate::domain::world::World;
 
 /// A rule that does not hold.
@@ -28,9 +29,9 @@ pub struct Fixed {
     pub bridge: String,
 }
 
-/// The fixed addresses of all guests, as far as their configurations were read.
+/// The fixed addresses of all guests, as far as their configurations were read; the appliance's follow the settings.
 pub fn fixed_addresses(world: &World) -> Vec<Fixed> {
-    let guests = world.guests.get().into_iter().flatten();
+    let guests = world.guests.get().into_iter().flatten().filter(|g| !is_none_of_apps(g, world.appliance_id()));
     let of = |g: &crate::domain::guest::Guest| {
         g.nics
             .iter()
@@ -103,9 +104,7 @@ impl Rules<'_> {
         }
         for f in fixed.iter().filter(|f| f.bridge == bridge && gateway == Some(f.address)) {
             let (guest, address) = (&f.guest, f.address);
-            // The appliance itself is the gateway.
-            let own = guest.split(' ').next() == Some(&crate::domain::appliance::VMID.to_string());
-            self.must(own, &[GATEWAY], || format!("guest {guest} has the address of the gateway, {address}"));
+            self.must(false, &[GATEWAY], || format!("guest {guest} has the address of the gateway, {address}"));
         }
         const BRIDGES: [&str; 2] = ["network.wan_bridge", "network.lan_bridge"];
         let wan = self.value(BRIDGES[0]).map(|v| v.to_string());

@@ -1,6 +1,7 @@
 //! The appliance of the simulated node: what it answers when it is probed and changed. All is as the default settings want it,
 //! but that the internal ports were forgotten in the kernel's values.
 
+use super::APPLIANCE;
 use std::collections::BTreeMap;
 
 use super::logs;
@@ -8,7 +9,7 @@ use super::node::{Guest, Node, text_of};
 use super::words::Reply;
 use crate::domain::appliance::desired::{Around, Desired, desired};
 use crate::domain::appliance::judge::FAR_NAME;
-use crate::domain::appliance::{LEASES, VMID, files, nat, tar};
+use crate::domain::appliance::{LEASES, files, nat, tar};
 use crate::domain::conf::parse_lxc;
 use crate::domain::guest::Vmid;
 use crate::domain::interfaces::Interfaces;
@@ -29,7 +30,7 @@ fn wish(node: &Node) -> Option<Desired> {
     let guests: Vec<_> = containers.filter_map(|(id, g)| Some(parse_lxc(Vmid::try_from(*id).ok()?, &text_of(&g.conf)))).collect();
     let addresses = Interfaces::parse(INTERFACES).bridges().into_iter().filter(|b| b.name == "vmbr0").flat_map(|b| b.addresses);
     let guarded = addresses.filter_map(|a| a.split('/').next()?.parse().ok()).collect();
-    let appliance = guests.iter().find(|g| u32::from(g.id) == VMID);
+    let appliance = guests.iter().find(|g| u32::from(g.id) == APPLIANCE);
     desired(&Settings::default(), appliance, &guests, &Around { guarded, ..Around::default() }).ok()
 }
 

@@ -1,10 +1,11 @@
 //! The logs of the simulated node: which line stands at which time is fixed by the clock alone, so that
 //! everyone who follows a log sees the same lines, and nothing has to run while nobody follows.
 
+use super::APPLIANCE;
 use serde_json::json;
 
 use super::node::{BOOT_ID, NAME, Node};
-use crate::domain::appliance::{CADDY_LOG, DNSMASQ_LOG, LEASES, VMID};
+use crate::domain::appliance::{CADDY_LOG, DNSMASQ_LOG, LEASES};
 use crate::domain::log_health::{Entry, Found};
 use crate::domain::stamp::Stamp;
 use crate::domain::storage::Space;
@@ -238,7 +239,7 @@ pub(super) fn files(node: &Node, guest: Option<u32>) -> Option<Found> {
     };
     let g = node.guests.get(&id).filter(|g| !g.qemu && g.init.is_some())?;
     let mut files = vec![file("/var/log/messages", 400 << 10, ago(300), 6), file("/var/log/messages.0", 900 << 10, ago(6 * 86_400), 20)];
-    if id == VMID {
+    if id == APPLIANCE {
         files.push(file(DNSMASQ_LOG, 2 << 20, ago(1), 2));
         files.push(file(CADDY_LOG, 7 << 20, ago(1), 1));
         files.push(file(LEASES, 400, ago(90), 60));

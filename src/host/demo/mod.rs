@@ -41,6 +41,9 @@ pub struct DemoHost {
     node: Arc<Mutex<Node>>,
 }
 
+/// Id of its appliance.
+const APPLIANCE: u32 = 9999;
+
 impl DemoHost {
     /// A node whose clock shows `seed_time` now and runs on from there, in a zone `offset_s` seconds east of UTC.
     pub fn new(seed_time: Stamp, offset_s: i32) -> Self {
@@ -292,7 +295,7 @@ impl Host for DemoHost {
             let tree = Tree::of(&node);
             let one = |look: &Look| match look {
                 Look::Logs(guest, _) => logs::files(&node, guest.map(u32::from)).map(Found::Logs).ok_or_else(|| gone("logs")),
-                Look::Processes(id) if u32::from(*id) == crate::domain::appliance::VMID => {
+                Look::Processes(id) if u32::from(*id) == APPLIANCE => {
                     Ok(Found::Names(["caddy", "crond", "dnsmasq", "init"].map(str::to_owned).into()))
                 }
                 Look::Processes(_) => Err(gone("processes")),

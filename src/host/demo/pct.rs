@@ -1,11 +1,12 @@
 //! `pct`: containers as its recordings show them (facts §2), and a little `qm`.
 
+use super::APPLIANCE;
 use super::commands::{Answer, last, tail};
 use super::logs::{self, Source};
 use super::node::{Event, Guest, NAME, Node, after, text_of};
 use super::restore;
 use super::words::{Opts, Reply};
-use crate::domain::appliance::{CADDY_LOG, DNSMASQ_LOG, VMID};
+use crate::domain::appliance::{CADDY_LOG, DNSMASQ_LOG};
 
 /// Verbs that `pct` knows and this host does not play.
 const ELSEWHERE: [&str; 24] = [
@@ -203,12 +204,12 @@ fn inside(node: &Node, id: u32, guest: &Guest, program: &str, args: &[String]) -
     let file = |path: &str| match path {
         "/etc/hostname" => Some(format!("{}\n", guest.name(id))),
         "/etc/os-release" => Some("NAME=\"Alpine Linux\"\nID=alpine\nVERSION_ID=3.22.1\nPRETTY_NAME=\"Alpine Linux v3.22\"\n".to_owned()),
-        "/var/lib/misc/dnsmasq.leases" if id == VMID => Some(logs::leases(node)),
+        "/var/lib/misc/dnsmasq.leases" if id == APPLIANCE => Some(logs::leases(node)),
         _ => None,
     };
     let none = |path: &str| format!("{program}: can't open '{path}': No such file or directory");
     let name = program.rsplit('/').next().unwrap_or("");
-    if let Some(reply) = Some(id).filter(|id| *id == VMID).and_then(|_| super::appliance::inside(node, guest, name, args)) {
+    if let Some(reply) = Some(id).filter(|id| *id == APPLIANCE).and_then(|_| super::appliance::inside(node, guest, name, args)) {
         return Answer::Now(reply);
     }
     match name {
@@ -223,8 +224,8 @@ fn inside(node: &Node, id: u32, guest: &Guest, program: &str, args: &[String]) -
         "tail" => {
             let (lines, follow, path) = tail(args);
             match path.as_str() {
-                DNSMASQ_LOG if id == VMID => Answer::Log(Source::Dnsmasq, lines, follow),
-                CADDY_LOG if id == VMID => Answer::Log(Source::Caddy, lines, follow),
+                DNSMASQ_LOG if id == APPLIANCE => Answer::Log(Source::Dnsmasq, lines, follow),
+                CADDY_LOG if id == APPLIANCE => Answer::Log(Source::Caddy, lines, follow),
                 path if (id, path) == logs::POSTGRES => Answer::Log(Source::Postgres, lines, follow),
                 path => Answer::Now(file(path).map_or_else(|| Reply::fail(1, none(path)), |t| Reply::ok(last(&t, lines)))),
             }

@@ -1,5 +1,6 @@
 //! What the kernel of the simulated node tells below /proc and /sys.
 
+use super::APPLIANCE;
 use super::node::{BOOT_ID, NAME, Node};
 use super::storage::PLACES;
 
@@ -116,7 +117,7 @@ pub(super) fn guests(node: &Node, add: &mut impl FnMut(String, String)) {
         let usage = (up * share + wave * share * 3.0) * 1e6;
         add(format!("{dir}/cpu.stat"), format!("usage_usec {:.0}\nuser_usec {:.0}\nsystem_usec {:.0}\n", usage, usage * 0.7, usage * 0.3));
         add(format!("/sys/class/net/veth{id}i0/operstate"), "up\n".into());
-        if *id == crate::domain::appliance::VMID {
+        if *id == APPLIANCE {
             add(format!("/sys/class/net/proximity-lan/brif/veth{id}i1/state"), "3\n".into());
         }
     }

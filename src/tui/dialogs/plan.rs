@@ -97,6 +97,7 @@ pub(super) fn lines(plan: &Plan, details: bool) -> Vec<Line> {
                 };
                 (tone, format!("  {line}"))
             })),
+            Act::Carry { paths, .. } => out.extend(paths.iter().map(|p| (Tone::Plain, format!("  {p}")))),
         }
         if details {
             out.push((Tone::Quiet, format!("  then: {}", step.check.words())));

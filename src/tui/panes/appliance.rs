@@ -8,11 +8,11 @@
 //!  10.20.0.101   101 web     dynamic  until 22:16
 //! ```
 
+use crate::domain::appliance::Seen;
 use crate::domain::appliance::hold::{Holder, LeaseWish};
 use crate::domain::appliance::lamp::{Lamp, Light, means};
 use crate::domain::appliance::lease::{Oddity, Row};
 use crate::domain::appliance::provision::{ApplianceWish, Options};
-use crate::domain::appliance::{Seen, VMID, vmid};
 use crate::domain::clean::clean;
 use crate::domain::fact::Wish;
 use crate::domain::guest::Power;
@@ -68,7 +68,7 @@ fn evidence(lamp: &Lamp, known: &Known) -> Text {
 
 /// What brings it back: where it is not there or does not run it is built, or what is missing of it.
 fn mend(known: &Known) -> ApplianceWish {
-    match vmid().and_then(|id| known.world.guest(id)).map(|g| g.power) {
+    match known.world.guest(known.world.appliance_id()).map(|g| g.power) {
         Some(Power::Running | Power::Unknown) => ApplianceWish::Converge,
         Some(Power::Stopped) | None => ApplianceWish::Provision(Options::default()),
     }
@@ -152,7 +152,7 @@ impl Pane for Appliance {
         let part = &known.world.appliance;
         let (lamps, leases) = (lamps(known), leases(known));
         let count = |light| lamps.iter().filter(|l| l.light == light).count();
-        let mut title = format!("appliance {VMID}");
+        let mut title = format!("appliance {}", known.world.appliance_id());
         for (light, words) in [(Light::Fail, "wrong"), (Light::Warn, "to look at"), (Light::Unknown, "unknown")] {
             if count(light) > 0 {
                 title.push_str(&format!(" · {} {words}", count(light)));

@@ -5,9 +5,10 @@ use super::super::desired::{Desired, FORMAT, LAN};
 use super::super::files::{Made, NAMESERVER, RESOLVER, files, in_effect, kernel, made_by_us};
 use super::super::lamp::{Evidence, Light};
 use super::super::system::Run;
-use super::super::{is_appliance, tar};
+use super::super::tar;
 use super::{Answers, Verdict, answered, succeeded};
 use crate::domain::clean::clean;
+use crate::domain::guest::Vmid;
 use crate::domain::stamp::bytes;
 
 pub(super) fn service(wish: &Result<Desired, Vec<String>>, asked: &Asked<Gave>) -> Verdict {
@@ -86,12 +87,12 @@ pub(super) fn ports(wish: &Result<Desired, Vec<String>>, a: &Answers) -> Verdict
     }
 }
 
-pub(super) fn config(wish: &Result<Desired, Vec<String>>, a: &Answers) -> Verdict {
+pub(super) fn config(wish: &Result<Desired, Vec<String>>, a: &Answers, vmid: Vmid) -> Verdict {
     let d = match wish {
         Ok(d) => d,
         Err(why) => return Verdict::no_wish(why),
     };
-    let mut parts = vec![nics(d, a)];
+    let mut parts = vec![nics(d, a, vmid)];
     match on_disk(d, &a.files) {
         Ok(all) => parts.extend(all),
         Err(unknown) => parts.push(unknown),
@@ -106,8 +107,8 @@ pub(super) fn config(wish: &Result<Desired, Vec<String>>, a: &Answers) -> Verdic
 }
 
 /// The container's interfaces. Its own `/etc/network/interfaces` is written anew by Proxmox at each start, from these.
-fn nics(d: &Desired, a: &Answers) -> Verdict {
-    let guest = a.guests.answer.as_ref().ok().and_then(|g| g.iter().find(|g| is_appliance(g)));
+fn nics(d: &Desired, a: &Answers, vmid: Vmid) -> Verdict {
+    let guest = a.guests.answer.as_ref().ok().and_then(|g| g.iter().find(|g| g.id == vmid));
     let Some(guest) = guest.filter(|g| g.conf_read) else { return Verdict::unknown("its interfaces are unknown", Vec::new()) };
     let evidence = vec![Evidence {
         asked: a.guests.question.clone(),

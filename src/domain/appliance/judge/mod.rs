@@ -121,7 +121,7 @@ pub fn judge(wish: &Result<Desired, Vec<String>>, a: &Answers, vmid: Vmid) -> Ve
             "way-out" => network::way_out(a),
             "isolation" => network::isolation(a),
             "ports" => inside::ports(wish, a),
-            "config" => inside::config(wish, a),
+            "config" => inside::config(wish, a, vmid),
             "clock" => inside::clock(a),
             "disk" => inside::disk(a),
             "memory" => outside::memory(a),

@@ -3,7 +3,7 @@
 use super::{Ground, Options};
 use crate::domain::appliance::desired::{Desired, LAN, WAN};
 use crate::domain::appliance::system::System;
-use crate::domain::appliance::{MARK, TAG};
+use crate::domain::appliance::{TAG, Turn};
 use crate::domain::clean::clean;
 use crate::domain::cmd::Cmd;
 use crate::domain::guest::{Guest, Vmid};
@@ -87,7 +87,8 @@ fn numbers(name: &str) -> Vec<u64> {
     name.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect()
 }
 
-pub(super) fn create(d: &Desired, vmid: Vmid, options: &Options, chosen: Chosen) -> Vec<Step> {
+/// One that is to take the place of another has no interface among the apps, and does not start with the host, until it does.
+pub(super) fn create(d: &Desired, vmid: Vmid, options: &Options, chosen: Chosen, turn: Turn) -> Vec<Step> {
     let mut steps = Vec::new();
     if let Some((storage, name)) = &chosen.fetch {
         // It exits with 0 also where nothing came (facts §7): the list tells.
@@ -99,10 +100,10 @@ pub(super) fn create(d: &Desired, vmid: Vmid, options: &Options, chosen: Chosen)
         steps.push(Step::run(format!("fetch {name}"), Cmd::new("pveam", ["download", storage, name]).unlimited(), check));
     }
     let wan = options.address.map_or("ip=dhcp".to_owned(), |(own, gateway)| format!("ip={own},gw={gateway}"));
-    let nets = vec![
-        ("net0".to_owned(), format!("name={WAN},bridge={},{wan}", d.wan_bridge.as_str())),
-        ("net1".to_owned(), format!("name={LAN},bridge={},ip={}/{}", d.lan_bridge.as_str(), d.gateway, d.lan.prefix_len())),
-    ];
+    let mut nets = vec![("net0".to_owned(), format!("name={WAN},bridge={},{wan}", d.wan_bridge.as_str()))];
+    if turn == Turn::Acting {
+        nets.push(("net1".to_owned(), format!("name={LAN},bridge={},ip={}/{}", d.lan_bridge.as_str(), d.gateway, d.lan.prefix_len())));
+    }
     let options = CreateOptions {
         hostname: d.name.to_string(),
         storage: chosen.storage,
@@ -113,9 +114,10 @@ pub(super) fn create(d: &Desired, vmid: Vmid, options: &Options, chosen: Chosen)
         nets,
         order: 1,
         tag: TAG.into(),
-        notes: format!("{MARK}. Made and kept by Proximity; see: proximity manual appliance"),
+        onboot: turn == Turn::Acting,
+        notes: turn.note(),
     };
-    let step = Step::run(format!("create {vmid} {}", d.name), pve::create(vmid, &chosen.template, &options), Check::Ours { vmid });
+    let step = Step::run(format!("create {vmid} {}", d.name), pve::create(vmid, &chosen.template, &options), Check::Ours { vmid, turn });
     steps.push(step.undone_by(Cmd::new("pct", ["destroy", &vmid.to_string(), "--purge", "1"])));
     steps
 }

@@ -30,15 +30,9 @@ fn access_log(vmid: Vmid) -> [Step; 2] {
     ]
 }
 
-/// Files, and everything that works by them.
-pub(super) fn steps(d: &Desired, ground: &Ground, vmid: Vmid, system: System) -> Result<Vec<Step>, String> {
-    let d = &Desired { system, ..d.clone() };
-    let at = Place::Guest(vmid);
-    let found = match &ground.inside {
-        None => None,
-        Some(Ok(found)) => Some(found),
-        Some(Err(why)) => return Err(format!("the files of {vmid} could not be read: {why}")),
-    };
+/// Files, and services that start with it. `found`: what lies there, where that is known.
+pub(super) fn laid_down(d: &Desired, found: Option<&Files>, vmid: Vmid) -> Vec<Step> {
+    let (at, system) = (Place::Guest(vmid), d.system);
     let all = files::files(d);
     let folder = |path: &str| path.rsplit_once('/').map_or("/", |(dir, _)| dir).to_owned();
     let mut folders: Vec<String> =
@@ -61,13 +55,25 @@ pub(super) fn steps(d: &Desired, ground: &Ground, vmid: Vmid, system: System) ->
             mode: 0o644,
         }));
     }
-    steps.extend(own_resolver(d, found, vmid));
     for service in [Service::Sysctl, Service::Rules, Service::Dnsmasq, Service::Caddy] {
         let name = system.service(service);
         let check =
             Check::Says { what: format!("{name} starts with it"), cmd: pve::exec(vmid, system.is_enabled(service)), wants: Wants::Success };
         steps.push(Step::run(format!("have {name} start with it"), pve::exec(vmid, system.enable(service)), check));
     }
+    steps
+}
+
+/// Files, and everything that works by them.
+pub(super) fn steps(d: &Desired, ground: &Ground, vmid: Vmid, system: System) -> Result<Vec<Step>, String> {
+    let d = &Desired { system, ..d.clone() };
+    let found = match &ground.inside {
+        None => None,
+        Some(Ok(found)) => Some(found),
+        Some(Err(why)) => return Err(format!("the files of {vmid} could not be read: {why}")),
+    };
+    let mut steps = laid_down(d, found, vmid);
+    steps.extend(own_resolver(d, found, vmid));
     let values = Check::Says {
         what: "the kernel has these values".into(),
         cmd: pve::exec(vmid, std::iter::once("sysctl").chain(files::kernel(d).iter().map(|(k, _)| *k))),
@@ -87,8 +93,8 @@ pub(super) fn steps(d: &Desired, ground: &Ground, vmid: Vmid, system: System) ->
     Ok(steps)
 }
 
-/// Now, and after each start. Only when the packages are there: until then it must ask somebody else where they are.
-fn own_resolver(d: &Desired, found: Option<&Files>, vmid: Vmid) -> [Step; 2] {
+/// After each start. Only when the packages are there: until then it must ask somebody else where they are.
+pub(super) fn keeps_its_resolver(d: &Desired, vmid: Vmid) -> Step {
     let (id, server) = (vmid.to_string(), files::NAMESERVER);
     let kept = Check::Says {
         what: "its configuration says that it asks itself for names".into(),
@@ -96,7 +102,11 @@ fn own_resolver(d: &Desired, found: Option<&Files>, vmid: Vmid) -> [Step; 2] {
         wants: Wants::Lines(vec![format!("nameserver: {server}"), format!("searchdomain: {}", d.domain)]),
     };
     let set = Cmd::new("pct", ["set", &id, "--nameserver", server, "--searchdomain", &d.domain.to_string()]);
-    let keep = Step::run("have it ask itself for names after a start", set, kept);
+    Step::run("have it ask itself for names after a start", set, kept)
+}
+
+/// Now, and after each start.
+fn own_resolver(d: &Desired, found: Option<&Files>, vmid: Vmid) -> [Step; 2] {
     let was = found.and_then(|f| f.iter().find(|(path, _)| path == files::RESOLVER)).map_or(Was::Any, |(_, bytes)| bytes.clone().into());
     let now = Some(files::resolver(d).into());
     let change = Change { at: Place::Guest(vmid), path: files::RESOLVER.into(), was, now, mode: 0o644, test: Vec::new() };
@@ -105,7 +115,7 @@ fn own_resolver(d: &Desired, found: Option<&Files>, vmid: Vmid) -> [Step; 2] {
         cmd: pve::exec(vmid, ["grep", "^nameserver", files::RESOLVER]),
         wants: Wants::OneOf(vec![format!("nameserver {}", files::NAMESERVER)]),
     };
-    [keep, Step { check, ..Step::put(change) }]
+    [keeps_its_resolver(d, vmid), Step { check, ..Step::put(change) }]
 }
 
 pub(super) fn lamps(d: &Desired, vmid: Vmid) -> Step {

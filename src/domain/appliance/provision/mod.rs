@@ -1,11 +1,13 @@
 //! What is there → the plan that builds the appliance, or brings it back to how it should be. The same steps for both: each
 //! step's check is asked before the plan is shown, and what holds already is no step of it.
 //!
-//! `bridge.rs` is the host's network, `container.rs` the container itself, `inside.rs` what lies and runs in it.
+//! `bridge.rs` is the host's network, `container.rs` the container itself, `inside.rs` what lies and runs in it,
+//! `rebuild.rs` a new one that takes its place.
 
 mod bridge;
 mod container;
 mod inside;
+mod rebuild;
 
 use ipnet::Ipv4Net;
 
@@ -14,7 +16,7 @@ use super::hold::LeaseWish;
 use super::judge::BridgeSeen;
 use super::lease::Lease;
 use super::system::Service;
-use super::{MARK, TAG, is_ours};
+use super::{MARK, TAG, Turn, is_ours};
 use crate::domain::clean::clean;
 use crate::domain::guest::{Guest, Kind, Power, Vmid};
 use crate::domain::interfaces::Interfaces;
@@ -30,6 +32,8 @@ pub enum ApplianceWish {
     Provision(Options),
     /// Bring it back to how the settings want it.
     Converge,
+    /// Make a new one beside it that takes its place.
+    Rebuild(Options),
     /// Restart one of its services.
     Restart(Service),
     /// Make a lease static or not, or take it back.
@@ -39,6 +43,8 @@ pub enum ApplianceWish {
 /// How it is to be built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
+    /// Its id; `None` takes that of the appliance that is there, else the usual one, and for a new one beside it a free one.
+    pub vmid: Option<Vmid>,
     /// Storage of its root disk; `None` takes that of the settings, else the one with most room.
     pub storage: Option<StorageId>,
     /// Volume of its template; `None` takes the newest of Alpine that is there.
@@ -53,7 +59,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { storage: None, template: None, download: false, address: None, confirm_s: 120 }
+        Options { vmid: None, storage: None, template: None, download: false, address: None, confirm_s: 120 }
     }
 }
 
@@ -109,6 +115,7 @@ pub fn plan(world: &World, wish: &ApplianceWish, d: &Desired, ground: &Ground, v
     };
     let what = match wish {
         ApplianceWish::Provision(_) => format!("build the appliance {vmid}"),
+        ApplianceWish::Rebuild(_) => format!("build the appliance {vmid} anew"),
         ApplianceWish::Converge => format!("bring the appliance {vmid} back to its settings"),
         ApplianceWish::Restart(service) => format!("restart {} in {vmid}", d.system.service(*service)),
         ApplianceWish::Lease(wish) => wish.words(),
@@ -117,20 +124,33 @@ pub fn plan(world: &World, wish: &ApplianceWish, d: &Desired, ground: &Ground, v
     let guest = ours(world, vmid).map_err(|(why, hint)| refuse(why, &hint))?;
     match wish {
         ApplianceWish::Restart(service) => {
-            running(guest, vmid).map_err(|(why, hint)| refuse(why, hint))?;
+            running(guest, vmid).map_err(|(why, hint)| refuse(why, &hint))?;
             let facts = vec!["apps keep their addresses; what is asked of it in between is not answered".to_owned()];
             Ok(made(what.clone(), inside::restart(d, vmid, *service), facts, Risk::Interrupts))
         }
         // A pin is in how it should be already.
         ApplianceWish::Converge | ApplianceWish::Lease(_) => {
-            running(guest, vmid).map_err(|(why, hint)| refuse(why, hint))?;
+            running(guest, vmid).map_err(|(why, hint)| refuse(why, &hint))?;
             let mut steps = bridge::steps(d, ground, Options::default().confirm_s).map_err(|(why, hint)| refuse(why, &hint))?;
             steps.extend(guest.into_iter().flat_map(|g| container::nics(d, g)));
             steps.extend(container::plug(d, ground, vmid));
             steps.extend(inside::steps(d, ground, vmid, d.system).map_err(|why| refuse(why, "see appliance status"))?);
             Ok(made(what.clone(), steps, Vec::new(), Risk::Interrupts))
         }
+        ApplianceWish::Rebuild(options) => {
+            let Some(old) = guest else {
+                return Err(refuse(format!("there is no appliance {vmid}"), "build it: proximity appliance provision"));
+            };
+            let new = rebuild::plan(world, options, d, ground, old).map_err(|(why, hint)| refuse(why, &hint))?;
+            let title = format!("build the appliance {vmid} anew, as {}", new.id);
+            let plan = made(title, new.steps, new.facts, Risk::Interrupts);
+            Ok(Plan { notes: [plan.notes, new.notes].concat(), ..plan })
+        }
         ApplianceWish::Provision(options) => {
+            let there = world.appliance_id();
+            if there != vmid && world.guest(there).is_some_and(is_ours) {
+                return Err(refuse(format!("the appliance is there already: {there}"), "build it anew: proximity appliance rebuild"));
+            }
             let mut facts = Vec::new();
             let mut steps = bridge::steps(d, ground, options.confirm_s).map_err(|(why, hint)| refuse(why, &hint))?;
             clear(d, ground).map_err(|(why, hint)| refuse(why, &hint))?;
@@ -140,12 +160,13 @@ pub fn plan(world: &World, wish: &ApplianceWish, d: &Desired, ground: &Ground, v
                     let chosen = container::choose(world, options, ground).map_err(|(why, hint)| refuse(why, &hint))?;
                     facts.push(format!("template {}, on storage {}", chosen.template, chosen.storage));
                     let system = chosen.system;
-                    steps.extend(container::create(d, vmid, options, chosen));
+                    steps.extend(container::create(d, vmid, options, chosen, Turn::Acting));
                     system
                 }
             };
             let d = Desired { system, ..d.clone() };
             if guest.is_none_or(|g| g.power != Power::Running) {
+                steps.extend(rebuild::stop_others(world, &d, vmid));
                 let start = Step::run(format!("start {vmid}"), pve::pct("start", vmid).limit(120), Check::Running { vmid });
                 steps.push(start.undone_by(pve::pct("stop", vmid)));
             }
@@ -160,19 +181,17 @@ pub fn plan(world: &World, wish: &ApplianceWish, d: &Desired, ground: &Ground, v
 
 /// The plan that keeps a change of the host's network. It asks nothing before: whatever else is broken or unknown by then, the
 /// time runs.
-pub fn keep_change(world: &World) -> Result<Plan, Refusal> {
-    let title = "keep the change of the host's network";
-    let guest = super::vmid().ok_or_else(|| Refusal::new(title, "the appliance's id is no id of a guest", ""))?;
-    Ok(Plan {
+pub fn keep_change(world: &World) -> Plan {
+    Plan {
         purpose: Purpose::Appliance,
-        title: title.into(),
-        guest,
+        title: "keep the change of the host's network".into(),
+        guest: world.appliance_id(),
         host: world.place.host.clone(),
         facts: Vec::new(),
         notes: Vec::new(),
         risk: Risk::Low,
         steps: vec![bridge::confirm()],
-    })
+    }
 }
 
 /// The plan that takes back a lease whose guest is gone.
@@ -180,7 +199,7 @@ pub fn release(world: &World, d: &Desired, vmid: Vmid, lease: &Lease) -> Result<
     let title = format!("take the lease of {} ({}) back in {vmid}", lease.address, lease.mac);
     let refuse = |(why, hint): (String, String)| Refusal::new(title.clone(), why, hint);
     let guest = ours(world, vmid).map_err(refuse)?;
-    running(guest, vmid).map_err(|(why, hint)| refuse((why, hint.to_owned())))?;
+    running(guest, vmid).map_err(refuse)?;
     let name = d.system.service(Service::Dnsmasq);
     let mut steps = super::hold::release(d, vmid, lease);
     steps.push(works_by_its_file(d, vmid));
@@ -216,7 +235,10 @@ fn ours(world: &World, vmid: Vmid) -> Result<Option<&Guest>, (String, String)> {
     };
     let title = guest.title();
     if guest.kind != Kind::Lxc {
-        return Err((format!("{title} is a virtual machine and not Proximity's"), "give it another id; it is not touched".into()));
+        return Err((
+            format!("{title} is a virtual machine and not Proximity's"),
+            "build it under another id: proximity appliance provision --id ID".into(),
+        ));
     }
     if !guest.conf_read {
         return Err((format!("the configuration of {vmid} could not be read, so whose it is is unknown"), "see doctor".into()));
@@ -229,16 +251,19 @@ fn ours(world: &World, vmid: Vmid) -> Result<Option<&Guest>, (String, String)> {
     if is_ours(guest) {
         return Ok(Some(guest));
     }
-    let hint = format!("give it another id; if it is the appliance after all, say so: pct set {vmid} --tags {TAG} --description '{MARK}'");
+    let free = rebuild::free_id(world).map_or("ID".to_owned(), |id| id.to_string());
+    let hint = format!(
+        "build it under another id: proximity appliance provision --id {free}; or, if it is the appliance after all, say so: pct set {vmid} --tags {TAG} --description '{MARK}'"
+    );
     Err((format!("{title} is not Proximity's: it lacks the tag '{TAG}' or the note '{MARK}'"), hint))
 }
 
-fn running(guest: Option<&Guest>, vmid: Vmid) -> Result<(), (String, &'static str)> {
+fn running(guest: Option<&Guest>, vmid: Vmid) -> Result<(), (String, String)> {
     match guest.map(|g| g.power) {
-        None => Err((format!("there is no appliance {vmid}"), "build it: proximity appliance provision")),
+        None => Err((format!("there is no appliance {vmid}"), "build it: proximity appliance provision".into())),
         Some(Power::Running) => Ok(()),
-        Some(Power::Stopped) => Err((format!("{vmid} is stopped"), "start it: proximity guest start 9999")),
-        Some(Power::Unknown) => Err((format!("whether {vmid} runs is unknown"), "see doctor")),
+        Some(Power::Stopped) => Err((format!("{vmid} is stopped"), format!("start it: proximity guest start {vmid}"))),
+        Some(Power::Unknown) => Err((format!("whether {vmid} runs is unknown"), "see doctor".into())),
     }
 }
 

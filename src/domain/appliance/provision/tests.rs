@@ -59,6 +59,7 @@ fn commands(plan: &Plan) -> Vec<String> {
         Act::Run { cmd, .. } => cmd.shown(),
         Act::Put(change) => change.shown(),
         Act::Wait { .. } => format!("wait: {}", s.check.words()),
+        Act::Carry { from, to, paths } => format!("carry {} from {from} to {to}", paths.join(" ")),
     };
     plan.steps.iter().map(shown).collect()
 }
@@ -295,7 +296,7 @@ fn a_service_is_restarted_only_with_a_file_it_takes() {
     let why = plan(&world(None), &ApplianceWish::Restart(Service::Caddy), &sample(), &ground(HOST), id()).unwrap_err();
     assert!(why.why.contains("there is no appliance"), "{why:?}");
     // Nothing is known of the host, and the time runs.
-    let word = keep_change(&World::default()).unwrap();
+    let word = keep_change(&World::default());
     assert_eq!((word.risk, word.steps[0].always), (Risk::Low, true));
 }
 
@@ -304,4 +305,99 @@ fn a_plan_survives_the_job_row() {
     let p = provision(&world(None), &ground(&format!("{HOST}# caf\u{e9}\n")), Options::default()).unwrap();
     let back: Plan = serde_json::from_str(&serde_json::to_string(&p).unwrap()).unwrap();
     assert_eq!(back, p);
+}
+
+fn with(mut world: World, conf: &str, id: u32, power: Power) -> World {
+    let mut guests = world.guests.known.unwrap();
+    guests.push(Guest { power, ..guest(id, conf) });
+    world.guests.known = Ok(guests);
+    world
+}
+
+#[test]
+fn a_new_one_takes_the_place_of_the_old_and_never_stands_beside_it() {
+    let conf = format!("{OURS}\nonboot: 1\n#kept%3A words");
+    let world = world(Some((&conf, Power::Running)));
+    let rebuild = |world: &World, options| plan(world, &ApplianceWish::Rebuild(options), &sample(), &ground(HOST), id());
+    let p = rebuild(&world, Options::default()).unwrap();
+    let all = commands(&p);
+    let wan = "--net0 name=eth0,bridge=vmbr0,ip=dhcp";
+    let order = [
+        "pct create 9998 local:vztmpl/alpine-3.23",
+        "pct start 9998",
+        "apk add",
+        "write /etc/dnsmasq.conf in 9998",
+        "carry /var/lib/misc/dnsmasq.leases /etc/caddy/apps /var/lib/caddy from 9999 to 9998",
+        "pct stop 9998",
+        &format!("pct set 9998 --onboot 1 {wan} --net1 name=eth1,bridge=proximity-lan,hwaddr=BC:24:11:00:00:99"),
+        "pct set 9998 --description 'Proximity network appliance. Made",
+        "pct set 9999 --description 'Proximity network appliance that was. Made",
+        "pct stop 9999",
+        "wait: dnsmasq works",
+        "wait: no lamp",
+    ];
+    let at: Vec<usize> = order.iter().map(|part| position(&all, part)).collect();
+    assert!(at.is_sorted(), "{all:#?}");
+    // While it is built it is not among the apps, and does not come up with the host.
+    assert!(!all[at[0]].contains("net1") && all[at[0]].contains("--onboot 0"), "{}", all[at[0]]);
+    assert_eq!(all.iter().filter(|c| c.as_str() == "pct start 9998").count(), 2);
+    // Every step of the change of places has a way back, and the old one keeps what else was noted.
+    let back = |n: usize| p.steps[at[n]].undo.as_ref().map(Undo::shown).unwrap_or_default();
+    assert!(back(8).contains("network appliance. x") && back(8).contains("kept: words") && back(8).ends_with("--onboot 1"), "{}", back(8));
+    assert_eq!((back(0).as_str(), back(9).as_str()), ("pct destroy 9998 --purge 1", "pct start 9999"));
+    assert_eq!(p.guest, id());
+
+    // What an attempt left is cleared away, and its id is taken again.
+    let next = "#Proximity network appliance to be. x\ntags: proximity\nnet0: name=eth0,bridge=vmbr0,ip=dhcp";
+    let left = with(world.clone(), next, 9990, Power::Running);
+    let all = commands(&rebuild(&left, Options::default()).unwrap());
+    assert_eq!(all[..2], ["pct stop 9990", "pct destroy 9990 --purge 1"]);
+    assert!(all[2].starts_with("pct create 9990 "), "{}", all[2]);
+
+    // An old one that does not run gives nothing.
+    let stopped = rebuild(&super::tests::world(Some((&conf, Power::Stopped))), Options::default()).unwrap();
+    assert!(stopped.notes.iter().any(|n| n.contains("not carried over")), "{:?}", stopped.notes);
+    assert!(!commands(&stopped).iter().any(|c| c.starts_with("carry") || c == "pct stop 9999"));
+
+    // Refusals: none there, an id that is somebody's, an address that two cannot have, interfaces that are to be mended first.
+    let why = |world: &World, options| rebuild(world, options).unwrap_err().why;
+    assert!(why(&super::tests::world(None), Options::default()).contains("there is no appliance"));
+    let taken = Options { vmid: Some(9990.try_into().unwrap()), ..Options::default() };
+    assert!(why(&with(world.clone(), "hostname: else", 9990, Power::Stopped), taken).contains("9990 else is there"));
+    let fixed = conf.replace("ip=dhcp", "ip=192.168.1.9/24,gw=192.168.1.1");
+    assert!(why(&super::tests::world(Some((&fixed, Power::Running))), Options::default()).contains("fixed address"));
+    let elsewhere = conf.replace("10.20.0.1/24", "10.9.0.1/24");
+    assert!(why(&super::tests::world(Some((&elsewhere, Power::Running))), Options::default()).contains("not as the settings want it"));
+}
+
+#[test]
+fn where_the_usual_id_is_somebody_elses_another_one_is_taken() {
+    let foreign = "hostname: plex\nnet0: name=eth0,bridge=vmbr0,ip=dhcp";
+    let world = world(Some((foreign, Power::Running)));
+    let why = provision(&world, &ground(HOST), Options::default()).unwrap_err();
+    assert!(why.why.contains("9999 plex is not Proximity's") && why.hint.contains("--id 9998"), "{why:?}");
+    let other: Vmid = 9998.try_into().unwrap();
+    let options = Options { vmid: Some(other), ..Options::default() };
+    let made = plan(&world, &ApplianceWish::Provision(options.clone()), &sample(), &ground(HOST), other).unwrap();
+    assert!(commands(&made).iter().any(|c| c.starts_with("pct create 9998 ")));
+    // From then on that is the appliance, and there is no second one.
+    let there = with(world, OURS, 9998, Power::Stopped);
+    assert_eq!(there.appliance_id(), other);
+    let again = Options { vmid: Some(9997.try_into().unwrap()), ..Options::default() };
+    let why = plan(&there, &ApplianceWish::Provision(again), &sample(), &ground(HOST), 9997.try_into().unwrap()).unwrap_err();
+    assert!(why.why.contains("is there already: 9998"), "{why:?}");
+}
+
+#[test]
+fn a_change_of_places_that_was_broken_off_never_has_both() {
+    // Both of one address: what was begun first is stopped before the other is started.
+    let former = OURS.replace("appliance. x", "appliance that was. x");
+    let both = with(world(Some((&former, Power::Running))), OURS, 9998, Power::Stopped);
+    assert_eq!(both.appliance_id(), 9998.try_into().unwrap());
+    let p = plan(&both, &ApplianceWish::Provision(Options::default()), &sample(), &ground(HOST), both.appliance_id()).unwrap();
+    let all = commands(&p);
+    assert!(position(&all, "pct stop 9999") < position(&all, "pct start 9998"), "{all:#?}");
+    // Of two that say they are it, the one that runs is.
+    let two = with(world(Some((OURS, Power::Running))), OURS, 9998, Power::Stopped);
+    assert_eq!(two.appliance_id(), id());
 }

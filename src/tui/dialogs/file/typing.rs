@@ -48,7 +48,7 @@ fn meant(text: &str) -> &str {
 
 /// The file of a name, where it is one's.
 fn source(text: &str) -> Option<LogSource> {
-    LogSource::from_name(meant(text)).filter(|s| s.file().is_some())
+    LogSource::from_name(meant(text)).filter(LogSource::is_file)
 }
 
 impl File {

@@ -127,7 +127,7 @@ impl Logs {
                 Vec::new()
             }
             // It may still be in the file, if its log is one.
-            None => match LogSource::from_name(&mark.source).filter(|s| s.file().is_some() && !known.world.place.demo) {
+            None => match LogSource::from_name(&mark.source).filter(|s| s.is_file() && !known.world.place.demo) {
                 Some(source) => self.read_file(source, Some(mark), known),
                 None => vec![Then::Say("its line is not among those kept here".into())],
             },
