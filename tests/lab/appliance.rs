@@ -622,4 +622,28 @@ fn a_new_one_takes_the_place_of_the_old_one() {
     assert_eq!(said.rc, 0, "{said:?}");
     assert!(lab.sh("pct status 9999").contains("stopped") && lab.sh("pct status 9998").contains("running"));
     green(&lab, "both of one address");
+
+    // Killed at moments around the change of places: what builds it brings one of them up, and the next one clears the rest away.
+    for part in [3, 5, 6, 7, 8, 9] {
+        let at = took * part / 10;
+        let mut running = lab.command("pve1", &argv).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let begun = Instant::now();
+        while begun.elapsed() < at {
+            std::thread::sleep(at.saturating_sub(begun.elapsed()));
+        }
+        let killed = lab.exec("pve1", &["pkill", "-9", "-f", "[j]ob-worker"]).rc == 0;
+        running.wait().unwrap();
+        let said = provision(&lab, &[]);
+        assert_eq!(said.rc, 0, "killed after {at:?}: {said:?}");
+        green(&lab, "a rebuild that was killed");
+        let running = lab.sh("pct list | grep -c '^99.*running'");
+        let acting = probe(&lab, &["status"]).1["appliance"].to_string();
+        println!("killed after {:>5} ms: {killed}; {acting} is the appliance", at.as_millis());
+        let with_lan = lab.sh("for c in $(pct list | awk '/^99.*running/ {print $1}'); do grep -l '^net1' /etc/pve/lxc/$c.conf; done | wc -l");
+        assert_eq!(with_lan.trim(), "1", "of {running} that run one is among the apps");
+    }
+    let said = lab.exec("pve1", &argv);
+    assert_eq!(said.rc, 0, "{said:?}");
+    assert!(!lab.sh("cat /etc/pve/lxc/99*.conf").contains("appliance to be"), "what was broken off is cleared away");
+    green(&lab, "all of it");
 }
