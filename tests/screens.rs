@@ -282,6 +282,20 @@ fn the_appliance_and_what_its_lamps_were_lit_by() {
     let to = keys(&mut app, "<Enter>");
     assert!(matches!(&to[..], [Effect::Probe]), "{}", text(&draw(&mut app, 120, 40)));
     assert!(text(&draw(&mut app, 80, 24)).contains("appliance 9999"));
+    // One whose place was taken stands beside it, and is none of the apps.
+    let mut guests = world::well().guests.unwrap().known.unwrap();
+    let former = guests.iter().find(|g| u32::from(g.id) == 101).cloned().unwrap();
+    let note = proximity::domain::appliance::Turn::Former.note();
+    guests.push(proximity::domain::guest::Guest {
+        id: "9000".parse().unwrap(),
+        name: Some("edge".into()),
+        power: proximity::domain::guest::Power::Stopped,
+        notes: vec![note],
+        ..former
+    });
+    drop(app.learn(Fact::News(Box::new(News { guests: Some(world::part(guests)), ..News::default() }))));
+    let screen = text(&draw(&mut app, 80, 24));
+    assert!(screen.contains("besides: 9000 edge stopped: the one that was"), "{screen}");
     learn(&mut app, Part::unknown("the link is down", at));
     let screen = text(&draw(&mut app, 80, 24));
     assert!(screen.contains("the link is down") && !screen.contains('●'), "nothing stays green: {screen}");

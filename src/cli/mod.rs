@@ -381,7 +381,7 @@ impl Ctx {
     pub(crate) async fn world(&self) -> Result<World, Problem> {
         let who = self.who()?;
         let mut news = refresh::refresh(self.host.as_ref()).await;
-        news.only(&who);
+        news.only(who);
         let mut world = World { place: self.place(), ..World::default() };
         world.learn(news);
         Ok(world)
@@ -398,7 +398,7 @@ impl Ctx {
     pub(crate) fn jobs_seen(&self, jobs: &Jobs) -> Result<Part<Vec<Job>>, Problem> {
         let who = self.who()?;
         let mut news = News { jobs: Some(jobs.part(self.host.clock().0)), ..News::default() };
-        news.only(&who);
+        news.only(who);
         Ok(news.jobs.unwrap_or_default())
     }
 

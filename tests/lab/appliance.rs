@@ -639,7 +639,8 @@ fn a_new_one_takes_the_place_of_the_old_one() {
         let running = lab.sh("pct list | grep -c '^99.*running'");
         let acting = probe(&lab, &["status"]).1["appliance"].to_string();
         println!("killed after {:>5} ms: {killed}; {acting} is the appliance", at.as_millis());
-        let with_lan = lab.sh("for c in $(pct list | awk '/^99.*running/ {print $1}'); do grep -l '^net1' /etc/pve/lxc/$c.conf; done | wc -l");
+        let with_lan =
+            lab.sh("for c in $(pct list | awk '/^99.*running/ {print $1}'); do grep -l '^net1' /etc/pve/lxc/$c.conf; done | wc -l");
         assert_eq!(with_lan.trim(), "1", "of {running} that run one is among the apps");
     }
     let said = lab.exec("pve1", &argv);

@@ -16,6 +16,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::clean::clean;
 use super::guest::{Guest, Power, Vmid};
 
 pub mod answer;
@@ -116,6 +117,22 @@ pub fn of(guests: &[Guest], node: Option<&str>) -> Vmid {
     acting.max_by_key(|g| (g.power == Power::Running, g.id)).map_or(VMID, |g| g.id)
 }
 
+/// The others among the guests: of other nodes, one to be, those that were; each with what it is, in a few words.
+pub fn others(guests: &[Guest], appliance: Vmid, node: Option<&str>) -> Vec<String> {
+    let words = |g: &Guest| {
+        let turn = Turn::of(g).filter(|_| g.id != appliance)?;
+        let place = g.node.as_deref().filter(|n| node.is_some_and(|me| me != *n)).map(|n| format!(" on {}", clean(n)));
+        let what = match (turn, &place) {
+            (Turn::Next, _) => "to be, not finished",
+            (Turn::Former, _) => "the one that was",
+            (Turn::Acting, Some(_)) => "asked there",
+            (Turn::Acting, None) => "a second one",
+        };
+        Some(format!("{}{} {}: {what}", g.title(), place.unwrap_or_default(), g.power.word()))
+    };
+    guests.iter().filter_map(words).collect()
+}
+
 /// Whether this guest is no app: the appliance of this node, of which the id is told, or one of another node or time.
 pub fn is_none_of_apps(guest: &Guest, appliance: Vmid) -> bool {
     guest.id == appliance || Turn::of(guest).is_some()
@@ -129,3 +146,41 @@ pub const CADDY_LOG: &str = "/var/log/caddy/access.log";
 
 /// What dnsmasq lent, inside the appliance; the same place on both systems (facts §12.3).
 pub const LEASES: &str = "/var/lib/misc/dnsmasq.leases";
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::desired::tests::guest;
+    use super::*;
+
+    #[test]
+    fn which_it_is_is_told_by_notes() {
+        let marked = |id: u32, note: &str, power, node: &str| Guest {
+            power,
+            node: Some(node.into()),
+            ..guest(id, &format!("#{note}\nhostname: edge\ntags: proximity"))
+        };
+        let all = [
+            marked(300, "my own words", Power::Running, "pve1"),
+            marked(9997, &Turn::Acting.note(), Power::Stopped, "pve1"),
+            marked(9998, &Turn::Acting.note(), Power::Running, "pve2"),
+            marked(9996, &Turn::Former.note(), Power::Running, "pve1"),
+            marked(9995, &Turn::Next.note(), Power::Running, "pve1"),
+        ];
+        let id = |n: u32| Vmid::try_from(n).unwrap();
+        assert_eq!(of(&all, Some("pve1")), id(9997), "it is its node's, and neither one that was nor one to be, whatever runs");
+        assert_eq!((of(&all, Some("pve2")), of(&all[..1], Some("pve1"))), (id(9998), VMID));
+        let apps: Vec<u32> = all.iter().filter(|g| !is_none_of_apps(g, id(9997))).map(|g| g.id.into()).collect();
+        assert_eq!(apps, [300], "none of them is an app");
+        let others = others(&all, id(9997), Some("pve1"));
+        assert_eq!(
+            others,
+            ["9998 edge on pve2 running: asked there", "9996 edge running: the one that was", "9995 edge running: to be, not finished"]
+        );
+        for turn in [Turn::Acting, Turn::Next, Turn::Former] {
+            assert_eq!(Turn::of(&guest(100, &format!("#{}", turn.note()))), Some(turn));
+        }
+        // A note by hand, as it is asked for where the tag or the note is lacking.
+        assert_eq!(Turn::of(&guest(100, "#Proximity network appliance")), Some(Turn::Acting));
+    }
+}

@@ -57,6 +57,7 @@ impl Menu {
             ("bring it back to its settings", wish(ApplianceWish::Converge)),
             ("build it, or what is missing of it", wish(ApplianceWish::Provision(Options::default()))),
             ("the same, and fetch a template first", wish(ApplianceWish::Provision(Options { download: true, ..Options::default() }))),
+            ("build it anew beside itself: apps pause for seconds", wish(ApplianceWish::Rebuild(Options::default()))),
             ("restart dnsmasq: addresses and names", wish(ApplianceWish::Restart(Service::Dnsmasq))),
             ("restart Caddy: the way in to apps", wish(ApplianceWish::Restart(Service::Caddy))),
             ("move the apps past it: nothing isolates them then", What::Wish(Wish::Move(Side::Out))),

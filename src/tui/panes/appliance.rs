@@ -8,11 +8,11 @@
 //!  10.20.0.101   101 web     dynamic  until 22:16
 //! ```
 
-use crate::domain::appliance::Seen;
 use crate::domain::appliance::hold::{Holder, LeaseWish};
 use crate::domain::appliance::lamp::{Lamp, Light, means};
 use crate::domain::appliance::lease::{Oddity, Row};
 use crate::domain::appliance::provision::{ApplianceWish, Options};
+use crate::domain::appliance::{self, Seen};
 use crate::domain::clean::clean;
 use crate::domain::fact::Wish;
 use crate::domain::guest::Power;
@@ -29,6 +29,11 @@ use crate::tui::words;
 #[derive(Default)]
 pub struct Appliance {
     list: List,
+}
+
+fn others(known: &Known) -> Vec<String> {
+    let world = &known.world;
+    world.guests.get().map_or(Vec::new(), |guests| appliance::others(guests, world.appliance_id(), world.node_name()))
 }
 
 fn seen(known: &Known) -> Option<&Seen> {
@@ -130,7 +135,7 @@ impl Pane for Appliance {
             let lease = || self.lease(known).map(|row| lease(row, known));
             return Some(lamp.or_else(lease).map(|text| Then::Open(Box::new(text))).into_iter().collect());
         }
-        let rows = usize::from(known.pane_size().1.saturating_sub(2));
+        let rows = usize::from(known.pane_size().1.saturating_sub(2 + u16::from(!others(known).is_empty())));
         self.list.act(action, lamps.len() + leases.len(), rows).then(Vec::new)
     }
 
@@ -166,11 +171,16 @@ impl Pane for Appliance {
             on.put(1, 1, wide.saturating_sub(2), text, if part.is_pending() { Tone::Quiet } else { Tone::Unknown });
             return;
         }
+        let others = others(known);
+        if !others.is_empty() {
+            on.put(1, 1, wide.saturating_sub(2), &format!("besides: {}", others.join(" · ")), Tone::Quiet);
+        }
         // One row for each lamp and lease, and one for the heading between them.
-        let rows = usize::from(on.height().saturating_sub(2));
+        let head = 1 + u16::from(!others.is_empty());
+        let rows = usize::from(on.height().saturating_sub(1 + head));
         let len = lamps.len() + leases.len();
         let top = self.list.top(len, rows);
-        let mut y = 1;
+        let mut y = head;
         for at in top..=len {
             if y >= on.height() {
                 return;

@@ -234,6 +234,10 @@ fn ours(world: &World, vmid: Vmid) -> Result<Option<&Guest>, (String, String)> {
         };
     };
     let title = guest.title();
+    if let Some(other) = guest.node.as_deref().filter(|n| world.node_name().is_some_and(|me| me != *n)) {
+        let hint = "build one for this node under another id: proximity appliance provision --id ID".to_owned();
+        return Err((format!("{title} is on another node, {}", clean(other)), hint));
+    }
     if guest.kind != Kind::Lxc {
         return Err((
             format!("{title} is a virtual machine and not Proximity's"),
