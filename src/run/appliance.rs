@@ -73,7 +73,7 @@ impl Hands {
         let Some(vmid) = appliance::vmid() else { return };
         let _one = self.probing.lock().await;
         locked(&self.asked).appliance = Some(Instant::now());
-        let mut seen = probe::look(self.ctx.host.as_ref(), world, vmid).await;
+        let mut seen = probe::look(self.ctx.host.as_ref(), world, vmid, self.ctx.read_only).await;
         let jobs = locked(&self.jobs).clone();
         if let (Ok(seen), Some(jobs)) = (&mut seen.known, jobs)
             && let Some(pool) = seen.pool

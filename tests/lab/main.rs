@@ -12,6 +12,7 @@ mod logs;
 mod logs_away;
 mod restricted;
 mod story;
+mod visitor;
 
 use harness::{Lab, Said, lab_script, skip, wait_for};
 use std::path::Path;

@@ -72,7 +72,9 @@ pub struct Answers {
     pub no_name: Asked<Gave>,
     /// The TXT record of the configuration in effect.
     pub in_effect: Asked<Gave>,
-    /// A DISCOVER from an app.
+    /// Who asked in the place of apps: `a running app`, `a visitor`.
+    pub who: &'static str,
+    /// A DISCOVER from there.
     pub dhcp: Asked<Gave>,
     /// `iptables-save`.
     pub rules: Asked<Gave>,
@@ -80,15 +82,15 @@ pub struct Answers {
     pub old_rules: Asked<Gave>,
     /// The kernel's values.
     pub kernel: Asked<Gave>,
-    /// A connection of an app to upstream.
+    /// A connection from there to upstream.
     pub way_out: Asked<Gave>,
-    /// Connections of an app to the node.
+    /// Connections from there to the node.
     pub guarded: Vec<Asked<Gave>>,
     /// Caddy's running configuration, asked inside.
     pub admin: Asked<Gave>,
     /// What came back from each place where Caddy listens.
     pub sites: Vec<(SocketAddr, Asked<Gave>)>,
-    /// A connection of an app to Caddy's administration.
+    /// A connection from there to Caddy's administration.
     pub admin_outside: Asked<Gave>,
     /// What Caddy's files would make.
     pub adapted: Asked<Gave>,

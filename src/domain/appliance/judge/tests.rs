@@ -64,6 +64,7 @@ fn healthy(d: &Desired) -> Answers {
         far_name: gave(0, format!("{HEAD}Non-authoritative answer:\nName:\tdownload.proxmox.com\nAddress: 51.91.38.34\n")),
         no_name: gave(1, format!("{HEAD}** server can't find no-such-app-here.prox.local: NXDOMAIN\n")),
         in_effect: gave(0, format!("{HEAD}config-in-effect.prox.local\ttext = \"{}\"\n", in_effect(d))),
+        who: "a running app",
         dhcp: gave(0, "udhcpc: started, v1.35.0\nudhcpc: lease of 10.20.0.157 obtained from 10.20.0.1, lease time 43200\n"),
         rules: gave(0, rules),
         old_rules: gave(127, ""),
