@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use futures_util::stream::{self, StreamExt};
+use tokio::sync::OnceCell;
 
 use crate::domain::appliance::Seen;
 use crate::domain::appliance::answer::{Asked, Gave};
 use crate::domain::appliance::desired::{Around, Desired, desired};
-use crate::domain::appliance::judge::{Answers, BridgeSeen, FAR_NAME, MemorySeen, NO_NAME, judge, sites};
+use crate::domain::appliance::judge::{Answers, BridgeSeen, FAR_NAME, MemorySeen, NO_NAME, judge, mtu, sites, stays};
 use crate::domain::appliance::lamp::Lamp;
 use crate::domain::appliance::lease::{self, Forecast, Leases, Pool};
 use crate::domain::appliance::names::Mac;
@@ -101,7 +102,7 @@ pub(super) async fn probe_by(
         Some(_) => Some("whether the appliance runs is unknown".to_owned()),
         None => Some("the appliance is not there, or not known to be".to_owned()),
     };
-    let room = Room { host, vmid, closed };
+    let room = Room { host, vmid, closed, init: OnceCell::new() };
     let d = wish.as_ref().ok();
     let system = d.map(|d| d.system).or_else(|| appliance.and_then(System::of)).unwrap_or(System::Alpine);
     let gateway = d.map_or(String::new(), |d| d.gateway.to_string());
@@ -112,7 +113,13 @@ pub(super) async fn probe_by(
     let own = d.map_or(String::new(), |d| name(&d.name.to_string()));
     let admin_url = format!("http://{}/config/", files::ADMIN);
     let before = host.clock().0;
-    let ((dnsmasq, caddy, own_name, far_name), (no_name, in_effect, rules, old_rules), (kernel, admin, adapted, files), rest) = tokio::join!(
+    let (
+        (dnsmasq, caddy, own_name, far_name),
+        (no_name, in_effect, rules, old_rules),
+        (kernel, admin, adapted, files),
+        (boot, access_log, links, own_links),
+        rest,
+    ) = tokio::join!(
         async {
             tokio::join!(
                 room.inside(system.status(Service::Dnsmasq)),
@@ -136,6 +143,14 @@ pub(super) async fn probe_by(
                 room.inside(["busybox", "wget", "-q", "-O", "-", &admin_url]),
                 room.inside(["caddy", "adapt", "--config", files::CADDYFILE, "--adapter", "caddyfile"]),
                 room.inside(archive(system)),
+            )
+        },
+        async {
+            tokio::join!(
+                room.inside(system.all_enabled()),
+                room.inside(stays::log_question()),
+                links(host, d, vmid),
+                room.in_its_network(&[], mtu::QUESTION.map(str::to_owned)),
             )
         },
         async {
@@ -165,6 +180,9 @@ pub(super) async fn probe_by(
         guests: guests_asked,
         guests_whole: world.guests.from != From::Kernel,
         bridge,
+        links,
+        own_links,
+        app_links: outside.links,
         dnsmasq,
         caddy,
         own_name,
@@ -182,6 +200,8 @@ pub(super) async fn probe_by(
         admin_outside: outside.admin,
         sites,
         adapted,
+        boot,
+        access_log,
         files,
         clock,
         clock_between,
@@ -199,7 +219,7 @@ pub async fn leases(host: &dyn Host, world: &World, vmid: Vmid) -> (Result<Lease
 
 /// What was lent, and nothing else: one question.
 pub(super) async fn leases_of(host: &dyn Host, vmid: Vmid) -> Result<Leases, String> {
-    let room = Room { host, vmid, closed: None };
+    let room = Room { host, vmid, closed: None, init: OnceCell::new() };
     leases_in(&room.inside(archive(System::Alpine)).await)
 }
 
@@ -286,6 +306,21 @@ pub(super) async fn bridge(host: &dyn Host, d: Option<&Desired>, interfaces: &Ho
     Asked { question, at, answer: Ok(BridgeSeen { up, ports, persisted, staged: matches!(staged, Some(Ok(_))), own }) }
 }
 
+/// MTUs on the host, as its kernel tells them.
+async fn links(host: &dyn Host, d: Option<&Desired>, vmid: Vmid) -> Asked<Vec<(String, Option<u32>)>> {
+    let Some(d) = d else { return Asked::not("/sys/class/net/*/mtu", host.clock().0, "how it should be is not known") };
+    let names = mtu::on_host(d, vmid);
+    let paths = names.clone().map(|name| format!("/sys/class/net/{name}/mtu"));
+    let found = host.look(paths.iter().map(|p| Look::File(p.clone(), 64)).collect()).await;
+    let one = |(name, found): (String, &Result<Found, HostError>)| match text_of(found) {
+        Ok(text) => text.trim().parse().map(|mtu| (name.clone(), Some(mtu))).map_err(|e| format!("the MTU of {name} cannot be read: {e}")),
+        Err(HostError::Missing { .. }) => Ok((name, None)),
+        Err(e) => Err(e.to_string()),
+    };
+    let answer = if found.len() == names.len() { names.into_iter().zip(&found).map(one).collect() } else { Err("no answer".to_owned()) };
+    Asked { question: paths.join(", "), at: host.clock().0, answer }
+}
+
 /// What the host has on an interface, by the kernel's own lists (proc(5)): networks of IPv4, addresses of IPv6. A kernel
 /// without IPv6 has no list of it.
 fn own_addresses(interface: &str, [four, six]: [Result<String, HostError>; 2]) -> Result<Vec<String>, String> {
@@ -344,15 +379,39 @@ struct Room<'a> {
     host: &'a dyn Host,
     vmid: Vmid,
     closed: Option<String>,
+    /// Its init.
+    init: OnceCell<Result<u32, String>>,
 }
 
 impl Room<'_> {
     async fn inside<A: Into<String>>(&self, argv: impl IntoIterator<Item = A>) -> Asked<Gave> {
-        let cmd = pve::exec(self.vmid, argv).limit(LIMIT_S);
-        match &self.closed {
-            Some(why) => Asked::not(cmd.shown(), self.host.clock().0, why.clone()),
-            None => run(self.host, cmd).await,
+        let cmd = pve::attach(self.vmid, argv).limit(LIMIT_S);
+        if let Some(why) = &self.closed {
+            return Asked::not(cmd.shown(), self.host.clock().0, why.clone());
         }
+        let asked = run(self.host, cmd).await;
+        // What lxc-attach says of a container that ended cannot be told from what a command in it says.
+        match (&asked.answer, self.init().await) {
+            (Ok(gave), Ok(pid)) if gave.status != 0 => match visitor::is_there(self.host, visitor::net_of(*pid)).await {
+                Ok(true) => asked,
+                Ok(false) => Asked::not(asked.question, asked.at, "the appliance went away meanwhile"),
+                Err(why) => Asked::not(asked.question, asked.at, why),
+            },
+            (Ok(gave), Err(why)) if gave.status != 0 => Asked::not(asked.question, asked.at, why.clone()),
+            _ => asked,
+        }
+    }
+
+    /// Process id of its init, asked for once.
+    async fn init(&self) -> &Result<u32, String> {
+        let ask = || async {
+            if let Some(why) = &self.closed {
+                return Err(why.clone());
+            }
+            let pid = init_pid(self.host, self.vmid).await.map_err(|e| e.to_string())?;
+            pid.ok_or_else(|| "the init of the appliance is not known".to_owned())
+        };
+        self.init.get_or_init(ask).await
     }
 }
 
@@ -360,24 +419,21 @@ impl Room<'_> {
 const AT_ONCE: usize = 16;
 
 impl Room<'_> {
-    /// Asks places by HTTP in the appliance's own network, with the host's programs: each command that goes into a container
-    /// by `pct exec` costs more than all of these.
-    async fn sites(&self, places: Vec<SocketAddr>) -> Vec<(SocketAddr, Asked<Gave>)> {
-        if places.is_empty() {
-            return Vec::new();
+    /// Asks in the appliance's own network, with the host's programs.
+    async fn in_its_network(&self, more: &[&str], argv: impl IntoIterator<Item = String>) -> Asked<Gave> {
+        let pid = self.init().await;
+        let cmd = visitor::in_network(&visitor::net_of(*pid.as_ref().unwrap_or(&0)), more, argv).limit(2 * LIMIT_S);
+        match pid {
+            Err(why) => Asked::not(cmd.shown(), self.host.clock().0, why.clone()),
+            Ok(_) => run(self.host, cmd).await,
         }
-        let pid = match init_pid(self.host, self.vmid).await {
-            Ok(pid) => pid.ok_or_else(|| "the init of the appliance is not known".to_owned()),
-            Err(e) => Err(e.to_string()),
-        };
+    }
+
+    /// Asks places by HTTP, as a guest of the appliance's own network would.
+    async fn sites(&self, places: Vec<SocketAddr>) -> Vec<(SocketAddr, Asked<Gave>)> {
         let one = async |place: SocketAddr| {
-            let net = visitor::net_of(*pid.as_ref().unwrap_or(&0));
             let argv = std::iter::once("busybox".to_owned()).chain(sites::question(place));
-            let cmd = visitor::in_network(&net, &NOBODY, argv).limit(2 * LIMIT_S);
-            match self.closed.as_ref().or(pid.as_ref().err()) {
-                Some(why) => (place, Asked::not(cmd.shown(), self.host.clock().0, why.clone())),
-                None => (place, run(self.host, cmd).await),
-            }
+            (place, self.in_its_network(&NOBODY, argv).await)
         };
         stream::iter(places).map(one).buffered(AT_ONCE).collect().await
     }

@@ -16,6 +16,7 @@ use super::probe::run;
 use crate::domain::appliance::answer::{Asked, Gave, offer};
 use crate::domain::appliance::desired::Desired;
 use crate::domain::appliance::is_appliance;
+use crate::domain::appliance::judge::mtu;
 use crate::domain::appliance::lease::Leases;
 use crate::domain::appliance::names::{Mac, VISITOR};
 use crate::domain::cmd::Cmd;
@@ -189,7 +190,7 @@ impl Spot<'_> {
     }
 
     async fn links(&self) -> Asked<Gave> {
-        self.ask(["ip", "-j", "link", "show"]).await
+        self.ask(mtu::QUESTION).await
     }
 
     /// A place that went away answers nothing: nsenter then ends like a connection that was refused.
@@ -215,7 +216,8 @@ async fn ip(host: &dyn Host, words: &[&str]) -> Result<(), String> {
     host.run(cmd).await.and_then(|out| out.success().map(|_| ())).map_err(|e| e.to_string())
 }
 
-async fn is_there(host: &dyn Host, path: String) -> Result<bool, String> {
+/// Whether a path is there.
+pub(super) async fn is_there(host: &dyn Host, path: String) -> Result<bool, String> {
     match host.look(vec![Look::Stat(path)]).await.into_iter().next() {
         Some(Ok(_)) => Ok(true),
         Some(Err(HostError::Missing { .. })) => Ok(false),

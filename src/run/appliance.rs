@@ -62,7 +62,7 @@ impl Hands {
         }
     }
 
-    /// Asks it everything, now.
+    /// Asks the host, and then the appliance everything, now.
     pub(super) async fn probe(&self) {
         let world = self.fresh().await;
         self.probe_in(&world).await;
