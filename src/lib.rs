@@ -32,7 +32,8 @@
 //! 2. Secrets in argv, environment, titles, logs, facts, job rows, `Debug` ([`domain::secret::Secret`]).
 //! 3. A failed command read as a good one: [`host::Output`] gives its text through `success()` or `any()` only.
 //! 4. I/O, clock and async in [`domain`] and [`tui`]. Times arrive inside facts.
-//! 5. A change of a host without an [`Approved`](domain::plan::Approved) plan carried out by a job.
+//! 5. A change of a host without an [`Approved`](domain::plan::Approved) plan carried out by a job. What a look needs for itself
+//!    and takes away again (`ops::visitor`) is none, and is not made where nothing may be changed.
 //! 6. Text from outside in a cell that did not pass [`domain::clean`].
 //! 7. A store transaction that is not `IMMEDIATE`; a record that does not open and is replaced by a default.
 //! 8. `unsafe`.

@@ -153,7 +153,7 @@ fn the_appliance_of_the_demo_has_one_lamp_that_is_not_well_and_every_lamp_its_ev
     assert_eq!(status, 10, "{err}");
     let items = told["items"].as_array().unwrap();
     let not: Vec<&str> = items.iter().filter(|i| i["light"] != "pass").map(|i| i["name"].as_str().unwrap()).collect();
-    assert_eq!((items.len(), not), (17, vec!["ports"]));
+    assert_eq!((items.len(), not), (20, vec!["ports"]));
     assert!(items.iter().all(|i| !i["evidence"].as_array().unwrap().is_empty() && i["means"] != ""), "{told}");
     assert_eq!((run(&["probe", "dns"]).0, run(&["probe", "ports"]).0, run(&["probe", "luck"]).0), (0, 10, 5));
     let (status, told, _) = run(&["leases"]);

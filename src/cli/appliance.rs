@@ -174,12 +174,12 @@ pub(super) async fn run(ctx: &Ctx, command: Appliance) -> Done {
     match command {
         Appliance::Leases => lent(ctx, &world, id).await,
         Appliance::Status => {
-            let probed = probe(ctx.host.as_ref(), &world, id).await;
+            let probed = probe(ctx.host.as_ref(), &world, id, ctx.read_only).await;
             status(ctx, &probed);
             ended(&probed.lamps)
         }
         Appliance::Probe { name } => {
-            let mut probed = probe(ctx.host.as_ref(), &world, id).await;
+            let mut probed = probe(ctx.host.as_ref(), &world, id, ctx.read_only).await;
             probed.lamps.retain(|l| name.as_ref().is_none_or(|n| l.name == n));
             evidence(ctx, &probed);
             ended(&probed.lamps)

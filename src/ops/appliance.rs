@@ -251,7 +251,7 @@ pub async fn no_red_lamp(host: &dyn Host, id: Vmid, wish: &Desired) -> Held {
     let mut world = World::default();
     world.learn(refresh::refresh(host).await);
     let interfaces = host_interfaces(host).await;
-    let probed = probe_by(host, &world, id, Ok(wish.clone()), &interfaces).await;
+    let probed = probe_by(host, &world, id, Ok(wish.clone()), &interfaces, Ok(())).await;
     let red: Vec<String> = probed.lamps.iter().filter(|l| l.light == Light::Fail).map(|l| format!("{}: {}", l.name, l.says)).collect();
     if red.is_empty() { Held::Yes } else { Held::No(red.join("; ")) }
 }

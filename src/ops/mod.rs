@@ -17,4 +17,5 @@ pub mod refresh;
 pub mod settings;
 pub mod settings_file;
 pub mod truth;
+mod visitor;
 pub mod who;

@@ -1,21 +1,21 @@
-//! Asks the appliance everything its lamps are made of, all at once: about a dozen questions inside it, then a few from the
-//! network of a running app. Nothing is changed, but that the app's own lease is renewed by asking for it again.
+//! Asks the appliance everything its lamps are made of, all at once: about a dozen questions inside it, then a few from where
+//! an app stands (`visitor.rs`). Nothing is changed, but that an app's own lease is renewed by asking for it again.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
+use tokio::sync::OnceCell;
 
 use crate::domain::appliance::Seen;
 use crate::domain::appliance::answer::{Asked, Gave};
 use crate::domain::appliance::desired::{Around, Desired, desired};
-use crate::domain::appliance::judge::{Answers, BridgeSeen, FAR_NAME, MemorySeen, NO_NAME, judge, sites};
+use crate::domain::appliance::judge::{Answers, BridgeSeen, FAR_NAME, MemorySeen, NO_NAME, judge, mtu, sites, stays};
 use crate::domain::appliance::lamp::Lamp;
 use crate::domain::appliance::lease::{self, Forecast, Leases, Pool};
 use crate::domain::appliance::names::Mac;
 use crate::domain::appliance::system::{Service, System};
-use crate::domain::appliance::{LEASES, files, is_none_of_apps, tar};
+use crate::domain::appliance::{LEASES, files, tar};
 use crate::domain::cmd::Cmd;
 use crate::domain::guest::{Guest, Power, Vmid};
 use crate::domain::interfaces::{self, Interfaces};
@@ -26,12 +26,11 @@ use crate::domain::world::{From, World};
 use crate::host::{Found, Host, HostError, Look, bytes_of, text_of};
 
 use super::check::{init_pid, link_up};
+use super::visitor;
 use crate::store::Store;
 
 /// Seconds a question may take.
 const LIMIT_S: u32 = 5;
-/// Ports of the node that an app must not reach.
-const NODE_PORTS: [u16; 2] = [22, 8006];
 
 /// What was found.
 #[derive(Debug, Clone)]
@@ -56,8 +55,8 @@ pub fn forecast(store: &Store, pool: Pool, now: Stamp, write: bool) -> Forecast 
 }
 
 /// Asks everything, joined to the guests of the World, which must be fresh. What is remembered is not asked here.
-pub async fn look(host: &dyn Host, world: &World, vmid: Vmid) -> Part<Seen> {
-    let probed = probe(host, world, vmid).await;
+pub async fn look(host: &dyn Host, world: &World, vmid: Vmid, read_only: bool) -> Part<Seen> {
+    let probed = probe(host, world, vmid, read_only).await;
     let now = host.clock().0;
     let (leases, pool) = match &probed.leases {
         Ok(leases) => {
@@ -75,11 +74,17 @@ pub fn joined(leases: &Leases, world: &World, wish: Option<&Desired>, now: Stamp
     (lease::join(leases, guests, wish, now), wish.map(|wish| lease::pool(leases, wish)))
 }
 
-/// Asks everything. The World must be fresh: it tells which guests run.
-pub async fn probe(host: &dyn Host, world: &World, vmid: Vmid) -> Probed {
+/// Asks everything. The World must be fresh: it tells which guests run. Where nothing may be changed, by the word of whoever
+/// asks or by the settings, no visitor is made.
+pub async fn probe(host: &dyn Host, world: &World, vmid: Vmid, read_only: bool) -> Probed {
     let interfaces = host_interfaces(host).await;
     let wish = wish(world, &interfaces);
-    probe_by(host, world, vmid, wish, &interfaces).await
+    let may_make = match world.chosen().and_then(|s| s.flag("system.read_only")) {
+        _ if read_only => Err("--read-only refuses everything that changes something".to_owned()),
+        Ok(false) => Ok(()),
+        _ => Err("system.read_only is on, or cannot be read".to_owned()),
+    };
+    probe_by(host, world, vmid, wish, &interfaces, may_make).await
 }
 
 /// The same, by a wish that is known.
@@ -89,6 +94,7 @@ pub(super) async fn probe_by(
     vmid: Vmid,
     wish: Result<Desired, Vec<String>>,
     interfaces: &HostInterfaces,
+    may_make: Result<(), String>,
 ) -> Probed {
     let guests = world.guests.get().map_or(&[][..], Vec::as_slice);
     let appliance = guests.iter().find(|g| g.id == vmid);
@@ -98,7 +104,7 @@ pub(super) async fn probe_by(
         Some(_) => Some("whether the appliance runs is unknown".to_owned()),
         None => Some("the appliance is not there, or not known to be".to_owned()),
     };
-    let room = Room { host, vmid, closed };
+    let room = Room { host, vmid, closed, init: OnceCell::new() };
     let d = wish.as_ref().ok();
     let system = d.map(|d| d.system).or_else(|| appliance.and_then(System::of)).unwrap_or(System::Alpine);
     let gateway = d.map_or(String::new(), |d| d.gateway.to_string());
@@ -109,7 +115,13 @@ pub(super) async fn probe_by(
     let own = d.map_or(String::new(), |d| name(&d.name.to_string()));
     let admin_url = format!("http://{}/config/", files::ADMIN);
     let before = host.clock().0;
-    let ((dnsmasq, caddy, own_name, far_name), (no_name, in_effect, rules, old_rules), (kernel, admin, adapted, files), rest) = tokio::join!(
+    let (
+        (dnsmasq, caddy, own_name, far_name),
+        (no_name, in_effect, rules, old_rules),
+        (kernel, admin, adapted, files),
+        (boot, access_log, links, own_links),
+        rest,
+    ) = tokio::join!(
         async {
             tokio::join!(
                 room.inside(system.status(Service::Dnsmasq)),
@@ -137,6 +149,14 @@ pub(super) async fn probe_by(
         },
         async {
             tokio::join!(
+                room.inside(system.all_enabled()),
+                room.inside(stays::log_question()),
+                links(host, d, vmid),
+                room.in_its_network(&[], mtu::QUESTION.map(str::to_owned)),
+            )
+        },
+        async {
+            tokio::join!(
                 room.inside(["date", "+%s"]),
                 room.inside(["df", "-kP", "/"]),
                 memory(host, vmid, appliance, &room),
@@ -147,18 +167,12 @@ pub(super) async fn probe_by(
     let (clock, disk, memory, bridge) = rest;
     let clock_between = (before, clock.at);
     let leases = leases_in(&files);
-    let app = App::choose(&room, d, guests, leases.as_ref().ok()).await;
-    let target = d.and_then(|d| d.upstream.first()).map_or(String::new(), ToString::to_string);
-    let guarded: Vec<(String, u16)> =
-        d.into_iter().flat_map(|d| d.guarded.iter()).flat_map(|a| NODE_PORTS.map(|port| (a.to_string(), port))).collect();
+    let may = match (&room.closed, may_make) {
+        (Some(why), _) => Err(why.clone()),
+        (None, may) => may,
+    };
     let places = sites::asked(&admin);
-    let (dhcp, way_out, admin_outside, guarded, sites) = tokio::join!(
-        app.dhcp(),
-        app.connect(&target, 53),
-        app.connect(&gateway, 2019),
-        join_all(guarded.iter().map(|(address, port)| app.connect(address, *port))),
-        room.sites(places),
-    );
+    let (outside, sites) = tokio::join!(visitor::ask(host, d, guests, leases.as_ref().ok(), may), room.sites(places));
     let guests_asked = Asked {
         question: format!("/etc/pve/nodes/*/lxc/{vmid}.conf, /proc/net/unix"),
         at: world.guests.as_of,
@@ -168,22 +182,28 @@ pub(super) async fn probe_by(
         guests: guests_asked,
         guests_whole: world.guests.from != From::Kernel,
         bridge,
+        links,
+        own_links,
+        app_links: outside.links,
         dnsmasq,
         caddy,
         own_name,
         far_name,
         no_name,
         in_effect,
-        dhcp,
+        who: outside.who,
+        dhcp: outside.dhcp,
         rules,
         old_rules,
         kernel,
-        way_out,
-        guarded,
+        way_out: outside.way_out,
+        guarded: outside.guarded,
         admin,
-        admin_outside,
+        admin_outside: outside.admin,
         sites,
         adapted,
+        boot,
+        access_log,
         files,
         clock,
         clock_between,
@@ -201,7 +221,7 @@ pub async fn leases(host: &dyn Host, world: &World, vmid: Vmid) -> (Result<Lease
 
 /// What was lent, and nothing else: one question.
 pub(super) async fn leases_of(host: &dyn Host, vmid: Vmid) -> Result<Leases, String> {
-    let room = Room { host, vmid, closed: None };
+    let room = Room { host, vmid, closed: None, init: OnceCell::new() };
     leases_in(&room.inside(archive(System::Alpine)).await)
 }
 
@@ -293,6 +313,21 @@ pub(super) async fn bridge(host: &dyn Host, d: Option<&Desired>, interfaces: &Ho
     Asked { question, at, answer: Ok(BridgeSeen { up, ports, persisted, staged: matches!(staged, Some(Ok(_))), own }) }
 }
 
+/// MTUs on the host, as its kernel tells them.
+async fn links(host: &dyn Host, d: Option<&Desired>, vmid: Vmid) -> Asked<Vec<(String, Option<u32>)>> {
+    let Some(d) = d else { return Asked::not("/sys/class/net/*/mtu", host.clock().0, "how it should be is not known") };
+    let names = mtu::on_host(d, vmid);
+    let paths = names.clone().map(|name| format!("/sys/class/net/{name}/mtu"));
+    let found = host.look(paths.iter().map(|p| Look::File(p.clone(), 64)).collect()).await;
+    let one = |(name, found): (String, &Result<Found, HostError>)| match text_of(found) {
+        Ok(text) => text.trim().parse().map(|mtu| (name.clone(), Some(mtu))).map_err(|e| format!("the MTU of {name} cannot be read: {e}")),
+        Err(HostError::Missing { .. }) => Ok((name, None)),
+        Err(e) => Err(e.to_string()),
+    };
+    let answer = if found.len() == names.len() { names.into_iter().zip(&found).map(one).collect() } else { Err("no answer".to_owned()) };
+    Asked { question: paths.join(", "), at: host.clock().0, answer }
+}
+
 /// What the host has on an interface, by the kernel's own lists (proc(5)): networks of IPv4, addresses of IPv6. A kernel
 /// without IPv6 has no list of it.
 fn own_addresses(interface: &str, [four, six]: [Result<String, HostError>; 2]) -> Result<Vec<String>, String> {
@@ -351,15 +386,39 @@ struct Room<'a> {
     host: &'a dyn Host,
     vmid: Vmid,
     closed: Option<String>,
+    /// Its init.
+    init: OnceCell<Result<u32, String>>,
 }
 
 impl Room<'_> {
     async fn inside<A: Into<String>>(&self, argv: impl IntoIterator<Item = A>) -> Asked<Gave> {
-        let cmd = pve::exec(self.vmid, argv).limit(LIMIT_S);
-        match &self.closed {
-            Some(why) => Asked::not(cmd.shown(), self.host.clock().0, why.clone()),
-            None => run(self.host, cmd).await,
+        let cmd = pve::attach(self.vmid, argv).limit(LIMIT_S);
+        if let Some(why) = &self.closed {
+            return Asked::not(cmd.shown(), self.host.clock().0, why.clone());
         }
+        let asked = run(self.host, cmd).await;
+        // What lxc-attach says of a container that ended cannot be told from what a command in it says.
+        match (&asked.answer, self.init().await) {
+            (Ok(gave), Ok(pid)) if gave.status != 0 => match visitor::is_there(self.host, visitor::net_of(*pid)).await {
+                Ok(true) => asked,
+                Ok(false) => Asked::not(asked.question, asked.at, "the appliance went away meanwhile"),
+                Err(why) => Asked::not(asked.question, asked.at, why),
+            },
+            (Ok(gave), Err(why)) if gave.status != 0 => Asked::not(asked.question, asked.at, why.clone()),
+            _ => asked,
+        }
+    }
+
+    /// Process id of its init, asked for once.
+    async fn init(&self) -> &Result<u32, String> {
+        let ask = || async {
+            if let Some(why) = &self.closed {
+                return Err(why.clone());
+            }
+            let pid = init_pid(self.host, self.vmid).await.map_err(|e| e.to_string())?;
+            pid.ok_or_else(|| "the init of the appliance is not known".to_owned())
+        };
+        self.init.get_or_init(ask).await
     }
 }
 
@@ -367,22 +426,21 @@ impl Room<'_> {
 const AT_ONCE: usize = 16;
 
 impl Room<'_> {
-    /// Asks places by HTTP in the appliance's own network, with the host's programs: each command that goes into a container
-    /// by `pct exec` costs more than all of these.
-    async fn sites(&self, places: Vec<SocketAddr>) -> Vec<(SocketAddr, Asked<Gave>)> {
-        if places.is_empty() {
-            return Vec::new();
+    /// Asks in the appliance's own network, with the host's programs.
+    async fn in_its_network(&self, more: &[&str], argv: impl IntoIterator<Item = String>) -> Asked<Gave> {
+        let pid = self.init().await;
+        let cmd = visitor::in_network(&visitor::net_of(*pid.as_ref().unwrap_or(&0)), more, argv).limit(2 * LIMIT_S);
+        match pid {
+            Err(why) => Asked::not(cmd.shown(), self.host.clock().0, why.clone()),
+            Ok(_) => run(self.host, cmd).await,
         }
-        let pid = match init_pid(self.host, self.vmid).await {
-            Ok(pid) => pid.ok_or_else(|| "the init of the appliance is not known".to_owned()),
-            Err(e) => Err(e.to_string()),
-        };
+    }
+
+    /// Asks places by HTTP, as a guest of the appliance's own network would.
+    async fn sites(&self, places: Vec<SocketAddr>) -> Vec<(SocketAddr, Asked<Gave>)> {
         let one = async |place: SocketAddr| {
-            let cmd = in_network_of(*pid.as_ref().unwrap_or(&0), &NOBODY, sites::question(place)).limit(2 * LIMIT_S);
-            match self.closed.as_ref().or(pid.as_ref().err()) {
-                Some(why) => (place, Asked::not(cmd.shown(), self.host.clock().0, why.clone())),
-                None => (place, run(self.host, cmd).await),
-            }
+            let argv = std::iter::once("busybox".to_owned()).chain(sites::question(place));
+            (place, self.in_its_network(&NOBODY, argv).await)
         };
         stream::iter(places).map(one).buffered(AT_ONCE).collect().await
     }
@@ -391,14 +449,7 @@ impl Room<'_> {
 /// What an app answers is read by somebody who may nothing on the host: `nobody` of Debian.
 const NOBODY: [&str; 2] = ["--setuid=65534", "--setgid=65534"];
 
-/// A command of the host's busybox in the network of a container, and in nothing else of it.
-fn in_network_of<A: Into<String>>(pid: u32, more: &[&str], argv: impl IntoIterator<Item = A>) -> Cmd {
-    let net = format!("--net=/proc/{pid}/ns/net");
-    let head = std::iter::once(net.as_str()).chain(more.iter().copied()).chain(["--", "busybox"]);
-    Cmd::new("nsenter", head.map(str::to_owned).chain(argv.into_iter().map(Into::into)))
-}
-
-async fn run(host: &dyn Host, cmd: Cmd) -> Asked<Gave> {
+pub(super) async fn run(host: &dyn Host, cmd: Cmd) -> Asked<Gave> {
     let question = cmd.shown();
     let answer = host.run(cmd).await.map_err(|e| e.to_string()).and_then(|out| {
         let text = out.any();
@@ -408,66 +459,4 @@ async fn run(host: &dyn Host, cmd: Cmd) -> Asked<Gave> {
         Ok(Gave { status: text.status, out: text.out.to_vec(), err: text.err.to_vec() })
     });
     Asked { question, at: host.clock().0, answer }
-}
-
-/// A running app in whose network questions are put.
-struct App<'a> {
-    host: &'a dyn Host,
-    /// Process id of its init, its interface, and the client id by which it has its lease; else why there is none.
-    at: Result<(u32, String, Option<String>), String>,
-}
-
-impl<'a> App<'a> {
-    /// One that has a lease, if there is one: asked for again by the same client id, it is the same lease.
-    async fn choose(room: &Room<'a>, d: Option<&Desired>, guests: &[Guest], leases: Option<&Leases>) -> App<'a> {
-        let host = room.host;
-        let bridge = d.map(|d| d.lan_bridge.as_str());
-        let asks = |g: &&Guest| g.power == Power::Running && !is_none_of_apps(g, room.vmid);
-        let nics = guests.iter().filter(asks).flat_map(|g| g.nics.iter().map(move |n| (g, n)));
-        let on_bridge = nics.filter(|(_, n)| bridge.is_some() && n.bridge.as_deref() == bridge && n.ip.as_deref() == Some("dhcp"));
-        let lease_of = |mac: &str| leases.zip(Mac::new(mac)).and_then(|(l, mac)| l.all.iter().find(|l| l.mac == mac));
-        let mut all: Vec<_> = on_bridge.map(|(g, n)| (g.id, n.name.clone(), n.hwaddr.as_deref().and_then(lease_of))).collect();
-        all.sort_by_key(|(_, _, lease)| lease.is_none());
-        let at = match all.into_iter().next() {
-            None => Err("no running container of this node asks for its address on the bridge of the apps".to_owned()),
-            Some((id, nic, lease)) => match init_pid(host, id).await {
-                Ok(Some(pid)) => Ok((pid, nic, lease.map(|l| l.client.clone().unwrap_or_default()))),
-                Ok(None) => Err(format!("the init of {id} is not known")),
-                Err(e) => Err(e.to_string()),
-            },
-        };
-        App { host, at }
-    }
-
-    /// A command in the app's network, and in nothing else of it.
-    async fn outside<A: Into<String>>(&self, argv: impl IntoIterator<Item = A>) -> Asked<Gave> {
-        let pid = self.at.as_ref().map_or(0, |(pid, _, _)| *pid);
-        let cmd = in_network_of(pid, &[], argv).limit(LIMIT_S);
-        match &self.at {
-            Ok(_) => run(self.host, cmd).await,
-            Err(why) => Asked::not("nsenter --net=… -- busybox …", self.host.clock().0, why.clone()),
-        }
-    }
-
-    /// Whether a TCP connection is made; nothing is sent.
-    async fn connect(&self, address: &str, port: u16) -> Asked<Gave> {
-        if address.is_empty() {
-            return Asked::not(format!("busybox nc … {port}"), self.host.clock().0, "how it should be is not known");
-        }
-        self.outside(["nc", "-w", "1", address, &port.to_string(), "-e", "/bin/true"]).await
-    }
-
-    /// Asks for an address; whoever asks does not take it on (`-s /bin/true`).
-    async fn dhcp(&self) -> Asked<Gave> {
-        let (_, nic, client) = self.at.clone().unwrap_or_default();
-        let mut argv: Vec<String> =
-            ["udhcpc", "-f", "-q", "-n", "-t", "2", "-T", "1", "-s", "/bin/true", "-i", &nic].map(str::to_owned).into();
-        match client.as_deref() {
-            // Without a lease: the usual id, made of the hardware address.
-            None => {}
-            Some("") => argv.push("-C".into()),
-            Some(id) => argv.extend(["-C".into(), "-x".into(), format!("0x3d:{}", id.replace(':', ""))]),
-        }
-        self.outside(argv).await
-    }
 }

@@ -65,7 +65,7 @@ impl Hands {
         }
     }
 
-    /// Asks it everything, now.
+    /// Asks the host, and then the appliance everything, now.
     pub(super) async fn probe(&self) {
         let world = self.fresh().await;
         self.probe_in(&world).await;
@@ -75,7 +75,7 @@ impl Hands {
     async fn probe_in(&self, world: &World) {
         let _one = self.probing.lock().await;
         locked(&self.asked).appliance = Some(Instant::now());
-        let mut seen = probe::look(self.ctx.host.as_ref(), world, world.appliance_id()).await;
+        let mut seen = probe::look(self.ctx.host.as_ref(), world, world.appliance_id(), self.ctx.read_only).await;
         let jobs = locked(&self.jobs).clone();
         if let (Ok(seen), Some(jobs)) = (&mut seen.known, jobs)
             && let Some(pool) = seen.pool

@@ -186,6 +186,9 @@ impl App {
             Fact::News(news) => {
                 self.look();
                 let ours = news.jobs.is_some();
+                if news.appliance.is_some() && std::mem::take(&mut self.asking) {
+                    self.dirty = true;
+                }
                 let active = self.active_jobs();
                 self.known.world.learn(*news);
                 let known = &self.known;
@@ -512,10 +515,8 @@ impl App {
             Action::Help => self.push(Box::new(help::help(self.top().context()))),
             Action::Refresh => {
                 self.asking = true;
-                effects.push(Effect::Refresh);
-                if self.here == Action::ShowAppliance {
-                    effects.push(Effect::Probe);
-                }
+                // Asking the appliance asks the host first.
+                effects.push(if self.here == Action::ShowAppliance { Effect::Probe } else { Effect::Refresh });
             }
             Action::Lock => match &self.known.gate {
                 Some(Gate::Open(_)) if !self.known.world.place.demo => effects.push(Effect::Lock),
@@ -761,6 +762,17 @@ mod tests {
         jobs.known.as_mut().unwrap()[0].state = State::Succeeded;
         assert!(matches!(learn(&jobs)[..], [Effect::Refresh]));
         assert!(learn(&jobs).is_empty());
+    }
+
+    #[test]
+    fn asking_again_asks_each_thing_once() {
+        let mut app = of(Context::Overview).remove(0);
+        assert!(matches!(app.does(Action::Refresh).unwrap()[..], [Effect::Refresh]));
+        app = of(Context::Appliance).remove(0);
+        assert!(matches!(app.does(Action::Refresh).unwrap()[..], [Effect::Probe]), "it brings the host's news too");
+        assert!(app.asking);
+        drop(app.learn(Fact::News(Box::new(News { appliance: Some(Part::unknown("not allowed", Stamp(2))), ..News::default() }))));
+        assert!(!app.asking && app.is_dirty());
     }
 
     #[test]

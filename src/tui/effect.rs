@@ -83,7 +83,7 @@ pub enum Effect {
     Answer(Code),
     /// Nobody waits for the try any more.
     EndTry,
-    /// Ask the appliance everything: its news come as a part of the World.
+    /// Ask the host, and then the appliance everything: its news come as a part of the World.
     Probe,
     /// Keep the credential that was tried under this number, for a site; the first has no name.
     Keep {

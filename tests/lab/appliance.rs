@@ -94,7 +94,7 @@ pub fn probe(lab: &Lab, words: &[&str]) -> (Said, Value) {
 pub(crate) fn turned(lab: &Lab) -> String {
     let (_, told) = probe(lab, &["status"]);
     let items = told["items"].as_array().unwrap();
-    assert_eq!(items.len(), 17, "{told}");
+    assert_eq!(items.len(), 20, "{told}");
     let not = items.iter().filter(|i| i["light"] != "pass");
     not.map(|i| format!("{} {}", i["name"].as_str().unwrap(), i["light"].as_str().unwrap())).collect::<Vec<_>>().join(", ")
 }
@@ -189,8 +189,15 @@ const BREAKAGES: &[(&str, &str, &str, &str)] = &[
         "dns fail, config warn",
         CONVERGE,
     ),
+    ("dnsmasq not started at boot", "IN rc-update -q del dnsmasq default", "boot warn", CONVERGE),
+    ("the kernel's values not set at boot", "IN rc-update -q del sysctl boot", "boot warn", CONVERGE),
+    ("the appliance not started with the host", "pct set 9999 --onboot 0", "boot warn", CONVERGE),
+    ("Caddy's access log root's", "IN chown root /var/log/caddy/access.log", "access-log warn", CONVERGE),
+    ("Caddy's access log a link", "IN ln -sf /etc/passwd /var/log/caddy/access.log", "access-log warn", CONVERGE),
     ("the appliance stopped", "pct stop 9999", STOPPED, "proximity appliance provision --yes"),
     // What is not for a plan of the appliance to mend.
+    ("a smaller bridge", "ip link set dev proximity-lan mtu 1400", "mtu warn", "ip link set dev proximity-lan mtu 1500"),
+    ("a smaller way out", "IN ip link set dev eth0 mtu 1400", "mtu warn", "IN ip link set dev eth0 mtu 1500"),
     ("changes of the network waiting", "touch /etc/network/interfaces.new", "bridge warn", "rm /etc/network/interfaces.new"),
     ("the tag lost", "pct set 9999 --delete tags", "container warn", "pct set 9999 --tags proximity"),
     ("the note lost", "pct set 9999 --description other", "container warn", "pct set 9999 --description 'Proximity network appliance'"),
@@ -203,7 +210,7 @@ const BREAKAGES: &[(&str, &str, &str, &str)] = &[
     ),
 ];
 
-const STOPPED: &str = "container fail, dnsmasq unknown, dhcp fail, dns unknown, caddy unknown, sites unknown, admin unknown, nat unknown, forwarding unknown, way-out fail, ports unknown, config unknown, clock unknown, disk unknown, memory unknown";
+const STOPPED: &str = "container fail, mtu unknown, dnsmasq unknown, dhcp fail, dns unknown, caddy unknown, sites unknown, admin unknown, access-log unknown, nat unknown, forwarding unknown, way-out fail, ports unknown, config unknown, boot unknown, clock unknown, disk unknown, memory unknown";
 
 #[test]
 fn every_breakage_turns_its_lamps_and_no_other() {
@@ -249,6 +256,7 @@ fn every_breakage_turns_its_lamps_and_no_other() {
         );
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(lab.guest(9999, "stat -c %U /etc/passwd"), "root", "no link was followed");
     let again = lab.exec("pve1", &["proximity", "appliance", "converge", "--yes"]);
     assert!(again.rc == 0 && again.out.contains("nothing to do"), "{again:?}");
 

@@ -51,6 +51,8 @@ const BREAKAGES: &[(&str, &str, &str)] = &[
         "dns fail, config warn",
     ),
     ("the resolver of somebody else", "echo nameserver 10.77.0.1 >/etc/resolv.conf", "sites warn, config warn"),
+    ("Caddy not started at boot", "systemctl disable --quiet caddy", "boot warn"),
+    ("Caddy's access log a link", "ln -sf /etc/passwd /var/log/caddy/access.log", "access-log warn"),
     ("what keeps the resolver gone", "rm /etc/dhcp/dhclient-enter-hooks.d/proximity", "config warn"),
 ];
 

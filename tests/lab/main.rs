@@ -10,8 +10,10 @@ mod harness;
 mod leases;
 mod logs;
 mod logs_away;
+mod many;
 mod restricted;
 mod story;
+mod visitor;
 
 use harness::{Lab, Said, lab_script, skip, wait_for};
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! What a question about the appliance gave: the question as it was asked, when, and the answer or why there is none.
 
+use std::net::Ipv4Addr;
+
 use crate::domain::stamp::Stamp;
 
 /// What a command gave.
@@ -78,6 +80,15 @@ pub fn dns(text: &str) -> Option<Dns> {
         }
     }
     text.starts_with("Server:").then_some(Dns::Found(found))
+}
+
+/// Reads `udhcpc: lease of A obtained from S, lease time N`: the address, and whoever lent it; older ones do not name it.
+pub fn offer(gave: &Gave) -> Option<(Ipv4Addr, Option<Ipv4Addr>)> {
+    let text = [&gave.out, &gave.err].map(|b| String::from_utf8_lossy(b).into_owned()).join("\n");
+    let line = text.lines().find_map(|l| l.split_once("lease of ").map(|(_, rest)| rest.to_owned()))?;
+    let (address, rest) = line.split_once(" obtained")?;
+    let server = rest.strip_prefix(" from ").and_then(|r| r.split([',', ' ']).next()?.parse().ok());
+    Some((address.parse().ok()?, server))
 }
 
 #[cfg(test)]

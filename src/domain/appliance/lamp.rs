@@ -76,13 +76,17 @@ pub struct Lamp {
 }
 
 /// Names of all lamps in the order in which they are shown, and what each is about.
-pub const LAMPS: [(&str, &str); 17] = [
+pub const LAMPS: [(&str, &str); 20] = [
     ("container", "The appliance's container is there, is Proximity's and runs. Without it apps have no addresses, names or way out."),
     ("bridge", "The bridge of the apps is up, the appliance is plugged in, and it comes back after a boot of the host."),
+    (
+        "mtu",
+        "Packets of one size pass from an app through the bridge and the appliance: a smaller one in between loses the larger ones, or gives the next container less.",
+    ),
     ("dnsmasq", "The service that lends addresses and answers names runs, by its own exit status."),
     (
         "dhcp",
-        "An app that asks for an address gets one, and from the appliance: asked in the network of a running app, whose lease is renewed by it.",
+        "An app that asks for an address gets one, and from the appliance: asked in the network of a running app, whose lease is renewed by it; where none runs by a visitor on the bridge.",
     ),
     ("dns", "The appliance knows its own name, gets other names from upstream, and says of a name that is not there that it is not there."),
     ("caddy", "The service that lets visitors in runs, by its own exit status, and answers."),
@@ -91,6 +95,7 @@ pub const LAMPS: [(&str, &str); 17] = [
         "Caddy answers visitors wherever it listens, and something behind it does: each place is asked by HTTP, in the appliance's own network (the host's busybox).",
     ),
     ("admin", "Caddy's administration answers inside the appliance only: an app that reaches it could take every site over."),
+    ("access-log", "Caddy may write the log of who came: it and its folder are Caddy's, and it is a regular file."),
     ("nat", "The rules that let apps out are in force, each exactly once, in the backend that is used, and nobody else's beside them."),
     ("forwarding", "The appliance's kernel passes packets on. Without it no rule helps."),
     ("way-out", "An app reaches the first upstream server (port 53, TCP) through the appliance: a connection is made and given up."),
@@ -100,6 +105,7 @@ pub const LAMPS: [(&str, &str); 17] = [
     ),
     ("ports", "The kernel keeps the internal ports back, so that a connection of the appliance itself never takes an app's port."),
     ("config", "The appliance's files are as the settings want them, and what runs works by them."),
+    ("boot", "It starts with the host, and its services start with it: else the next power cut ends them."),
     ("clock", "The appliance's clock shows the host's time."),
     ("disk", "The appliance's root disk has room. A full one stops leases, logs and changes."),
     ("memory", "The appliance's memory has room, and nothing in it was killed for want of it."),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::desired::Desired;
-use super::names::Mac;
+use super::names::{Mac, VISITOR};
 use crate::domain::clean::clean;
 use crate::domain::guest::{Guest, Vmid};
 use crate::domain::stamp::Stamp;
@@ -35,7 +35,7 @@ pub struct Leases {
     pub odd: Vec<String>,
 }
 
-/// Reads the file. What cannot be read is kept as an odd line.
+/// Reads the file. What cannot be read is kept as an odd line. What a visitor of ours has for a moment is lent to nobody.
 pub fn parse(text: &str) -> Leases {
     let mut out = Leases::default();
     for line in text.lines().filter(|l| !l.trim().is_empty() && !l.starts_with("duid ")) {
@@ -43,6 +43,7 @@ pub fn parse(text: &str) -> Leases {
         let is_v6 = words.len() == 5 && words[2].parse::<IpAddr>().is_ok_and(|a| a.is_ipv6());
         match (is_v6, lease(&words)) {
             (true, _) => out.v6 += 1,
+            (_, Some(lease)) if lease.mac == VISITOR => {}
             (_, Some(lease)) => out.all.push(lease),
             _ => out.odd.push(clean(line)),
         }
@@ -238,6 +239,7 @@ mod tests {
 duid 00:01:00:01:2e:aa
 1795198800 737017345 fd00::101 dns 00:01:00:01:aa
 half a li\u{1b}ne
+1795198790 02:70:78:00:00:01 10.20.0.140 * 01:02:70:78:00:00:01
 -5 bc:24:11:00:00:02 10.20.0.101 x *
 ";
 

@@ -141,6 +141,9 @@ pub fn is_none_of_apps(guest: &Guest, appliance: Vmid) -> bool {
 /// dnsmasq's log inside the appliance.
 pub const DNSMASQ_LOG: &str = "/var/log/dnsmasq.log";
 
+/// Whom Caddy runs as, by the packages of both systems.
+pub const CADDY_USER: &str = "caddy";
+
 /// Caddy's access log inside the appliance, JSON lines.
 pub const CADDY_LOG: &str = "/var/log/caddy/access.log";
 

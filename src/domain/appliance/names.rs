@@ -36,6 +36,9 @@ impl Name {
 #[serde(try_from = "String", into = "String")]
 pub struct Mac([u8; 6]);
 
+/// Of whoever asks in the place of an app where no app runs: fixed, and administered locally, so nobody else's.
+pub const VISITOR: Mac = Mac([0x02, b'p', b'x', 0, 0, 1]);
+
 impl Mac {
     /// The address of `BC:24:11:2C:5E:01`, in any case; `None` for what is none.
     pub fn new(text: &str) -> Option<Mac> {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::guest::Guest;
+use super::answer::Gave;
 
 /// Options of Alpine's service for the rules: it loads them and never writes them.
 const RULES_AS_THEY_ARE: &str =
@@ -48,6 +49,9 @@ pub enum Run {
     /// The status is none that is known.
     Odd(i32),
 }
+
+/// What starts with the appliance, in the order in which it is asked about.
+pub const AT_BOOT: [Service; 4] = [Service::Sysctl, Service::Rules, Service::Dnsmasq, Service::Caddy];
 
 impl System {
     /// The system of a container by its configured `ostype`; `None` for one that Proximity cannot drive.
@@ -140,10 +144,43 @@ impl System {
 
     /// Asks whether a service is started at boot: success or not.
     pub fn is_enabled(self, service: Service) -> Vec<String> {
-        match (self, service) {
-            (System::Alpine, Service::Sysctl) => ["test", "-e", "/etc/runlevels/boot/sysctl"].map(str::to_owned).into(),
-            (System::Alpine, _) => vec!["test".into(), "-e".into(), format!("/etc/runlevels/default/{}", self.service(service))],
-            (System::Debian, _) => ["systemctl", "is-enabled", "--quiet", self.service(service)].map(str::to_owned).into(),
+        match self {
+            System::Alpine => vec!["test".into(), "-e".into(), self.in_runlevel(service)],
+            System::Debian => ["systemctl", "is-enabled", "--quiet", self.service(service)].map(str::to_owned).into(),
+        }
+    }
+
+    /// Where Alpine keeps that a service is started at boot.
+    fn in_runlevel(self, service: Service) -> String {
+        let level = if service == Service::Sysctl { "boot" } else { "default" };
+        format!("/etc/runlevels/{level}/{}", self.service(service))
+    }
+
+    /// Asks the same of all in [`AT_BOOT`] at once; the answer is for [`System::starts`].
+    pub fn all_enabled(self) -> Vec<String> {
+        let head: &[&str] = match self {
+            System::Alpine => &["ls", "-d"],
+            System::Debian => &["systemctl", "show", "--property=Id,UnitFileState"],
+        };
+        let of = |service| match self {
+            System::Alpine => self.in_runlevel(service),
+            System::Debian => format!("{}.service", self.service(service)),
+        };
+        head.iter().map(|w| (*w).to_owned()).chain(AT_BOOT.map(of)).collect()
+    }
+
+    /// Reads it: which of them start. `None` for what is no answer. What systemd calls enabled is what `is-enabled` does.
+    pub fn starts(self, gave: &Gave) -> Option<Vec<(Service, bool)>> {
+        const ENABLED: [&str; 6] = ["enabled", "enabled-runtime", "static", "alias", "indirect", "generated"];
+        let text = gave.text();
+        match self {
+            // It fails where one of them is missing, and lists the others.
+            System::Alpine if gave.status <= 2 => Some(AT_BOOT.map(|s| (s, text.lines().any(|l| l == self.in_runlevel(s)))).into()),
+            System::Debian if gave.status == 0 => {
+                let states: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("UnitFileState=")).collect();
+                (states.len() == AT_BOOT.len()).then(|| AT_BOOT.into_iter().zip(states.iter().map(|s| ENABLED.contains(s))).collect())
+            }
+            _ => None,
         }
     }
 
@@ -229,6 +266,22 @@ impl System {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_starts_at_boot_is_told_for_each() {
+        let of = |system: System, status, out: &str| {
+            let all = system.starts(&Gave { status, out: out.into(), err: Vec::new() })?;
+            Some(all.iter().map(|(s, starts)| format!("{} {starts}", system.service(*s))).collect::<Vec<_>>().join(" "))
+        };
+        let words = System::Alpine.all_enabled();
+        assert_eq!(words[..3], ["ls", "-d", "/etc/runlevels/boot/sysctl"]);
+        assert_eq!(of(System::Alpine, 0, &words[2..].join("\n")).unwrap(), "sysctl true iptables true dnsmasq true caddy true");
+        assert_eq!(of(System::Alpine, 1, &words[3..5].join("\n")).unwrap(), "sysctl false iptables true dnsmasq true caddy false");
+        assert_eq!(of(System::Alpine, 3, ""), None);
+        let debian = "Id=systemd-sysctl.service\nUnitFileState=static\n\nUnitFileState=enabled\nId=netfilter-persistent.service\n\nId=dnsmasq.service\nUnitFileState=masked\n\nId=caddy.service\nUnitFileState=\n";
+        assert_eq!(of(System::Debian, 0, debian).unwrap(), "systemd-sysctl true netfilter-persistent true dnsmasq false caddy false");
+        assert_eq!(of(System::Debian, 0, "UnitFileState=enabled\n"), None);
+    }
 
     #[test]
     fn only_a_zero_says_that_it_runs() {

@@ -9,7 +9,7 @@ use super::node::{Guest, Node, text_of};
 use super::words::Reply;
 use crate::domain::appliance::desired::{Around, Desired, desired};
 use crate::domain::appliance::judge::FAR_NAME;
-use crate::domain::appliance::{LEASES, files, nat, tar};
+use crate::domain::appliance::{CADDY_LOG, LEASES, files, nat, tar};
 use crate::domain::conf::parse_lxc;
 use crate::domain::guest::Vmid;
 use crate::domain::interfaces::Interfaces;
@@ -17,6 +17,9 @@ use crate::domain::settings::Settings;
 
 /// The node's own network file.
 pub(super) const INTERFACES: &str = "auto lo\niface lo inet loopback\n\niface eno1 inet manual\n\nauto vmbr0\niface vmbr0 inet static\n\taddress 192.168.1.10/24\n\tgateway 192.168.1.1\n\tbridge-ports eno1\n\tbridge-stp off\n\tbridge-fd 0\n\nauto proximity-lan\niface proximity-lan inet manual\n\tbridge-ports none\n\tbridge-stp off\n\tbridge-fd 0\n\tipv6-addrgen off\n#proximity: network of the apps\n\nsource /etc/network/interfaces.d/*\n";
+
+/// Interfaces as `ip -j link show` tells them, of the appliance; an app has the first of them.
+const LINKS: &str = "[{\"ifname\":\"eth0\",\"mtu\":1500},{\"ifname\":\"eth1\",\"mtu\":1500}]\n";
 
 /// What Caddy works by: two sites.
 const CONFIG: &str = concat!(
@@ -105,7 +108,8 @@ fn changed(node: &Node, d: &Desired, program: &str, words: &[&str]) -> Option<Re
             node.edge.borrow_mut().reserved = true;
             done()
         }
-        ("which" | "find" | "ls" | "mkdir" | "test" | "sync" | "rc-update" | "iptables-restore", _) => done(),
+        ("find", [.., "access.log", "-type", "f"]) => Some(Reply::ok(format!("{CADDY_LOG}\n"))),
+        ("which" | "find" | "mkdir" | "test" | "sync" | "rc-update" | "iptables-restore", _) => done(),
         ("dnsmasq", ["--test", ..]) | ("caddy", ["validate" | "reload", ..]) | ("rc-service", [_, "restart"]) => done(),
         ("rc-status", ["-r"]) => Some(Reply::ok("default\n")),
         ("grep", ["^nameserver", files::RESOLVER]) => {
@@ -128,6 +132,9 @@ pub(super) fn inside(node: &Node, guest: &Guest, program: &str, args: &[String])
         return Some(reply);
     }
     match (program, words.as_slice()) {
+        // Everything that is asked for is there.
+        ("ls", ["-d", paths @ ..]) => Some(Reply::ok(paths.iter().map(|p| format!("{p}\n")).collect::<String>())),
+        ("stat", ["-c%f %U %n", folder, file]) => Some(Reply::ok(format!("41ed caddy {folder}\n8180 caddy {file}\n"))),
         ("rc-service", [_, "status"]) => Some(Reply::ok(" * status: started\n")),
         ("busybox", ["nslookup", .., name, _]) => Some(nslookup(node, &d, name, args.iter().any(|a| a == "-type=txt"))),
         ("busybox", ["wget", ..]) | ("caddy", ["adapt", ..]) => Some(Reply::ok(CONFIG)),
@@ -198,6 +205,7 @@ pub(super) fn nsenter(node: &Node, args: &[String]) -> Reply {
     let Some((id, _)) = app else { return Reply::fail(1, "nsenter: cannot open the network namespace: No such file or directory") };
     let words: Vec<&str> = args.iter().skip(1).map(String::as_str).collect();
     match words.as_slice() {
+        ["--", "ip", "-j", "link", "show"] => Reply::ok(LINKS),
         ["--", "busybox", "udhcpc", ..] => {
             Reply::ok("").with_err(&format!("udhcpc: lease of 10.20.0.{id} obtained from 10.20.0.1, lease time 43200"))
         }

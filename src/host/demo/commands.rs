@@ -32,8 +32,9 @@ impl From<Result<String, Reply>> for Answer {
 }
 
 /// Programs of the node.
-const PROGRAMS: [&str; 15] = [
+const PROGRAMS: [&str; 16] = [
     "pct",
+    "lxc-attach",
     "qm",
     "lxc-info",
     "nsenter",
@@ -65,6 +66,7 @@ pub(super) fn begin(node: &mut Node, cmd: &Cmd) -> Result<Answer, HostError> {
     node.stdin = cmd.stdin.clone().unwrap_or_default();
     Ok(match name(cmd) {
         "pct" => pct::begin(node, &cmd.args),
+        "lxc-attach" => pct::attach(node, &cmd.args),
         "qm" => pct::qm(node, &cmd.args).into(),
         "lxc-info" => Answer::Now(pct::lxc_info(node, &cmd.args)),
         "nsenter" => Answer::Now(super::appliance::nsenter(node, &cmd.args)),

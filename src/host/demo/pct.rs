@@ -184,6 +184,18 @@ fn destroy(node: &mut Node, id: u32, opts: &Opts) -> Answer {
     Answer::Task(node.begin("vzdestroy", &id.to_string(), events))
 }
 
+/// `lxc-attach -n ID --clear-env -- CMD…`: what `pct exec` becomes.
+pub(super) fn attach(node: &Node, args: &[String]) -> Answer {
+    let id = args.get(1).and_then(|word| word.parse::<u32>().ok());
+    match id.and_then(|id| Some((id, node.guests.get(&id).filter(|g| !g.qemu && g.init.is_some())?))) {
+        Some((id, guest)) => exec(node, id, guest, args),
+        None => Answer::Now(Reply::fail(
+            1,
+            "lxc-attach: ../src/lxc/attach.c: get_attach_context: 405 Connection refused - Failed to get init pid",
+        )),
+    }
+}
+
 fn exec(node: &Node, id: u32, guest: &Guest, rest: &[String]) -> Answer {
     let at = rest.iter().position(|a| a == "--").map_or(1, |n| n + 1);
     let Some(program) = rest.get(at) else {

@@ -35,6 +35,7 @@ pub(super) fn system(node: &Node, add: &mut impl FnMut(String, String)) {
         add(format!("/sys/class/net/{name}/bridge/bridge_id"), format!("{id}\n"));
         add(format!("/sys/class/net/{name}/operstate"), "up\n".into());
         add(format!("/sys/class/net/{name}/flags"), "0x1003\n".into());
+        add(format!("/sys/class/net/{name}/mtu"), "1500\n".into());
     }
     for (name, state) in [("lo", "unknown"), ("enp3s0", "up")] {
         add(format!("/sys/class/net/{name}/operstate"), format!("{state}\n"));
@@ -106,6 +107,7 @@ pub(super) fn guests(node: &Node, add: &mut impl FnMut(String, String)) {
             add(format!("/run/qemu-server/{id}.pid"), format!("{}\n", init.pid));
             continue;
         }
+        add(format!("/proc/{}/ns/net", init.pid), String::new());
         let dir = format!("/sys/fs/cgroup/lxc/{id}");
         let memory = swing(guest.mem as f64, 0.06, 45.0 + f64::from(id % 50), node.uptime_s(now)).min(guest.memory() as f64 * 0.99);
         add(format!("{dir}/memory.current"), format!("{}\n", memory as u64 / 4096 * 4096));

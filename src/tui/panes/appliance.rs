@@ -167,7 +167,7 @@ impl Pane for Appliance {
         let age = if part.is_pending() { "asking …".to_owned() } else { words::source(part, known.now) };
         on.title(0, &title, tone, &age);
         if let Err(why) = &part.known {
-            let text = if part.is_pending() { "It is being asked: seventeen questions, each with its answer." } else { why.as_str() };
+            let text = if part.is_pending() { "It is being asked: twenty questions, each with its answer." } else { why.as_str() };
             on.put(1, 1, wide.saturating_sub(2), text, if part.is_pending() { Tone::Quiet } else { Tone::Unknown });
             return;
         }

@@ -1,12 +1,14 @@
 //! Answers → lamps. Every verdict comes from an exit status, a number or a parsed answer; what was not answered is unknown.
 //!
-//! `outside.rs` judges what the host tells, `network.rs` what apps get, `inside.rs` what lies and runs in the appliance,
-//! `sites.rs` what visitors get.
+//! `outside.rs` judges what the host tells, `network.rs` what apps get, `mtu.rs` how large a packet may be, `inside.rs` what
+//! lies and runs in the appliance, `stays.rs` what keeps it so, `sites.rs` what people get who come in.
 
 mod inside;
+pub mod mtu;
 mod network;
 mod outside;
 pub mod sites;
+pub mod stays;
 #[cfg(test)]
 mod tests;
 
@@ -60,6 +62,12 @@ pub struct Answers {
     pub guests_whole: bool,
     /// The bridge of the apps.
     pub bridge: Asked<BridgeSeen>,
+    /// MTUs of what [`mtu::on_host`] names, in that order; `None` for what is not there.
+    pub links: Asked<Vec<(String, Option<u32>)>>,
+    /// The appliance's own interfaces.
+    pub own_links: Asked<Gave>,
+    /// An app's, with the name of the one on the bridge; nothing where no app runs.
+    pub app_links: Option<(String, Asked<Gave>)>,
     /// Status of dnsmasq.
     pub dnsmasq: Asked<Gave>,
     /// Status of Caddy.
@@ -72,7 +80,9 @@ pub struct Answers {
     pub no_name: Asked<Gave>,
     /// The TXT record of the configuration in effect.
     pub in_effect: Asked<Gave>,
-    /// A DISCOVER from an app.
+    /// Who asked in the place of apps: `a running app`, `a visitor`.
+    pub who: &'static str,
+    /// A DISCOVER from there.
     pub dhcp: Asked<Gave>,
     /// `iptables-save`.
     pub rules: Asked<Gave>,
@@ -80,18 +90,22 @@ pub struct Answers {
     pub old_rules: Asked<Gave>,
     /// The kernel's values.
     pub kernel: Asked<Gave>,
-    /// A connection of an app to upstream.
+    /// A connection from there to upstream.
     pub way_out: Asked<Gave>,
-    /// Connections of an app to the node.
+    /// Connections from there to the node.
     pub guarded: Vec<Asked<Gave>>,
     /// Caddy's running configuration, asked inside.
     pub admin: Asked<Gave>,
     /// What came back from each place where Caddy listens.
     pub sites: Vec<(SocketAddr, Asked<Gave>)>,
-    /// A connection of an app to Caddy's administration.
+    /// A connection from there to Caddy's administration.
     pub admin_outside: Asked<Gave>,
     /// What Caddy's files would make.
     pub adapted: Asked<Gave>,
+    /// What starts with the appliance.
+    pub boot: Asked<Gave>,
+    /// Owner and mode of Caddy's access log.
+    pub access_log: Asked<Gave>,
     /// The files, as an archive.
     pub files: Asked<Gave>,
     /// Seconds since 1970 by the appliance.
@@ -110,18 +124,21 @@ pub fn judge(wish: &Result<Desired, Vec<String>>, a: &Answers, vmid: Vmid) -> Ve
         let verdict = match name {
             "container" => outside::container(a, vmid),
             "bridge" => outside::bridge(wish, a, vmid),
+            "mtu" => mtu::mtu(wish, a),
             "dnsmasq" => inside::service(wish, &a.dnsmasq),
             "dhcp" => network::dhcp(wish, a),
             "dns" => network::dns(wish, a),
             "caddy" => inside::caddy(wish, a),
             "sites" => sites::sites(a),
             "admin" => network::admin(a),
+            "access-log" => stays::access_log(a),
             "nat" => network::nat(wish, a),
             "forwarding" => inside::forwarding(a),
             "way-out" => network::way_out(a),
             "isolation" => network::isolation(a),
             "ports" => inside::ports(wish, a),
             "config" => inside::config(wish, a, vmid),
+            "boot" => stays::boot(wish, a, vmid),
             "clock" => inside::clock(a),
             "disk" => inside::disk(a),
             "memory" => outside::memory(a),

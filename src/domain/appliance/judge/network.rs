@@ -1,21 +1,10 @@
 //! What apps get: addresses, names, the way out; and what they must not get.
 
-use std::net::Ipv4Addr;
-
-use super::super::answer::{Asked, Dns, Gave, dns as dns_answer};
+use super::super::answer::{Asked, Dns, Gave, dns as dns_answer, offer};
 use super::super::desired::Desired;
 use super::super::lamp::Evidence;
 use super::super::nat;
 use super::{Answers, BridgeSeen, Verdict, answered, succeeded};
-
-/// Reads `udhcpc: lease of A obtained from S, lease time N`; older ones do not name the server.
-fn offer(gave: &Gave) -> Option<(Ipv4Addr, Option<Ipv4Addr>)> {
-    let text = [&gave.out, &gave.err].map(|b| String::from_utf8_lossy(b).into_owned()).join("\n");
-    let line = text.lines().find_map(|l| l.split_once("lease of ").map(|(_, rest)| rest.to_owned()))?;
-    let (address, rest) = line.split_once(" obtained")?;
-    let server = rest.strip_prefix(" from ").and_then(|r| r.split([',', ' ']).next()?.parse().ok());
-    Some((address.parse().ok()?, server))
-}
 
 pub(super) fn dhcp(wish: &Result<Desired, Vec<String>>, a: &Answers) -> Verdict {
     let d = match wish {
@@ -34,7 +23,7 @@ pub(super) fn dhcp(wish: &Result<Desired, Vec<String>>, a: &Answers) -> Verdict 
         (0, Some((address, _))) if !d.lan.contains(&address) => {
             Verdict::fail(format!("the address that was lent, {address}, is not in {}", d.lan), evidence)
         }
-        (0, Some((address, _))) => Verdict::pass(format!("a running app was lent {address}"), evidence),
+        (0, Some((address, _))) => Verdict::pass(format!("{} was lent {address}", a.who), evidence),
         (1, None) => Verdict::fail("nobody lends addresses to apps", evidence),
         (status, _) => Verdict::unknown(format!("the DHCP client ended with status {status} and told no lease"), evidence),
     }
@@ -144,8 +133,8 @@ fn connected(asked: &Asked<Gave>, what: &str) -> Result<bool, Verdict> {
 pub(super) fn way_out(a: &Answers) -> Verdict {
     let evidence = vec![Evidence::of(&a.way_out)];
     match connected(&a.way_out, "the way out") {
-        Ok(true) => Verdict::pass("a running app reached upstream", evidence),
-        Ok(false) => Verdict::fail("a running app does not reach upstream", evidence),
+        Ok(true) => Verdict::pass(format!("{} reached upstream", a.who), evidence),
+        Ok(false) => Verdict::fail(format!("{} does not reach upstream", a.who), evidence),
         Err(unknown) => unknown,
     }
 }
@@ -157,8 +146,8 @@ pub(super) fn isolation(a: &Answers) -> Verdict {
     let one = |asked: &Asked<Gave>| {
         let evidence = vec![Evidence::of(asked)];
         match connected(asked, "the node") {
-            Ok(true) => Verdict::fail(format!("a running app reaches the node: {}", asked.question), evidence),
-            Ok(false) => Verdict::pass("a running app does not reach the node", evidence),
+            Ok(true) => Verdict::fail(format!("{} reaches the node: {}", a.who, asked.question), evidence),
+            Ok(false) => Verdict::pass(format!("{} does not reach the node", a.who), evidence),
             Err(unknown) => unknown,
         }
     };
@@ -175,7 +164,7 @@ pub(super) fn isolation(a: &Answers) -> Verdict {
     });
     let mut all = Verdict::worst(parts);
     if all.light == super::Light::Pass {
-        all.says = "a running app does not reach the node, which has no address in its network".into();
+        all.says = format!("{} does not reach the node, which has no address in its network", a.who);
     }
     all
 }

@@ -150,6 +150,18 @@ pub(super) fn nics(d: &Desired, guest: &Guest) -> Vec<Step> {
     }]
 }
 
+/// That it starts with the host, where its configuration does not say so.
+pub(super) fn onboot(guest: &Guest) -> Option<Step> {
+    let id = guest.id.to_string();
+    let check = Check::Says {
+        what: "its configuration says that it starts with the host".into(),
+        cmd: pve::pct("config", guest.id),
+        wants: Wants::Lines(vec!["onboot: 1".into()]),
+    };
+    let step = || Step::run(format!("have {id} start with the host"), Cmd::new("pct", ["set", &id, "--onboot", "1"]), check.clone());
+    (!guest.onboot).then(|| step().undone_by(Cmd::new("pct", ["set", &id, "--delete", "onboot"])))
+}
+
 /// A running appliance whose interface somebody pulled out of the bridge. With the firewall of Proxmox on, another interface
 /// stands between (facts §9.3), and nothing is guessed.
 pub(super) fn plug(d: &Desired, ground: &Ground, vmid: Vmid) -> Option<Step> {

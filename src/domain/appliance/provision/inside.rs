@@ -3,30 +3,32 @@
 use super::{Files, Ground};
 use crate::domain::appliance::desired::Desired;
 use crate::domain::appliance::files::{self, CADDYFILE, DNSMASQ_CONF, IN_EFFECT, Made, SITES, SYSCTLS};
-use crate::domain::appliance::system::{Service, System};
-use crate::domain::appliance::{CADDY_LOG, LEASES, nat};
+use crate::domain::appliance::system::{AT_BOOT, Service, System};
+use crate::domain::appliance::{CADDY_LOG, CADDY_USER, LEASES, nat};
 use crate::domain::change::{Change, Place, Was};
 use crate::domain::cmd::Cmd;
 use crate::domain::guest::Vmid;
 use crate::domain::plan::{Check, Step, Wants};
 use crate::domain::pve;
 
-/// Whom Caddy runs as, by the packages of both systems.
-const CADDY_USER: &str = "caddy";
-
-/// Caddy is tested as root and runs as another: a log that the test makes would be closed to it (caddyserver/caddy#7829).
-fn access_log(vmid: Vmid) -> [Step; 2] {
-    let folder = CADDY_LOG.rsplit_once('/').map_or("/", |(dir, _)| dir);
-    let there =
-        Check::Says { what: format!("{CADDY_LOG} is there"), cmd: pve::exec(vmid, ["test", "-e", CADDY_LOG]), wants: Wants::Success };
+/// Caddy is tested as root and runs as another: a log that the test makes would be closed to it (caddyserver/caddy#7829). The
+/// folder is Caddy's, so what stands there may be anything: no link is followed to a file of root's.
+fn access_log(vmid: Vmid) -> [Step; 3] {
+    let (folder, name) = CADDY_LOG.rsplit_once('/').unwrap_or(("/", CADDY_LOG));
+    // `test` would follow a link.
+    let find = |more: &[&str]| pve::exec(vmid, ["find", folder, "-maxdepth", "1", "-name", name].iter().chain(more).copied());
+    let nothing_else =
+        Check::Says { what: "nothing but a file stands in its place".into(), cmd: find(&["!", "-type", "f"]), wants: Wants::Nothing };
+    let there = Check::Says { what: format!("{CADDY_LOG} is there"), cmd: find(&["-type", "f"]), wants: Wants::Something };
     let owner = Check::Says {
         what: format!("both are {CADDY_USER}'s"),
         cmd: pve::exec(vmid, ["find", folder, CADDY_LOG, "-maxdepth", "0", "!", "-user", CADDY_USER]),
         wants: Wants::Nothing,
     };
     [
+        Step::run("clear the place of Caddy's access log", pve::exec(vmid, ["rm", "-f", "--", CADDY_LOG]), nothing_else),
         Step::run("make Caddy's access log", pve::exec(vmid, ["touch", CADDY_LOG]), there),
-        Step::run("give it and its folder to Caddy", pve::exec(vmid, ["chown", CADDY_USER, folder, CADDY_LOG]), owner),
+        Step::run("give it and its folder to Caddy", pve::exec(vmid, ["chown", "-h", CADDY_USER, folder, CADDY_LOG]), owner),
     ]
 }
 
@@ -55,7 +57,7 @@ pub(super) fn laid_down(d: &Desired, found: Option<&Files>, vmid: Vmid) -> Vec<S
             mode: 0o644,
         }));
     }
-    for service in [Service::Sysctl, Service::Rules, Service::Dnsmasq, Service::Caddy] {
+    for service in AT_BOOT {
         let name = system.service(service);
         let check =
             Check::Says { what: format!("{name} starts with it"), cmd: pve::exec(vmid, system.is_enabled(service)), wants: Wants::Success };

@@ -133,6 +133,7 @@ pub fn plan(world: &World, wish: &ApplianceWish, d: &Desired, ground: &Ground, v
             running(guest, vmid).map_err(|(why, hint)| refuse(why, &hint))?;
             let mut steps = bridge::steps(d, ground, Options::default().confirm_s).map_err(|(why, hint)| refuse(why, &hint))?;
             steps.extend(guest.into_iter().flat_map(|g| container::nics(d, g)));
+            steps.extend(guest.and_then(container::onboot));
             steps.extend(container::plug(d, ground, vmid));
             steps.extend(inside::steps(d, ground, vmid, d.system).map_err(|why| refuse(why, "see appliance status"))?);
             Ok(made(what.clone(), steps, Vec::new(), Risk::Interrupts))
@@ -171,6 +172,7 @@ pub fn plan(world: &World, wish: &ApplianceWish, d: &Desired, ground: &Ground, v
                 steps.push(start.undone_by(pve::pct("stop", vmid)));
             }
             steps.extend(guest.into_iter().flat_map(|g| container::nics(&d, g)));
+            steps.extend(guest.and_then(container::onboot));
             steps.extend(container::settle(vmid, system));
             steps.extend(container::packages(vmid, system));
             steps.extend(inside::steps(&d, ground, vmid, system).map_err(|why| refuse(why, "see appliance status"))?);

@@ -134,7 +134,7 @@ fn options_are_carried_out() {
     assert!(!update.always && update.check.inside() == Some(id()), "{update:?}");
     let words = update.check.words();
     assert!(words.contains("caddy") && words.ends_with("are there, or they can be installed"), "{words}");
-    assert!(position(&all, "chown caddy") < position(&all, "/etc/caddy/Caddyfile"));
+    assert!(position(&all, "chown -h caddy") < position(&all, "/etc/caddy/Caddyfile"));
     assert!(!all.iter().any(|c| c.contains("rc-service") || c.contains("apk ")), "{all:#?}");
 }
 
@@ -286,7 +286,7 @@ fn a_service_is_restarted_only_with_a_file_it_takes() {
         let p = plan(&w, &ApplianceWish::Restart(service), &sample(), &ground(HOST), id()).unwrap();
         // Caddy's log is there and Caddy's before the test, which would make one of its own, could do so.
         let before = commands(&p).iter().take_while(|c| c.contains("/var/log/caddy")).count();
-        assert_eq!(before, if service == Service::Caddy { 2 } else { 0 });
+        assert_eq!(before, if service == Service::Caddy { 3 } else { 0 });
         let steps = &p.steps[before..];
         let Check::Says { cmd, wants: Wants::Success, .. } = &steps[0].check else { panic!("{p:?}") };
         assert_eq!(cmd.shown(), test);
@@ -298,6 +298,15 @@ fn a_service_is_restarted_only_with_a_file_it_takes() {
     // Nothing is known of the host, and the time runs.
     let word = keep_change(&World::default());
     assert_eq!((word.risk, word.steps[0].always), (Risk::Low, true));
+}
+
+#[test]
+fn what_does_not_start_with_the_host_is_made_to() {
+    let of = |conf: &str| {
+        commands(&plan(&world(Some((conf, Power::Running))), &ApplianceWish::Converge, &sample(), &ground(HOST), id()).unwrap())
+    };
+    let asked = |all: Vec<String>| all.iter().any(|c| c == "pct set 9999 --onboot 1");
+    assert_eq!((asked(of(OURS)), asked(of(&format!("{OURS}\nonboot: 1")))), (true, false));
 }
 
 #[test]
