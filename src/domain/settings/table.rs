@@ -94,8 +94,7 @@ pub static DEFINITIONS: [Definition; 36] = [
         .rule("as many as public ones, none in both")
         .help("Ports of the appliance for trusted sources.", "when the appliance is converged, for new ports only"),
     of(Ports, "cool_down", Kind::Span { least: 0, most: 31_536_000 }, "7 d", "7 d")
-        .help("How long a port that was given back is given to nobody else.", "for ports given back from then on")
-        .unused(),
+        .help("How long a port that was given back is given to nobody else.", "for ports given back from then on"),
     of(Ports, "trusted", Kind::Nets, "", "192.168.1.0/24, fd00::/8")
         .help("Who may use internal ports. Not set: the network of the apps only.", "when the appliance is converged"),
     of(Backups, "storage", Kind::Storage, "", "local")
