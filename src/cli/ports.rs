@@ -50,7 +50,8 @@ pub(super) enum Ports {
     /// Reserve a pair for a name: the one kept for it, the one it had just now, else the lowest that is free
     Reserve {
         /// The name of what is published
-        name: ServiceName,
+        #[arg(value_name = "NAME")]
+        service: ServiceName,
         #[command(flatten)]
         open: Open,
     },
@@ -67,7 +68,8 @@ pub(super) enum Ports {
     /// Keep a pair for a name, whether it has it or not
     Pin {
         /// The name
-        name: ServiceName,
+        #[arg(value_name = "NAME")]
+        service: ServiceName,
         /// One of both numbers; the pair it has where none is given
         #[arg(value_parser = clap::value_parser!(u16).range(1..))]
         port: Option<u16>,
@@ -120,9 +122,9 @@ pub(super) async fn run(ctx: &Ctx, command: Ports) -> Done {
     let (wish, open) = match command {
         Ports::List { check } => return list(ctx, id, &check).await,
         Ports::Who { port, since, until, check } => return who(ctx, id, port, (since, until), &check).await,
-        Ports::Reserve { name, open } => (PortWish::Reserve(name), open),
+        Ports::Reserve { service, open } => (PortWish::Reserve(service), open),
         Ports::Release { what, at_once, open } => (PortWish::Release(what, at_once), open),
-        Ports::Pin { name, port, open } => (PortWish::Pin(name, port), open),
+        Ports::Pin { service, port, open } => (PortWish::Pin(service, port), open),
         Ports::Unpin { what, open } => (PortWish::Unpin(what), open),
         Ports::Block { port, reason, open } => (PortWish::Block(port, reason), open),
         Ports::Unblock { port, open } => (PortWish::Unblock(port), open),
@@ -251,7 +253,8 @@ async fn list(ctx: &Ctx, id: Vmid, check: &Check) -> Done {
         rows.sort_by_key(|r| r[0].parse::<u16>().unwrap_or(u16::MAX));
         output::table(ctx.form, &["PUBLIC", "INTERNAL", "STATE", "FOR", "SINCE", "BY", "LISTENS", ""], &rows);
         if ctx.form == Form::Table {
-            output::say(&format!("{}: {}; {}", ranges, usage.words(), nearer.words()));
+            output::say(&format!("{ranges}: {}", usage.words()));
+            output::say(&nearer.words());
         }
         tell_gaps(&gaps);
     }
@@ -303,9 +306,8 @@ async fn who(ctx: &Ctx, id: Vmid, port: u16, times: (Option<String>, Option<Stri
             output::say(&format!("{port}{pair}: {says}"));
             listens.iter().for_each(|l| output::say(&format!("{} has {port} now", l.words())));
         }
-        let row = |h: &Held, until: String, by: &str| {
-            vec![h.at.minute(offset_s), until, h.what.word().into(), whom(h), clean(&h.by), clean(by)]
-        };
+        let row =
+            |h: &Held, until: String, by: &str| vec![h.at.minute(offset_s), until, h.what.word().into(), whom(h), clean(&h.by), clean(by)];
         let rows = held.map(|h| row(h, "now".into(), "-"));
         let rows: Vec<_> = rows.into_iter().chain(past.iter().map(|p| row(&p.was, p.until.minute(offset_s), &p.by))).collect();
         if !rows.is_empty() {

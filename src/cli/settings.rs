@@ -175,8 +175,7 @@ pub(super) fn open(ctx: &Ctx, store: &Store, open: &Open, permission: Permission
 
 /// What holds, checked where that was asked for; else it is said on standard error that it is not.
 fn read(ctx: &Ctx, store: &Store, check: &Check) -> Result<(Settings, Option<Vault>), Problem> {
-    let vault =
-        if check.is_given() { Some(open(ctx, store, &check.open, Permission::ReadSettings)?.vault) } else { None };
+    let vault = if check.is_given() { Some(open(ctx, store, &check.open, Permission::ReadSettings)?.vault) } else { None };
     let settings = store.settings(vault.as_ref())?;
     if !settings.checked && ctx.form != Form::Json && !ctx.host.is_demo() {
         eprintln!("not checked against changes from outside: that takes the vault, see --check");

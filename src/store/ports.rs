@@ -91,11 +91,7 @@ impl Store {
 }
 
 /// What a wish is decided by; why not, where settings cannot be used.
-fn known<'a>(
-    settings: &crate::domain::settings::Settings,
-    map: &'a PortMap,
-    wished: &Wished<'a>,
-) -> Result<Known<'a>, PortError> {
+fn known<'a>(settings: &crate::domain::settings::Settings, map: &'a PortMap, wished: &Wished<'a>) -> Result<Known<'a>, PortError> {
     let ranges = Ranges::of(settings).map_err(PortError::Refused)?;
     let cool_down_s = settings.span("ports.cool_down").map_err(PortError::Refused)?;
     Ok(Known { map, ranges, cool_down_s, sockets: wished.sockets, now: wished.now, by: wished.by })
@@ -125,7 +121,8 @@ fn write(tx: &Transaction<'_>, vault: &Vault, change: &Change, now: Stamp) -> Re
     }
     if change.thaw {
         let sql = "UPDATE port_past SET free_ms = ?3 WHERE public = ?1 AND internal = ?2 AND free_ms > ?3 RETURNING id";
-        let ids = tx.prepare_cached(sql)?.query_map(params![public, internal, now.0], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
+        let ids =
+            tx.prepare_cached(sql)?.query_map(params![public, internal, now.0], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
         ids.into_iter().try_for_each(|id| vault.sign_row(tx, PAST, id))?;
     }
     // Numbers that are no ports: such a row could never be named. While there was one this is the change that was asked to end it.
@@ -193,12 +190,7 @@ fn read(conn: &Connection, vault: Option<&Vault>, now: Stamp) -> Result<PortMap,
     Ok(out)
 }
 
-fn past(
-    conn: &Connection,
-    vault: Option<&Vault>,
-    sql: &str,
-    with: impl rusqlite::Params,
-) -> Result<(Vec<Past>, Vec<String>), VaultError> {
+fn past(conn: &Connection, vault: Option<&Vault>, sql: &str, with: impl rusqlite::Params) -> Result<(Vec<Past>, Vec<String>), VaultError> {
     let (mut out, mut bad) = (Vec::new(), Vec::new());
     let mut all = conn.prepare_cached(sql)?;
     let more = |row: &Row<'_>| Ok((held(row)?, Stamp(row.get(8)?), row.get(9)?, Stamp(row.get(10)?)));

@@ -233,3 +233,44 @@ fn together(dir: &Path, words: &str, each: usize) -> Vec<String> {
     }
     said
 }
+
+/// The command line on a real store, on a machine without an appliance.
+#[test]
+fn the_command_line_reserves_tells_and_finds_who_had_it() {
+    let (_outer, dir, store) = new_store();
+    let (vault, _) = make_vault(&store, &dir);
+    let pass = format!("{}\n", super::PASSPHRASE);
+    let run = |args: &[&str], input: &str| {
+        let args: Vec<&str> = ["--state", dir.to_str().unwrap()].into_iter().chain(args.iter().copied()).collect();
+        let (status, out, err) = super::program::proximity(&dir, &args, input);
+        (status, out, err)
+    };
+    // In a range where nothing of this machine listens, but for one who does.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let first = taken.local_addr().unwrap().port();
+    let first = if first > 60_000 { first - 3 } else { first };
+    let busy = taken.local_addr().unwrap().port();
+    let (public, internal) = (format!("{first}-{}", first + 9), "9000-9009");
+    set(&store, &vault, &[("ports.public", &public), ("ports.internal", internal)]);
+    let (status, out, err) = run(&["ports", "reserve", "wiki", "--passphrase-fd", "0", "-o", "json"], &pass);
+    let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let got = told["public"].as_u64().unwrap() as u16;
+    assert!(got != busy && (first..first + 10).contains(&got), "{out} {err}");
+    // Nobody could tell of the guests of a machine that is no Proxmox host.
+    assert!(status == 10 && told["unknown"].to_string().contains("appliance"), "{status} {out}");
+    assert_eq!(run(&["ports", "reserve", "gitea", "--passphrase-fd", "0"], "wrong\n").0, 4);
+    let told: serde_json::Value = serde_json::from_str(&run(&["ports", "who", &busy.to_string(), "-o", "json"], "").1).unwrap();
+    assert_eq!(told["listens"], serde_json::json!(["host"]), "{told}");
+    let (_, out, _) = run(&["ports", "who", &got.to_string()], "");
+    assert!(out.contains("reserved for wiki") && out.contains("UNTIL"), "{out}");
+    assert!(run(&["ports", "who", &got.to_string(), "--until", "2020-01-01"], "").1.contains("nobody had it then"));
+    // Moving the ranges tells first who stays behind.
+    let (_, out, _) = run(&["--dry-run", "settings", "set", "ports.public", "20000-20009", "--with", "ports.internal=21000-21009"], "");
+    assert!(out.contains(&format!("! ports {} stay reserved for wiki", store.ports(None, Stamp(0)).unwrap().held[0].pair)), "{out}");
+    assert!(out.contains("is then not kept for trusted sources") && out.contains("0 of 10 pairs are held then"), "{out}");
+    let (status, out, _) = run(&["ports", "release", "wiki", "--passphrase-fd", "0"], &pass);
+    assert!(status == 0 && out.contains("given back; free for others at"), "{out}");
+    raw(&dir).execute("UPDATE port_past SET name = 'mine'", []).unwrap();
+    let (status, _, err) = run(&["ports", "list", "--check", "--passphrase-fd", "0"], &pass);
+    assert!(status == 10 && err.contains("was changed outside Proximity"), "{status} {err}");
+}

@@ -169,9 +169,7 @@ impl Known<'_> {
     fn pin(&self, name: &ServiceName, port: Option<u16>) -> Result<Decided, String> {
         if let Some(held) = self.map.of(name) {
             return match (&held.what, port) {
-                (_, Some(port)) if !held.pair.has(port) => {
-                    Err(format!("{} is {}; give that back first", held.pair, held.what))
-                }
+                (_, Some(port)) if !held.pair.has(port) => Err(format!("{} is {}; give that back first", held.pair, held.what)),
                 (What::Reserved(_), _) => Ok(self.replace(held, Some(What::Pinned(name.clone())), None)),
                 _ => Ok(Decided { pair: held.pair, change: None }),
             };
@@ -198,9 +196,7 @@ impl Known<'_> {
     fn block(&self, port: u16, reason: &Reason) -> Result<Decided, String> {
         match self.map.at(port) {
             Some(held) if held.what.reason() == Some(reason) => Ok(Decided { pair: held.pair, change: None }),
-            Some(held) if held.what.reason().is_some() => {
-                Ok(self.replace(held, Some(What::Blocked(reason.clone())), Some(self.now)))
-            }
+            Some(held) if held.what.reason().is_some() => Ok(self.replace(held, Some(What::Blocked(reason.clone())), Some(self.now))),
             _ => {
                 let pair = self.pair_of(port)?;
                 // One that cools down may be blocked: nobody gets it sooner by that.

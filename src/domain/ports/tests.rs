@@ -181,8 +181,28 @@ fn names_and_reasons_are_harmless_or_refused() {
     }
     let long = "a".repeat(300);
     let hostile = [
-        "", "30017", "-a", "a-", "a b", "a\nb", "a\"", "a'", "a{", "a}", "a#", "a.b", "a/b", "../a", "a:1", "ä", "a\u{202e}b", "a\0", "{$HOME}",
-        "a\\", "$(id)", &long,
+        "",
+        "30017",
+        "-a",
+        "a-",
+        "a b",
+        "a\nb",
+        "a\"",
+        "a'",
+        "a{",
+        "a}",
+        "a#",
+        "a.b",
+        "a/b",
+        "../a",
+        "a:1",
+        "ä",
+        "a\u{202e}b",
+        "a\0",
+        "{$HOME}",
+        "a\\",
+        "$(id)",
+        &long,
     ];
     for name in hostile {
         let why = name.parse::<ServiceName>().unwrap_err();
@@ -196,7 +216,9 @@ fn names_and_reasons_are_harmless_or_refused() {
     for no in ["0", "65536", "99999999999999999999", "1-2", "30017 "] {
         assert!(no.parse::<Of>().is_err() || no == "1-2", "{no}");
     }
-    for (word, name, reason) in [("reserved", None, None), ("reserved", Some("a b"), None), ("blocked", Some("a"), None), ("x", Some("a"), None)] {
+    for (word, name, reason) in
+        [("reserved", None, None), ("reserved", Some("a b"), None), ("blocked", Some("a"), None), ("x", Some("a"), None)]
+    {
         assert_eq!(What::from_parts(word, name, reason), None);
     }
 }

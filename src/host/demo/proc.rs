@@ -134,7 +134,10 @@ fn sockets(ports: &[u16], udp: bool) -> String {
     let (state, more) = if udp { ("07", " ref pointer drops") } else { ("0A", "") };
     let head = format!("  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode{more}\n");
     let line = |(n, port): (usize, &u16)| {
-        format!("{n:4}: 00000000:{port:04X} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000     0        0 {} 1 0\n", 22_000 + n)
+        format!(
+            "{n:4}: 00000000:{port:04X} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000     0        0 {} 1 0\n",
+            22_000 + n
+        )
     };
     head + &ports.iter().enumerate().map(line).collect::<String>()
 }
