@@ -10,6 +10,7 @@ mod harness;
 mod leases;
 mod logs;
 mod logs_away;
+mod ports;
 mod restricted;
 mod story;
 
