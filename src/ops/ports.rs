@@ -140,6 +140,6 @@ fn deed(who: &Who, wish: &PortWish, change: &Change) -> Deed {
         (None, Some(past)) if past.free > past.until => format!("free at {}", past.free.rfc3339()),
         (after, _) => shown(after),
     };
-    let object = format!("ports {}", change.pair);
-    Deed::by(who, format!("ports.{}", wish.word()), object, "who has which port").change(shown(&change.before), after)
+    let (verb, object) = (wish.word(), format!("ports {}", change.pair));
+    Deed::by(who, format!("ports.{verb}"), &object, format!("{verb} {object}")).change(shown(&change.before), after)
 }
