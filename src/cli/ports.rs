@@ -258,7 +258,7 @@ async fn list(ctx: &Ctx, id: Vmid, check: &Check) -> Done {
         }
         tell_gaps(&gaps);
     }
-    bad_or(&map, if gaps.is_empty() { 0 } else { WARNED })
+    bad_or(&map, if gaps.is_empty() && pool.is_ok() { 0 } else { WARNED })
 }
 
 /// Fails where a row cannot be relied on, after all was printed.
