@@ -11,7 +11,7 @@ use crate::domain::plan::Refusal;
 use crate::host::HostError;
 use crate::jobs::JobError;
 use crate::ops::audit::NoRecord;
-use crate::store::{SaveError, StoreError, VaultError};
+use crate::store::{PortError, SaveError, StoreError, VaultError};
 
 /// The kinds of problems; each is an exit status (see `proximity manual exit-status`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -212,6 +212,17 @@ impl From<SaveError> for Problem {
             _ => (Kind::NotFound, "nothing was saved; set it anew"),
         };
         Problem::new(kind, "the settings", clean(&e.to_string()), hint)
+    }
+}
+
+impl From<PortError> for Problem {
+    fn from(e: PortError) -> Self {
+        let (kind, hint) = match e {
+            PortError::Vault(e) => return e.into(),
+            PortError::ReadOnly => (Kind::ReadOnly, "proximity settings set system.read_only off"),
+            _ => (Kind::Refused, "nothing was changed; see proximity ports list"),
+        };
+        Problem::new(kind, "the ports", clean(&e.to_string()), hint)
     }
 }
 

@@ -405,7 +405,7 @@ impl Hands {
 
     /// Looks after the jobs: reads the rows whenever somebody wrote, and asks from time to time whether a worker is gone.
     async fn watching_jobs(&self) {
-        let (mut last, mut seen, mut settings, mut pins) = (None, None, None, None);
+        let (mut last, mut seen, mut settings, mut pins, mut ports) = (None, None, None, None, None);
         let mut every = RECONCILE;
         let mut reconciled: Option<Instant> = None;
         let mut watched = false;
@@ -432,6 +432,13 @@ impl Hands {
                     if pins.as_ref() != Some(&part.known) {
                         pins = Some(part.known.clone());
                         let news = News { pins: Some(part), ..News::default() };
+                        locked(&self.world).learn(news.clone());
+                        self.tell_news(news).await;
+                    }
+                    let part = self.ports(&jobs);
+                    if ports.as_ref() != Some(&part.known) {
+                        ports = Some(part.known.clone());
+                        let news = News { ports: Some(part), ..News::default() };
                         locked(&self.world).learn(news.clone());
                         self.tell_news(news).await;
                     }

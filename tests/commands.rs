@@ -214,3 +214,51 @@ fn several_logs_are_merged_by_the_times_of_their_lines() {
     let (status, out, err) = proximity(home.path(), &["logs", &a, "file:/nowhere"], "");
     assert!(status == 1 && out.lines().count() == 4 && err.contains("/nowhere is not there"), "{out}{err}");
 }
+
+#[test]
+fn ports_are_given_out_by_the_demo_and_names_that_are_none_are_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| {
+        let args: Vec<&str> = ["--host", "demo", "-o", "json"].into_iter().chain(args.iter().copied()).collect();
+        let (status, out, err) = proximity(home.path(), &args, "");
+        (status, serde_json::from_str::<serde_json::Value>(&out).unwrap_or_default(), err)
+    };
+    let (status, told, err) = run(&["ports", "list"]);
+    assert_eq!((status, told["unknown"].as_array().unwrap().len()), (0, 0), "{err} {told}");
+    // What Caddy of the demo listens on, and nobody reserved here.
+    let states: Vec<_> =
+        told["items"].as_array().unwrap().iter().map(|i| (i["public"].clone(), i["state"].clone(), i["listens"][0].clone())).collect();
+    assert_eq!(states, [30_001, 30_002].map(|p: u16| (p.into(), "foreign".into(), "caddy".into())));
+    assert_eq!(
+        (&told["pairs"]["free"], &told["nearer_limit"]["is"], &told["addresses"]["size"]),
+        (&998.into(), &"addresses".into(), &151.into())
+    );
+    for args in [&["ports", "reserve", "nextcloud"][..], &["--dry-run", "ports", "reserve", "nextcloud"]] {
+        let (status, told, _) = run(args);
+        assert_eq!(
+            (status, &told["public"], &told["internal"], &told["changed"]),
+            (0, &30_000.into(), &40_000.into(), &true.into()),
+            "{told}"
+        );
+    }
+    assert_eq!(run(&["ports", "pin", "wiki", "30002"]).1["now"]["state"], "kept");
+    assert_eq!(run(&["ports", "who", "40002"]).1["state"], "free", "nothing listens on the internal one");
+    let (status, told, _) = run(&["ports", "who", "30002", "--since", "2026-06-01"]);
+    assert_eq!((status, &told["state"], &told["pair"]["internal"]), (0, &"foreign".into(), &40_002.into()));
+    assert_eq!(run(&["--read-only", "ports", "reserve", "nextcloud"]).0, 8);
+    for args in
+        [&["release", "nobody"][..], &["unpin", "30005"], &["unblock", "30005"], &["block", "99", "--reason", "x"], &["pin", "wiki"]]
+    {
+        let (status, _, err) = run(&[&["ports"], args].concat());
+        assert!(status == 6 && err.contains("nothing was changed"), "{args:?}: {err}");
+    }
+    let long = "a".repeat(300);
+    for name in ["a\nb", "a\"b", "{a}", "a#", "ä", "30017", "", &long, "a b", "$HOME", "../etc", "\u{1b}[2J"] {
+        let (status, _, err) = run(&["ports", "reserve", name]);
+        assert_eq!(status, 2, "{name:?}: {err}");
+        assert!(!err.contains('\u{1b}'), "{err:?}");
+    }
+    assert_eq!(run(&["ports", "block", "30005", "--reason", "two\nlines"]).0, 2);
+    assert_eq!(run(&["ports", "who", "0"]).0, 2);
+    assert_eq!(run(&["ports", "who", "30001", "--since", "soon"]).0, 2);
+}

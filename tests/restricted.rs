@@ -219,6 +219,8 @@ fn there_is_no_way_out_by_arguments_and_environment() {
     }
     for args in [
         &["guest", "start", "101"][..],
+        &["ports", "reserve", "web"],
+        &["ports", "release", "30001", "--at-once"],
         &["guest", "stop", "101", "--yes"],
         &["guest", "stop", "101", "--yes", "--second", "ada", "--second-fd", "0"],
         &["guest", "unlock", "101", "--yes"],
@@ -292,6 +294,8 @@ fn there_is_no_way_out_by_arguments_and_environment() {
             &["logs", "--match", payload, "--", payload],
             &["manual", "--", payload],
             &["appliance", "probe", "--", payload],
+            &["ports", "reserve", "--", payload],
+            &["ports", "block", "30001", "--reason", payload],
         ] {
             refused("otto", &[], args, &[1, 2, 4, 5, 6]);
         }

@@ -58,6 +58,8 @@ mod migrations;
 mod operators;
 #[path = "store/pins.rs"]
 mod pins;
+#[path = "store/ports.rs"]
+mod ports;
 #[path = "store/power_loss.rs"]
 mod power_loss;
 #[path = "program.rs"]

@@ -12,10 +12,11 @@ macro_rules! pages {
 }
 
 /// Name and text of every page, in reading order.
-const PAGES: [(&str, &str); 13] = pages![
+const PAGES: [(&str, &str); 14] = pages![
     "start",
     "overview",
     "appliance",
+    "ports",
     "logs",
     "backups",
     "settings",

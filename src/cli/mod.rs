@@ -14,6 +14,7 @@ mod logs;
 mod manual;
 mod operator;
 mod output;
+mod ports;
 mod restricted;
 mod secrets;
 mod settings;
@@ -129,6 +130,9 @@ enum Command {
     /// The network appliance: status, probe, leases; provision, converge, restart; pin, unpin, release
     #[command(subcommand)]
     Appliance(appliance::Appliance),
+    /// Ports: list, who, reserve, release, pin, unpin, block, unblock
+    #[command(subcommand)]
+    Ports(ports::Ports),
     /// Print or follow logs
     Logs(logs::Logs),
     /// Jobs: list, show, log, wait, cancel
@@ -306,6 +310,7 @@ fn needs(command: &Command) -> Vec<Need> {
         Command::Guest(guest) => vec![guest.need()],
         Command::Backup(backup) => vec![backup.need()],
         Command::Appliance(appliance) => appliance.needs(),
+        Command::Ports(ports) => ports.needs(),
         Command::Logs(logs) => logs.needs(),
         Command::Job(job) => vec![job.need()],
         Command::Operator(operator) => vec![operator.need()],
@@ -324,6 +329,7 @@ async fn command_of(ctx: Ctx, command: Command) -> Done {
         Command::Guest(guest) => guest::run(&ctx, guest).await,
         Command::Backup(backup) => backup::run(&ctx, backup).await,
         Command::Appliance(command) => appliance::run(&ctx, command).await,
+        Command::Ports(command) => ports::run(&ctx, command).await,
         Command::Logs(logs) => logs::run(&ctx, &logs).await,
         Command::Job(job) => job::run(&ctx, job).await,
         Command::Operator(operator) => operator::run(&ctx, operator),

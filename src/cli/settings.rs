@@ -12,7 +12,7 @@ use super::{Ctx, Done, Form, Need, api_test, on_host, output};
 use crate::domain::access::{Permission, Who};
 use crate::domain::clean::clean;
 use crate::domain::settings::{self, Change, Held, Key, Past, Save, SecretChange, Settings, Staged, Weight};
-use crate::domain::world::World;
+use crate::domain::world::{From, Part, World};
 use crate::ops::settings::Saver;
 use crate::ops::settings_file;
 use crate::problem::{Kind, Problem};
@@ -106,6 +106,18 @@ pub(super) struct Check {
     open: Open,
 }
 
+impl Check {
+    /// Whether the vault is opened.
+    pub(super) fn is_given(&self) -> bool {
+        self.check || self.open.is_given()
+    }
+
+    /// How.
+    pub(super) fn open(&self) -> &Open {
+        &self.open
+    }
+}
+
 impl Command {
     /// What it takes. What changes something asks for a passphrase besides, and what that proves counts.
     pub(super) fn needs(&self) -> Vec<Need> {
@@ -148,12 +160,13 @@ fn parse(key: &str) -> Result<Key, Problem> {
     key.parse().map_err(|why: String| Problem::new(Kind::NotFound, "the settings", why, "see proximity settings list"))
 }
 
-fn store(ctx: &Ctx) -> Result<Store, Problem> {
+/// The store; of the demo one that ends with the command.
+pub(super) fn store(ctx: &Ctx) -> Result<Store, Problem> {
     Ok(if ctx.host.is_demo() { Store::in_memory()? } else { Store::open(&ctx.config.state)? })
 }
 
 /// The open vault and who opened it.
-fn open(ctx: &Ctx, store: &Store, open: &Open, permission: Permission) -> Result<Unlocked, Problem> {
+pub(super) fn open(ctx: &Ctx, store: &Store, open: &Open, permission: Permission) -> Result<Unlocked, Problem> {
     if ctx.host.is_demo() {
         return Ok(Unlocked { vault: Vault::of_demo(store)?, who: Who::owner("demo") });
     }
@@ -162,8 +175,7 @@ fn open(ctx: &Ctx, store: &Store, open: &Open, permission: Permission) -> Result
 
 /// What holds, checked where that was asked for; else it is said on standard error that it is not.
 fn read(ctx: &Ctx, store: &Store, check: &Check) -> Result<(Settings, Option<Vault>), Problem> {
-    let vault =
-        if check.check || check.open.is_given() { Some(open(ctx, store, &check.open, Permission::ReadSettings)?.vault) } else { None };
+    let vault = if check.is_given() { Some(open(ctx, store, &check.open, Permission::ReadSettings)?.vault) } else { None };
     let settings = store.settings(vault.as_ref())?;
     if !settings.checked && ctx.form != Form::Json && !ctx.host.is_demo() {
         eprintln!("not checked against changes from outside: that takes the vault, see --check");
@@ -280,12 +292,20 @@ async fn set(ctx: &Ctx, key: Key, value: Option<&str>, with: &[String], open: &O
     save(ctx, std::iter::once((key, Change::Set(value))).chain(more).collect(), open).await
 }
 
+/// What changes are weighed by: all of the host, and the ports that somebody has.
+async fn world(ctx: &Ctx, store: &Store) -> World {
+    let mut world = ctx.whole_world().await;
+    let now = ctx.host.clock().0;
+    world.ports = store.ports(None, now).map_or_else(|e| Part::unknown(e.to_string(), now), |ports| Part::new(ports, now, From::Files));
+    world
+}
+
 /// Shows changes and what they would mean, and saves them unless only the preview is wanted.
 async fn save(ctx: &Ctx, changes: Vec<(Key, Change)>, how: &Open) -> Done {
     let store = store(ctx)?;
     // What can be refused without the vault is refused before anybody types a passphrase.
     let now = store.settings(None)?;
-    let world = ctx.whole_world().await;
+    let world = world(ctx, &store).await;
     let pairs = || changes.iter().map(|(k, c)| (k, c));
     let mut troubles = settings::check(&now.with(pairs()), &settings::fixed_addresses(&world));
     troubles.retain(|t| t.keys.iter().any(|k| changes.iter().any(|(c, _)| c == k)));
@@ -441,7 +461,7 @@ async fn import(ctx: &Ctx, path: &Path, how: &Open) -> Done {
             let why = format!("it changes {} setting(s) and nobody is there to ask", changes.len());
             return Err(Problem::new(Kind::Refused, what, why, "give --yes, after a look with --dry-run"));
         }
-        show(ctx, &now, &changes, &ctx.whole_world().await);
+        show(ctx, &now, &changes, &world(ctx, &store(ctx)?).await);
         if !output::ask_yes()? {
             return Err(no(Kind::Refused, "you said no".into()));
         }

@@ -102,6 +102,8 @@ permissions! {
     Backup          "back this guest up":                               All All Own No;
     /// Building and changing the appliance: it changes the network of the host and of all apps.
     Appliance       "build or change the network appliance":            All No  No  No;
+    /// Reserving, pinning and blocking ports.
+    Ports           "reserve, pin or block ports":                      All All No  No;
     /// Restoring beside: it makes a new guest.
     Restore         "restore backups":                                  All All No  No;
     /// A command or a shell inside a guest; as root there.
@@ -265,6 +267,7 @@ Power           admin +++  operator +++  service-owner +--  viewer ---
 Unlock          admin +++  operator +++  service-owner ---  viewer ---
 Backup          admin +++  operator +++  service-owner +--  viewer ---
 Appliance       admin +++  operator ---  service-owner ---  viewer ---
+Ports           admin +++  operator +++  service-owner ---  viewer ---
 Restore         admin +++  operator +++  service-owner ---  viewer ---
 Enter           admin +++  operator ---  service-owner ---  viewer ---
 VaultStatus     admin +++  operator +++  service-owner +++  viewer +++

@@ -31,6 +31,7 @@ pub mod log_sieve;
 pub mod log_tally;
 pub mod log_time;
 pub mod plan;
+pub mod ports;
 pub mod power;
 pub mod privilege;
 pub mod pve;

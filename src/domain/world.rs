@@ -14,6 +14,7 @@ use super::backup::Archive;
 use super::guest::{Guest, Vmid};
 use super::job::Job;
 use super::log_health;
+use super::ports::PortMap;
 use super::settings::Settings;
 use super::stamp::Stamp;
 use super::storage::{Storage, StorageId};
@@ -163,6 +164,8 @@ pub struct World {
     pub settings: Part<Settings>,
     /// Addresses that were made static; pending where there is no store to keep them.
     pub pins: Part<Pins>,
+    /// Ports that are not free; pending where there is no store to keep them.
+    pub ports: Part<PortMap>,
     /// The appliance; pending until somebody looks at it.
     pub appliance: Part<Seen>,
     /// The logs of the host and of the guests that run here, as files; pending where nobody looks at them.
@@ -201,6 +204,8 @@ pub struct News {
     pub settings: Option<Part<Settings>>,
     /// Static addresses.
     pub pins: Option<Part<Pins>>,
+    /// Ports that are not free.
+    pub ports: Option<Part<PortMap>>,
     /// The appliance.
     pub appliance: Option<Part<Seen>>,
     /// Logs.
@@ -219,6 +224,7 @@ impl News {
             appliance: Some(Part::default()),
             logs: Some(Part::default()),
             pins: Some(Part::default()),
+            ports: Some(Part::default()),
             ..News::default()
         }
     }
@@ -240,6 +246,7 @@ impl News {
         if authorize(Some(who), Permission::LookAppliance, Object::Host).is_err() {
             self.appliance = None;
             self.pins = None;
+            self.ports = None;
         }
     }
 }
@@ -262,6 +269,7 @@ impl World {
         put(&mut self.jobs, news.jobs);
         put(&mut self.settings, news.settings);
         put(&mut self.pins, news.pins);
+        put(&mut self.ports, news.ports);
         put(&mut self.appliance, news.appliance);
         put(&mut self.logs, news.logs);
     }

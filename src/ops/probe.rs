@@ -113,7 +113,6 @@ pub(super) async fn probe_by(
         room.inside(["busybox".into(), "nslookup".into(), "-timeout=2".into(), format!("-type={kind}"), name, gateway.clone()])
     };
     let own = d.map_or(String::new(), |d| name(&d.name.to_string()));
-    let admin_url = format!("http://{}/config/", files::ADMIN);
     let before = host.clock().0;
     let (
         (dnsmasq, caddy, own_name, far_name),
@@ -141,8 +140,7 @@ pub(super) async fn probe_by(
         async {
             tokio::join!(
                 room.inside(["sysctl", "net.ipv4.ip_forward", "net.ipv4.ip_local_reserved_ports"]),
-                // Without a limit of its own: with one (-T) Debian's static busybox 1.35 crashes.
-                room.inside(["busybox", "wget", "-q", "-O", "-", &admin_url]),
+                room.inside(admin()),
                 room.inside(["caddy", "adapt", "--config", files::CADDYFILE, "--adapter", "caddyfile"]),
                 room.inside(archive(system)),
             )
@@ -211,6 +209,17 @@ pub(super) async fn probe_by(
         memory,
     };
     Probed { vmid, lamps: judge(&wish, &answers, vmid), wish, leases }
+}
+
+/// What the running configuration of Caddy is, by its administration inside the appliance, which must run.
+pub(super) async fn ask_admin(host: &dyn Host, vmid: Vmid) -> Asked<Gave> {
+    Room { host, vmid, closed: None, init: OnceCell::new() }.inside(admin()).await
+}
+
+/// Without a limit of its own: with one (-T) Debian's static busybox 1.35 crashes.
+fn admin() -> Vec<String> {
+    let words = ["busybox", "wget", "-q", "-O", "-"];
+    words.into_iter().map(str::to_owned).chain([format!("http://{}/config/", files::ADMIN)]).collect()
 }
 
 /// What was lent, and how it should be.

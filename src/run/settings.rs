@@ -10,6 +10,7 @@ use crate::domain::appliance::hold::{PinChange, Pins};
 use crate::domain::credential::{Candidate, Code};
 use crate::domain::fact::Fact;
 use crate::domain::plan::Refusal;
+use crate::domain::ports::PortMap;
 use crate::domain::settings::{Key, Save, Settings};
 use crate::domain::trial::Progress;
 use crate::domain::world::{From, Part};
@@ -49,6 +50,15 @@ impl Hands {
         let vault = self.vault().map(|(vault, _)| vault);
         match jobs.store().pins(vault.as_deref()) {
             Ok(pins) => Part::new(pins, now, From::Files),
+            Err(e) => Part::unknown(e.to_string(), now),
+        }
+    }
+
+    pub(super) fn ports(&self, jobs: &Jobs) -> Part<PortMap> {
+        let now = self.ctx.host.clock().0;
+        let vault = self.vault().map(|(vault, _)| vault);
+        match jobs.store().ports(vault.as_deref(), now) {
+            Ok(ports) => Part::new(ports, now, From::Files),
             Err(e) => Part::unknown(e.to_string(), now),
         }
     }

@@ -15,6 +15,7 @@
 //! totp        codes by the clock
 //! vault/      slots (ways in) and sealed records          crypto.rs  the only file that names the cipher library
 //! settings.rs rows of settings and their history      pins.rs    static addresses, how full the range was
+//! ports.rs    pairs of ports and who had them
 //! cost, passphrase, words: the small parts of the vault
 //! ```
 //!
@@ -41,6 +42,7 @@ mod operators;
 mod passphrase;
 mod pins;
 mod place;
+mod ports;
 mod settings;
 mod snapshot;
 mod throttle;
@@ -57,6 +59,7 @@ pub use memory::guard_memory;
 pub use operators::Account;
 pub use passphrase::check as check_passphrase;
 pub use place::new_file;
+pub use ports::{PortError, Wished};
 pub use settings::{SaveError, checksum};
 pub use snapshot::{Snapshot, Why, drop_old_keys, put_back, snapshots, take_snapshot, take_snapshot_if_due};
 pub use throttle::Guess;

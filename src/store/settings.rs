@@ -229,7 +229,8 @@ fn raws(conn: &Connection, sql: &str, with: impl rusqlite::Params) -> Result<Vec
     Ok(conn.prepare_cached(sql)?.query_map(with, raw)?.collect::<Result<_, _>>()?)
 }
 
-fn read(conn: &Connection, vault: Option<&Vault>) -> Result<Settings, VaultError> {
+/// The same inside a transaction.
+pub(super) fn read(conn: &Connection, vault: Option<&Vault>) -> Result<Settings, VaultError> {
     let mut out = Settings::default();
     out.checked = vault.is_some();
     for row in raws(conn, &format!("SELECT {COLUMNS} FROM setting ORDER BY key"), [])? {

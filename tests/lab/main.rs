@@ -11,6 +11,7 @@ mod leases;
 mod logs;
 mod logs_away;
 mod many;
+mod ports;
 mod restricted;
 mod story;
 mod visitor;

@@ -140,6 +140,7 @@ pub fn news() -> News {
         jobs: Some(part(vec![])),
         settings: None,
         pins: None,
+        ports: None,
         appliance: None,
         logs: Some(part(vec![])),
     }
@@ -185,6 +186,7 @@ pub fn unknown() -> News {
     }
     News {
         pins: None,
+        ports: None,
         node: no(),
         quorum: no(),
         guests: no(),

@@ -143,6 +143,11 @@ fn a_snapshot_being_taken() {
 }
 
 #[test]
+fn ports_being_reserved_and_given_back() {
+    fail_everywhere("reserve and release ports", 41);
+}
+
+#[test]
 fn a_try_being_counted() {
     fail_everywhere("count a try", 41);
 }

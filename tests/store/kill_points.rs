@@ -102,6 +102,11 @@ fn a_snapshot_being_taken() {
 }
 
 #[test]
+fn ports_being_reserved_and_given_back() {
+    quick("reserve and release ports", 17);
+}
+
+#[test]
 fn a_try_being_counted() {
     quick("count a try", 7);
 }

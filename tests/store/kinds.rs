@@ -32,6 +32,8 @@ use super::support::{OPERATOR, PASSPHRASE, ROOMY, id, make_vault, secret, try_va
 
 #[path = "kinds_guess.rs"]
 mod guess;
+#[path = "kinds_ports.rs"]
+mod ports;
 #[path = "kinds_settings.rs"]
 mod settings;
 
@@ -75,7 +77,7 @@ pub enum Bad {
     Lost(String),
 }
 
-pub const KINDS: [Kind; 13] = [
+pub const KINDS: [Kind; 14] = [
     Kind { name: "seal a secret", before: a_vault, write: seal, after: sealed },
     Kind { name: "two rows and a secret", before: a_vault, write: pair, after: paired },
     Kind { name: "more than fits in memory", before: a_fuller_vault, write: spill, after: spilled },
@@ -86,6 +88,7 @@ pub const KINDS: [Kind; 13] = [
     Kind { name: "change the vault key", before: many_records, write: rotate, after: rotated },
     Kind { name: "save settings", before: settings::saved_once, write: settings::save_both, after: settings::both_saved },
     Kind { name: "revert settings", before: settings::saved_twice, write: settings::revert_both, after: settings::both_reverted },
+    Kind { name: "reserve and release ports", before: a_vault_with_a_log, write: ports::take_and_give, after: ports::one_to_one },
     Kind { name: "a change with its entry", before: a_vault_with_a_log, write: entered, after: entered_with_it },
     Kind { name: "take a snapshot", before: a_vault, write: snapshot, after: snapshots_taken },
     Kind { name: "count a try", before: a_vault, write: guess::guess, after: guess::counted },

@@ -144,6 +144,11 @@ fn a_snapshot_being_taken() {
 }
 
 #[test]
+fn ports_being_reserved_and_given_back() {
+    none_is_bad("reserve and release ports", 20, 4);
+}
+
+#[test]
 fn a_try_being_counted() {
     none_is_bad("count a try", 20, 4);
 }

@@ -14,7 +14,13 @@ use std::fmt::Write as _;
 use std::io::BufRead;
 use std::path::Path;
 
+use proximity::domain::access::Who;
+use proximity::domain::ports::{PortWish, Sockets};
 use proximity::domain::session::Moment;
+use proximity::domain::stamp::Stamp;
+use proximity::host::local::LocalHost;
+use proximity::ops::audit::Recorder;
+use proximity::ops::ports::keep;
 use proximity::store::{Login, Store, StoreError, Vault, host_key_path};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -28,6 +34,7 @@ fn main() {
         ["guesser", dir] => guesser(Path::new(dir)),
         ["allocator", dir] => allocator(Path::new(dir), false),
         ["allocator-deferred", dir] => allocator(Path::new(dir), true),
+        ["reserver", dir] => reserver(Path::new(dir)),
         ["maker-without-umask", dir] => maker_without_umask(Path::new(dir)),
         ["rotator", dir] => rotator(Path::new(dir)),
         ["holder", guard] => holder(guard),
@@ -35,7 +42,7 @@ fn main() {
         ["write", kind, rounds, dir] => write(kind, rounds.parse().unwrap(), Path::new(dir)),
         ["freeze"] => freeze(),
         _ => panic!(
-            "store-role writer|guesser|allocator|allocator-deferred|rotator|maker-without-umask DIR, write KIND ROUNDS DIR, holder guarded|open, look PID, or freeze"
+            "store-role writer|guesser|allocator|allocator-deferred|reserver|rotator|maker-without-umask DIR, write KIND ROUNDS DIR, holder guarded|open, look PID, or freeze"
         ),
     }
 }
@@ -131,6 +138,24 @@ fn allocator(dir: &Path, deferred: bool) {
             Ok(port) => println!("took {port}"),
             Err(StoreError::Busy) => println!("locked"),
             Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+/// Reserves ports under names of its own, with their entries in the audit; the recovery words and the number come on
+/// standard input.
+fn reserver(dir: &Path) {
+    let store = Store::open(dir).unwrap();
+    let vault = Vault::unlock_with_words(&store, &secret(&a_line())).unwrap();
+    let audit = Recorder::new("test", &LocalHost::new()).with_journal(None);
+    let (who, sockets) = (Who::owner(OPERATOR), Sockets::default());
+    println!("ready");
+    let rounds: usize = a_line().parse().unwrap();
+    for round in 0..rounds {
+        let wish = PortWish::Reserve(format!("app-{}-{round}", std::process::id()).parse().unwrap());
+        match keep(&audit, &store, &vault, &who, Stamp(86_400_000), &wish, &sockets) {
+            Ok(decided) => println!("took {}", decided.pair.public),
+            Err(why) => println!("refused: {why}"),
         }
     }
 }

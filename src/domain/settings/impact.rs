@@ -2,7 +2,11 @@
 
 use super::{Change, Key, Settings, Value, fixed_addresses};
 use crate::domain::guest::Kind;
+use crate::domain::ports::Ranges;
 use crate::domain::world::World;
+
+/// Pairs of ports that are named one by one.
+const MOST_PORTS: usize = 10;
 
 /// How much thought a line deserves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +60,7 @@ impl Lines {
         let name = key.to_string();
         match (name.as_str(), value) {
             ("network.subnet" | "network.dhcp" | "network.gateway", _) => self.network(then, world),
+            ("ports.public" | "ports.internal", _) => self.ports(then, world),
             ("network.domain", Some(domain)) => {
                 let n = on_lan(then, world);
                 match n {
@@ -129,6 +134,33 @@ impl Lines {
             );
             self.add(Weight::Unknown, "which leases lie outside the new range is unknown: the appliance is not asked yet".into());
         }
+    }
+
+    /// Pairs keep their numbers, wherever the ranges go.
+    fn ports(&mut self, then: &Settings, world: &World) {
+        let map = match &world.ports.known {
+            Ok(map) => map,
+            // Without a store there are none.
+            Err(_) if world.ports.is_pending() => return,
+            Err(why) => return self.add(Weight::Unknown, format!("which ports stay behind is unknown: {why}")),
+        };
+        let Ok(ranges) = Ranges::of(then) else { return };
+        let outside: Vec<_> = map.held.iter().filter(|h| !ranges.has(h.pair)).collect();
+        for held in outside.iter().take(MOST_PORTS) {
+            self.add(Weight::Caution, format!("ports {} stay {}, and are no pair of {ranges}", held.pair, held.what));
+            if held.what.name().is_some() && !ranges.guards(held.pair.internal) {
+                let port = held.pair.internal;
+                self.add(Weight::Caution, format!("port {port} is then not kept for trusted sources by the appliance's rules"));
+            }
+        }
+        if outside.len() > MOST_PORTS {
+            self.add(Weight::Caution, format!("so do {} pairs more: proximity ports list", outside.len() - MOST_PORTS));
+        }
+        if !map.bad.is_empty() {
+            self.add(Weight::Unknown, format!("{} pairs were changed outside Proximity: proximity ports list", map.bad.len()));
+        }
+        let (kept, size) = (map.held.len() - outside.len(), ranges.pairs().count());
+        self.add(Weight::Note, format!("{kept} of {size} pairs are held then"));
     }
 
     fn bridge(&mut self, bridge: &Value, world: &World) {

@@ -87,15 +87,15 @@ pub static DEFINITIONS: [Definition; 36] = [
     of(Resources, "template", Kind::Volume, "", "local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst")
         .help("Template of a new app that names none itself.", "for new apps only")
         .unused(),
-    of(Ports, "public", Kind::Ports, "30000-30999", "30000-30999")
-        .rule("as many as internal ones, none in both")
-        .help("Ports of the appliance under which apps are reached from outside.", "when the appliance is converged, for new ports only"),
+    of(Ports, "public", Kind::Ports, "30000-30999", "30000-30999").rule("as many as internal ones, none in both").help(
+        "Ports of the appliance under which apps are reached from outside.",
+        "for new ports at once; in the appliance when it is converged",
+    ),
     of(Ports, "internal", Kind::Ports, "40000-40999", "40000-40999")
         .rule("as many as public ones, none in both")
-        .help("Ports of the appliance for trusted sources.", "when the appliance is converged, for new ports only"),
+        .help("Ports of the appliance for trusted sources.", "for new ports at once; in the appliance when it is converged"),
     of(Ports, "cool_down", Kind::Span { least: 0, most: 31_536_000 }, "7 d", "7 d")
-        .help("How long a port that was given back is given to nobody else.", "for ports given back from then on")
-        .unused(),
+        .help("How long a port that was given back is given to nobody else.", "for ports given back from then on"),
     of(Ports, "trusted", Kind::Nets, "", "192.168.1.0/24, fd00::/8")
         .help("Who may use internal ports. Not set: the network of the apps only.", "when the appliance is converged"),
     of(Backups, "storage", Kind::Storage, "", "local")

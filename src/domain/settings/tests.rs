@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::credential::{Candidate, Fingerprint, Trust};
 use crate::domain::guest::{Guest, Kind as GuestKind, Nic};
+use crate::domain::ports::{Held as PortHeld, Pair, PortMap, What};
 use crate::domain::secret::Secret;
 use crate::domain::stamp::Stamp;
 use crate::domain::world::{From, Part, World};
@@ -228,6 +229,43 @@ fn the_preview_tells_who_would_notice() {
         lines(&[("backups.storage", "nowhere")], &World { storages: Part::new(vec![], Stamp(1), From::Files), ..World::default() })
             .contains("no storage nowhere")
     );
+}
+
+#[test]
+fn moving_the_ranges_of_ports_tells_who_stays_behind() {
+    let now = Settings::default();
+    let held =
+        |public: u16, what: What| PortHeld { pair: Pair { public, internal: public + 10_000 }, what, at: Stamp(1), by: "ada".into() };
+    let kept = (30_100..30_112).map(|port| held(port, What::Reserved(format!("app-{port}").parse().unwrap())));
+    let one = vec![held(30_001, What::Reserved("web".parse().unwrap())), held(30_002, What::Blocked("a printer".parse().unwrap()))];
+    let world =
+        |held: Vec<PortHeld>| World { ports: Part::new(PortMap { held, ..PortMap::default() }, Stamp(1), From::Files), ..World::default() };
+    let lines = |public: &str, internal: &str, world: &World| {
+        let set = [("ports.public", public), ("ports.internal", internal)];
+        let changes: Vec<_> = set.iter().map(|(k, v)| (key(k), Change::Set(key(k).definition().parse(v).unwrap()))).collect();
+        let all = impact(&now, changes.iter().map(|(k, c)| (k, c)), world);
+        all.into_iter().filter(|i| !i.what.contains(": felt")).map(|i| format!("{:?} {}", i.weight, i.what)).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        lines("30002-30009", "40002-40009", &world(one.clone())),
+        [
+            "Caution ports 30001 / 40001 stay reserved for web, and are no pair of 30002-30009 / 40002-40009",
+            "Caution port 40001 is then not kept for trusted sources by the appliance's rules",
+            "Note 1 of 8 pairs are held then",
+        ]
+    );
+    let other = lines("30000-30999", "40500-41499", &world(one.clone()));
+    assert!(
+        other.contains(&"Caution ports 30002 / 40002 stay blocked: a printer, and are no pair of 30000-30999 / 40500-41499".into()),
+        "{other:?}"
+    );
+    assert_eq!(lines("30000-30999", "40000-40999", &world(one)), ["Note 2 of 1000 pairs are held then"]);
+    assert!(
+        lines("20000-20009", "21000-21009", &world(kept.collect())).contains(&"Caution so do 2 pairs more: proximity ports list".into())
+    );
+    assert_eq!(lines("20000-20009", "21000-21009", &World::default()), Vec::<String>::new(), "without a store there are none");
+    let unknown = World { ports: Part::unknown("it is locked", Stamp(1)), ..World::default() };
+    assert_eq!(lines("20000-20009", "21000-21009", &unknown), ["Unknown which ports stay behind is unknown: it is locked"]);
 }
 
 fn candidate(address: &str, pin: bool) -> Candidate {

@@ -120,10 +120,27 @@ pub(super) fn guests(node: &Node, add: &mut impl FnMut(String, String)) {
         add(format!("{dir}/cpu.stat"), format!("usage_usec {:.0}\nuser_usec {:.0}\nsystem_usec {:.0}\n", usage, usage * 0.7, usage * 0.3));
         add(format!("/sys/class/net/veth{id}i0/operstate"), "up\n".into());
         if *id == APPLIANCE {
+            add(format!("/proc/{}/net/tcp", init.pid), sockets(&[53, 2019, 30_001, 30_002], false));
+            add(format!("/proc/{}/net/udp", init.pid), sockets(&[53, 67], true));
             add(format!("/sys/class/net/proximity-lan/brif/veth{id}i1/state"), "3\n".into());
         }
     }
     add("/proc/net/unix".into(), unix);
+    add("/proc/net/tcp".into(), sockets(&[22, 8006, 3128], false));
+    add("/proc/net/udp".into(), sockets(&[123], true));
     add("/proc/sys/net/ipv6/conf/proximity-lan/addr_gen_mode".into(), "1\n".into());
     add("/proc/net/route".into(), "Iface\tDestination\tGateway\nvmbr0\t00000000\t0101A8C0\nvmbr0\t0001A8C0\t00000000\n".into());
+}
+
+/// A list of sockets that wait for somebody (proc(5)).
+fn sockets(ports: &[u16], udp: bool) -> String {
+    let (state, more) = if udp { ("07", " ref pointer drops") } else { ("0A", "") };
+    let head = format!("  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode{more}\n");
+    let line = |(n, port): (usize, &u16)| {
+        format!(
+            "{n:4}: 00000000:{port:04X} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000     0        0 {} 1 0\n",
+            22_000 + n
+        )
+    };
+    head + &ports.iter().enumerate().map(line).collect::<String>()
 }

@@ -1,0 +1,144 @@
+//! Ports: what has them now, asked of the host and of the appliance; and the one way in which a wish about them is kept.
+
+use super::audit::Recorder;
+use super::check::init_pid;
+use super::probe::{ask_admin, leases};
+use crate::domain::access::Who;
+use crate::domain::appliance::judge::sites;
+use crate::domain::appliance::lease::{self, Pool};
+use crate::domain::audit::{Deed, Ending};
+use crate::domain::guest::{Power, Vmid};
+use crate::domain::ports::{Change, Decided, Held, Listener, PortWish, Sockets, listening};
+use crate::domain::stamp::Stamp;
+use crate::domain::world::{From, World};
+use crate::host::{Host, HostError, Look, text_of};
+use crate::store::{PortError, Store, Vault, Wished};
+
+/// Bytes of a list of sockets that are read; about a hundred thousand connections.
+const MOST: usize = 16 << 20;
+
+/// What has ports on the host and in the appliance. The World must be fresh: it tells whether the appliance runs.
+pub async fn sockets(host: &dyn Host, world: &World, vmid: Vmid) -> Sockets {
+    let mut out = Sockets::default();
+    let (own, inside) = tokio::join!(lists(host, "/proc/net".to_owned()), inside(host, world, vmid));
+    match own {
+        // The host's own connections keep nobody in the appliance from listening.
+        Ok((listens, _)) => out.add(listens, Listener::Host),
+        Err(why) => out.gap("listeners of the host", why),
+    }
+    match inside {
+        Inside::None => {}
+        Inside::Closed(why) => {
+            out.gap("listeners of the appliance", why.clone());
+            out.gap("sites of its Caddy", why);
+        }
+        Inside::Asked(lists, caddy) => {
+            match lists {
+                Ok((listens, outgoing)) => {
+                    out.add(listens, Listener::Appliance);
+                    out.add(outgoing, Listener::Outgoing);
+                }
+                Err(why) => out.gap("listeners of the appliance", why),
+            }
+            match caddy {
+                Ok(ports) => out.add(ports, Listener::Caddy),
+                Err(why) => out.gap("sites of its Caddy", why),
+            }
+        }
+    }
+    out
+}
+
+type Lists = Result<(Vec<u16>, Vec<u16>), String>;
+
+/// What could be asked of the appliance.
+enum Inside {
+    /// There is no appliance, so nothing listens in it.
+    None,
+    /// It cannot be asked; why.
+    Closed(String),
+    /// Its sockets and the sites of its Caddy.
+    Asked(Lists, Result<Vec<u16>, String>),
+}
+
+async fn inside(host: &dyn Host, world: &World, vmid: Vmid) -> Inside {
+    let guests = match &world.guests.known {
+        Ok(guests) => guests,
+        Err(why) => return Inside::Closed(format!("the guests are unknown: {why}")),
+    };
+    match guests.iter().find(|g| g.id == world.appliance_id()).map(|g| &g.power) {
+        Some(Power::Running) => {}
+        // Its files are there, and what they will listen on when it is started is not known.
+        Some(Power::Stopped) => return Inside::Closed("the appliance is stopped".into()),
+        Some(_) => return Inside::Closed("whether the appliance runs is unknown".into()),
+        None if world.guests.from == From::Kernel => return Inside::Closed("whether there is an appliance is unknown".into()),
+        None => return Inside::None,
+    }
+    let sockets = async {
+        match init_pid(host, vmid).await {
+            Ok(Some(pid)) => lists(host, format!("/proc/{pid}/net")).await,
+            Ok(None) => Err("its init is not known".to_owned()),
+            Err(e) => Err(e.to_string()),
+        }
+    };
+    let (sockets, admin) = tokio::join!(sockets, ask_admin(host, vmid));
+    let caddy = admin.answer.and_then(|gave| {
+        let places = if gave.status == 0 { sites::listens(&gave.out) } else { None };
+        places.ok_or_else(|| "its administration does not answer".to_owned())
+    });
+    Inside::Asked(sockets, caddy.map(|places| places.into_iter().map(|p| p.port()).collect()))
+}
+
+/// Ports of listeners and of other sockets, from all lists of a network. A kernel without IPv6 has no lists of it.
+async fn lists(host: &dyn Host, dir: String) -> Lists {
+    const LISTS: [&str; 4] = ["tcp", "tcp6", "udp", "udp6"];
+    let looks = LISTS.map(|list| Look::File(format!("{dir}/{list}"), MOST));
+    let (mut listens, mut others) = (Vec::new(), Vec::new());
+    for (list, found) in LISTS.into_iter().zip(host.look(looks.into()).await) {
+        let text = match text_of(&found) {
+            Err(HostError::Missing { .. }) if list.ends_with('6') => continue,
+            other => other.map_err(|e| e.to_string())?,
+        };
+        if text.len() >= MOST {
+            return Err(format!("{dir}/{list} is longer than {} MiB", MOST >> 20));
+        }
+        let (more, other) = listening(&text).ok_or_else(|| format!("{dir}/{list} cannot be read"))?;
+        listens.extend(more);
+        others.extend(other);
+    }
+    Ok((listens, others))
+}
+
+/// How many addresses of the range are in use, which may be full before the ports are; else why that is not known.
+pub async fn addresses(host: &dyn Host, world: &World, vmid: Vmid) -> Result<Pool, String> {
+    let (leases, wish) = leases(host, world, vmid).await;
+    Ok(lease::pool(&leases?, &wish.map_err(|why| why.join("; "))?))
+}
+
+/// Makes a wish true together with its entry in the audit: both or neither.
+pub fn keep(
+    audit: &Recorder,
+    store: &Store,
+    vault: &Vault,
+    who: &Who,
+    now: Stamp,
+    wish: &PortWish,
+    sockets: &Sockets,
+) -> Result<Decided, PortError> {
+    let wished = Wished { wish, sockets, by: &who.name, now };
+    let decided = store.change_ports(vault, &wished, |tx, change| audit.event_in(tx, now, deed(who, wish, change), Ending::Ok))?;
+    if decided.change.is_some() {
+        audit.tell(store);
+    }
+    Ok(decided)
+}
+
+fn deed(who: &Who, wish: &PortWish, change: &Change) -> Deed {
+    let shown = |held: &Option<Held>| held.as_ref().map_or("free".to_owned(), |h| h.what.to_string());
+    let after = match (&change.after, &change.past) {
+        (None, Some(past)) if past.free > past.until => format!("free at {}", past.free.rfc3339()),
+        (after, _) => shown(after),
+    };
+    let (verb, object) = (wish.word(), format!("ports {}", change.pair));
+    Deed::by(who, format!("ports.{verb}"), &object, format!("{verb} {object}")).change(shown(&change.before), after)
+}
