@@ -595,7 +595,7 @@ fn a_new_one_takes_the_place_of_the_old_one() {
     green(&lab, "a rebuild that was taken back");
 
     // An app asks on and on: the longest time in which nobody answers is the pause.
-    let asks = "i=0; while [ $i -lt 100000 ]; do if busybox nslookup -timeout=1 web.prox.local 10.20.0.1 >/dev/null 2>&1 && busybox nc -w 1 203.0.113.10 80 </dev/null >/dev/null 2>&1; then cut -d' ' -f1 /proc/uptime; fi; busybox usleep 20000; i=$((i+1)); done";
+    let asks = "i=0; while [ $i -lt 100000 ]; do if busybox nslookup -timeout=1 web.prox.local 10.20.0.1 >/dev/null 2>&1 && busybox nc -w 1 203.0.113.10 80 -e /bin/true; then cut -d' ' -f1 /proc/uptime; fi; busybox usleep 20000; i=$((i+1)); done";
     let mut asking = lab.command("102", &["sh", "-c", asks]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let answered = crate::logs::listened(asking.stdout.take().unwrap());
     wait_for("an answer", || !answered.lock().unwrap().is_empty());
