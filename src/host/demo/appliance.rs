@@ -213,7 +213,7 @@ pub(super) fn nsenter(node: &Node, args: &[String]) -> Reply {
         ["--", "busybox", "udhcpc", ..] => {
             Reply::ok("").with_err(&format!("udhcpc: lease of 10.20.0.{id} obtained from 10.20.0.1, lease time 43200"))
         }
-        ["--setuid=65534", "--setgid=65534", "--", "busybox", "timeout", "5", "busybox", "wget", ..] => {
+        ["--setuid=65534", "--setgid=65534", "--", "timeout", "--foreground", "5", "busybox", "wget", ..] => {
             Reply::ok("").with_err("  HTTP/1.1 200 OK")
         }
         ["--", "busybox", "nc", "-w", "1", _, "53", ..] => Reply::ok(""),
