@@ -260,7 +260,7 @@ fn the_appliance_and_what_its_lamps_were_lit_by() {
     let at = Stamp::from_secs(NOW - 4);
     learn(&mut app, Part::new(world::appliance(), at, From::Pct));
     shot("appliance", &mut app);
-    assert!(keys(&mut app, "jjjjj<Enter>").is_empty());
+    assert!(keys(&mut app, "jjjjjj<Enter>").is_empty());
     shot("appliance-evidence", &mut app);
     keys(&mut app, "<Esc>G<Enter>");
     let screen = text(&draw(&mut app, 80, 24));

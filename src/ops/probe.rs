@@ -110,7 +110,8 @@ pub(super) async fn probe_by(
     let gateway = d.map_or(String::new(), |d| d.gateway.to_string());
     let name = |label: &str| d.map_or(label.to_owned(), |d| format!("{label}.{}", d.domain));
     let ask = |name: String, kind: &str| {
-        room.inside(["busybox".into(), "nslookup".into(), "-timeout=2".into(), format!("-type={kind}"), name, gateway.clone()])
+        let words = ["busybox".into(), "nslookup".into(), "-timeout=2".into(), format!("-type={kind}"), name, gateway.clone()];
+        room.in_its_network(LIMIT_S, &NOBODY, words)
     };
     let own = d.map_or(String::new(), |d| name(&d.name.to_string()));
     let before = host.clock().0;
@@ -139,8 +140,12 @@ pub(super) async fn probe_by(
         },
         async {
             tokio::join!(
-                room.inside(["sysctl", "net.ipv4.ip_forward", "net.ipv4.ip_local_reserved_ports"]),
-                room.inside(admin()),
+                room.in_its_network(
+                    LIMIT_S,
+                    &NOBODY,
+                    ["sysctl", "net.ipv4.ip_forward", "net.ipv4.ip_local_reserved_ports"].map(str::to_owned)
+                ),
+                room.in_its_network(LIMIT_S, &NOBODY, admin()),
                 room.inside(["caddy", "adapt", "--config", files::CADDYFILE, "--adapter", "caddyfile"]),
                 room.inside(archive(system)),
             )
@@ -150,7 +155,7 @@ pub(super) async fn probe_by(
                 room.inside(system.all_enabled()),
                 room.inside(stays::log_question()),
                 links(host, d, vmid),
-                room.in_its_network(&[], mtu::QUESTION.map(str::to_owned)),
+                room.in_its_network(LIMIT_S, &[], mtu::QUESTION.map(str::to_owned)),
             )
         },
         async {
@@ -435,10 +440,10 @@ impl Room<'_> {
 const AT_ONCE: usize = 16;
 
 impl Room<'_> {
-    /// Asks in the appliance's own network, with the host's programs.
-    async fn in_its_network(&self, more: &[&str], argv: impl IntoIterator<Item = String>) -> Asked<Gave> {
+    /// Asks in the appliance's own network, with the host's programs: going into the container costs several times as much.
+    async fn in_its_network(&self, limit_s: u32, more: &[&str], argv: impl IntoIterator<Item = String>) -> Asked<Gave> {
         let pid = self.init().await;
-        let cmd = visitor::in_network(&visitor::net_of(*pid.as_ref().unwrap_or(&0)), more, argv).limit(2 * LIMIT_S);
+        let cmd = visitor::in_network(&visitor::net_of(*pid.as_ref().unwrap_or(&0)), more, argv).limit(limit_s);
         match pid {
             Err(why) => Asked::not(cmd.shown(), self.host.clock().0, why.clone()),
             Ok(_) => run(self.host, cmd).await,
@@ -447,10 +452,7 @@ impl Room<'_> {
 
     /// Asks places by HTTP, as a guest of the appliance's own network would.
     async fn sites(&self, places: Vec<SocketAddr>) -> Vec<(SocketAddr, Asked<Gave>)> {
-        let one = async |place: SocketAddr| {
-            let argv = std::iter::once("busybox".to_owned()).chain(sites::question(place));
-            (place, self.in_its_network(&NOBODY, argv).await)
-        };
+        let one = async |place: SocketAddr| (place, self.in_its_network(2 * LIMIT_S, &NOBODY, sites::question(place)).await);
         stream::iter(places).map(one).buffered(AT_ONCE).collect().await
     }
 }

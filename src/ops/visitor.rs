@@ -106,7 +106,8 @@ struct Spot<'a> {
     nic: String,
     /// The client id by which it has its lease, if it has one; empty for none of its own.
     client: Option<String>,
-    limit_s: u32,
+    /// It has no lease.
+    new: bool,
 }
 
 /// A command of the host in a network namespace, and in nothing else of whoever has it.
@@ -133,8 +134,10 @@ async fn app<'a>(host: &'a dyn Host, d: Option<&Desired>, guests: &[Guest], leas
     let (id, nic, lease) =
         all.into_iter().next().ok_or("no running container of this node asks for its address on the bridge of the apps")?;
     let client = lease.map(|l| l.client.clone().unwrap_or_default());
+    // Where it is not known what was lent, it is one that was there before.
+    let new = client.is_none() && leases.is_some();
     match init_pid(host, id).await {
-        Ok(Some(pid)) => Ok(Spot { host, who: "a running app", net: net_of(pid), nic, client, limit_s: LIMIT_S }),
+        Ok(Some(pid)) => Ok(Spot { host, who: "a running app", net: net_of(pid), nic, client, new }),
         Ok(None) => Err(format!("the init of {id} is not known")),
         Err(e) => Err(e.to_string()),
     }
@@ -149,7 +152,7 @@ fn nobody(host: &dyn Host, d: Option<&Desired>, why: &str) -> Connections {
 
 impl Spot<'_> {
     async fn ask<A: Into<String>>(&self, argv: impl IntoIterator<Item = A>) -> Asked<Gave> {
-        run(self.host, in_network(&self.net, &[], argv).limit(self.limit_s)).await
+        run(self.host, in_network(&self.net, &[], argv).limit(if self.new { NEW_LIMIT_S } else { LIMIT_S })).await
     }
 
     /// Whether a TCP connection is made; nothing is sent.
@@ -177,7 +180,7 @@ impl Spot<'_> {
 
     fn udhcpc(&self, more: &[&str]) -> Vec<String> {
         // Who has no lease may wait for three seconds, so that twice one is not enough.
-        let (times, wait) = if self.client.is_some() { ("2", "1") } else { ("3", "2") };
+        let (times, wait) = if self.new { ("3", "2") } else { ("2", "1") };
         let words = ["busybox", "udhcpc", "-f", "-q", "-n", "-t", times, "-T", wait, "-s", "/bin/true", "-i", &self.nic];
         let mut argv: Vec<String> = words.iter().chain(more).map(|w| (*w).to_owned()).collect();
         match self.client.as_deref() {
@@ -239,8 +242,7 @@ async fn enter<'a>(host: &'a dyn Host, d: &Desired) -> Result<Spot<'a>, String> 
     clear(host).await?;
     let name = own_name();
     ip(host, &["netns", "add", &name]).await?;
-    let visitor =
-        Spot { host, who: "a visitor", net: format!("/run/netns/{name}"), nic: "eth0".into(), client: None, limit_s: NEW_LIMIT_S };
+    let visitor = Spot { host, who: "a visitor", net: format!("/run/netns/{name}"), nic: "eth0".into(), client: None, new: true };
     let mac = VISITOR.to_string();
     let cable =
         ["link", "add", "name", CABLE, "mtu", &mtu, "type", "veth", "peer", "name", "eth0", "mtu", &mtu, "address", &mac, "netns", &name];

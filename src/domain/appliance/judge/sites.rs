@@ -11,15 +11,15 @@ use super::{Answers, Verdict, succeeded};
 /// Sites that are asked; more are said to be not asked.
 const MOST: usize = 200;
 
-/// The question to a place, by busybox: the first answer counts, the page itself is not fetched. Five seconds, for Caddy
-/// gives an app up after three.
+/// The question to a place, by busybox, but not by its own `timeout`, which keeps the answer back for up to a second. The first
+/// answer counts, the page itself is not fetched. Five seconds, for Caddy gives an app up after three.
 pub fn question(place: SocketAddr) -> Vec<String> {
-    let words = ["timeout", "5", "busybox", "wget", "-S", "--spider", "-U", "proximity", "-O", "/dev/null"];
+    let words = ["timeout", "--foreground", "5", "busybox", "wget", "-S", "--spider", "-U", "proximity", "-O", "/dev/null"];
     words.into_iter().map(str::to_owned).chain([format!("http://{place}/")]).collect()
 }
 
-/// How `timeout` ends what takes too long: SIGTERM.
-const TOO_LONG: i32 = 128 + 15;
+/// What `timeout` says of what takes too long (timeout(1)).
+const TOO_LONG: i32 = 124;
 
 /// Where Caddy listens for visitors, from its running configuration; `None` for what is none.
 pub fn listens(config: &[u8]) -> Option<Vec<SocketAddr>> {

@@ -226,7 +226,7 @@ fn what_is_wrong_turns_its_lamp() {
         assert_eq!(sites(1, &format!("HTTP/1.1 {status} x")), "sites warn");
     }
     assert_eq!(sites(1, "wget: can't connect to remote host (127.0.0.1): Connection refused"), "sites fail");
-    assert_eq!(sites(143, ""), "sites fail", "it took too long");
+    assert_eq!(sites(124, ""), "sites fail", "it took too long");
     assert_eq!(sites(127, ""), "sites unknown", "there is no busybox");
     assert_eq!(sites(0, "HTTP/1.1 x"), "sites unknown");
     assert_eq!(change(&|a| a.sites.truncate(1)), "sites unknown", "one was not asked");
