@@ -28,6 +28,11 @@ fn what_listens_keeps_its_port_and_what_cannot_be_asked_is_unknown() {
     let Some(lab) = Lab::up("ports") else { return skip("no lab on this machine") };
     let lab = &lab;
     lab.sh("umask 077; echo 'orbit lantern mosaic velvet quarry seven' >/root/pw; proximity init --operator ada --passphrase-fd 3 3</root/pw >/root/words");
+    // Whatever has the appliance's id and is not Proximity's is not asked.
+    let (said, told) = ports(lab, "list");
+    assert_eq!((said.rc, &told["items"], &told["pairs"]["free"]), (0, &json!([]), &1000.into()), "{said:?}");
+    lab.node(&["pct", "set", "9999", "--tags", "proximity", "--description", "Proximity network appliance"]);
+
     // The sites of web and wiki, which somebody wrote; a program of the node, one in the appliance, a connection of its own.
     lab.sh("setsid busybox nc -ll -p 30002 -e true >/dev/null 2>&1 </dev/null &");
     lab.guest(9999, "busybox nc -ll -p 40004 -e true >/dev/null 2>&1 &");
