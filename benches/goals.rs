@@ -36,6 +36,8 @@ mod logs;
 mod memory_host;
 #[path = "goals/node.rs"]
 mod node;
+#[path = "goals/ports.rs"]
+mod ports;
 #[path = "goals/pty.rs"]
 mod pty;
 #[path = "goals/settings.rs"]
@@ -73,7 +75,7 @@ fn main() {
     let home = tempfile::tempdir().unwrap();
     let mut table = Table::default();
     let on = console::Bench::new(home.path());
-    let parts: [(&str, &dyn Fn(&mut Table)); 14] = [
+    let parts: [(&str, &dyn Fn(&mut Table)); 15] = [
         ("S1", &|t| on.start(t)),
         ("S2", &|t| logs::end(t, home.path())),
         ("S3", &|t| {
@@ -97,6 +99,7 @@ fn main() {
         ("S12", &|t| in_process::refresh(t)),
         ("S20", &|t| audit::all(home.path(), t)),
         ("S21", &|t| settings::save(t, home.path())),
+        ("S22", &|t| ports::ports(t, home.path())),
     ];
     for (id, part) in parts {
         if want(id) {

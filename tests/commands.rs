@@ -259,6 +259,10 @@ fn ports_are_given_out_by_the_demo_and_names_that_are_none_are_refused() {
         assert!(!err.contains('\u{1b}'), "{err:?}");
     }
     assert_eq!(run(&["ports", "block", "30005", "--reason", "two\nlines"]).0, 2);
+    assert_eq!(run(&["ports", "site", "wiki", "--to", "wiki:80"]).0, 5, "it has no ports");
+    for to in ["wiki", "wiki:80 {", "wiki}:80", "{$HOME}:80", "wiki:80\nrespond", "unix//run/x"] {
+        assert_eq!(run(&["ports", "site", "wiki", "--to", to]).0, 2, "{to:?}");
+    }
     assert_eq!(run(&["ports", "who", "0"]).0, 2);
     assert_eq!(run(&["ports", "who", "30001", "--since", "soon"]).0, 2);
 }

@@ -9,11 +9,13 @@ use super::login::Open;
 use super::settings::{Check, open, store};
 use super::{Ctx, Done, Form, Need, on_host, output};
 use crate::domain::access::Permission;
-
+use crate::domain::caddy;
 use crate::domain::clean::clean;
 use crate::domain::ports::{
-    Decided, Held, Listener, Nearer, Of, Pair, Past, PortMap, PortWish, Ranges, Reason, ServiceName, Sockets, State, Usage,
+    Decided, Held, Listener, Nearer, Of, Pair, Past, PortMap, PortWish, Ranges, Reason, ServiceName, Sockets, State, Usage, What,
 };
+use crate::domain::service::{Service, Upstream};
+use crate::domain::settings::Settings;
 use crate::domain::stamp::Stamp;
 use crate::domain::when::{self, Here};
 use crate::domain::world::Gap;
@@ -53,6 +55,17 @@ pub(super) enum Ports {
         service: ServiceName,
         #[command(flatten)]
         open: Open,
+    },
+    /// Print the site of a name that has ports, as Caddy of the appliance takes it. Nothing is put anywhere
+    Site {
+        /// The name
+        #[arg(value_name = "NAME")]
+        service: ServiceName,
+        /// What answers: HOST:PORT, http://HOST:PORT or https://HOST:PORT; a host without a dot is an app
+        #[arg(long, value_name = "UPSTREAM")]
+        to: Upstream,
+        #[command(flatten)]
+        check: Check,
     },
     /// Give back what a name has; nobody else gets it before the cool-down is over
     Release {
@@ -107,7 +120,7 @@ impl Ports {
     /// What it takes. Ports name what belongs to all guests, like the leases of the appliance.
     pub(super) fn needs(&self) -> Vec<Need> {
         match self {
-            Ports::List { check } | Ports::Who { check, .. } => {
+            Ports::List { check } | Ports::Who { check, .. } | Ports::Site { check, .. } => {
                 let look = on_host(Permission::LookAppliance);
                 if check.is_given() { vec![look, Need::Login] } else { vec![look] }
             }
@@ -120,6 +133,7 @@ pub(super) async fn run(ctx: &Ctx, command: Ports) -> Done {
     let (wish, open) = match command {
         Ports::List { check } => return list(ctx, &check).await,
         Ports::Who { port, since, until, check } => return who(ctx, port, (since, until), &check).await,
+        Ports::Site { service, to, check } => return site(ctx, &service, to, &check),
         Ports::Reserve { service, open } => (PortWish::Reserve(service), open),
         Ports::Release { what, at_once, open } => (PortWish::Release(what, at_once), open),
         Ports::Pin { service, port, open } => (PortWish::Pin(service, port), open),
@@ -130,24 +144,29 @@ pub(super) async fn run(ctx: &Ctx, command: Ports) -> Done {
     change(ctx, &wish, &open).await
 }
 
-/// What is remembered, with tags checked where that was asked for.
-fn read(ctx: &Ctx, store: &Store, check: &Check, port: Option<u16>) -> Result<(PortMap, Ranges, Vec<Past>), Problem> {
+/// What is remembered.
+struct Read {
+    map: PortMap,
+    ranges: Ranges,
+    settings: Settings,
+    /// Of one port.
+    past: Vec<Past>,
+}
+
+/// Reads it, with tags checked where that was asked for.
+fn read(ctx: &Ctx, store: &Store, check: &Check, port: Option<u16>) -> Result<Read, Problem> {
     let vault = if check.is_given() { Some(open(ctx, store, check.open(), Permission::Look)?.vault) } else { None };
     let mut map = store.ports(vault.as_ref(), ctx.host.clock().0)?;
     let settings = store.settings(vault.as_ref())?;
     let ranges = Ranges::of(&settings).map_err(|why| Problem::new(Kind::Failed, "the ports", why, "see proximity settings list ports"))?;
-    let past = match port {
-        None => Vec::new(),
-        Some(port) => {
-            let (past, bad) = store.port_past(vault.as_ref(), port, PAST)?;
-            map.bad_past = bad;
-            past
-        }
-    };
+    let mut past = Vec::new();
+    if let Some(port) = port {
+        (past, map.bad_past) = store.port_past(vault.as_ref(), port, PAST)?;
+    }
     if !map.checked && ctx.form != Form::Json && !ctx.host.is_demo() {
         eprintln!("not checked against changes from outside: that takes the vault, see --check");
     }
-    Ok((map, ranges, past))
+    Ok(Read { map, ranges, settings, past })
 }
 
 /// What could not be told, of what listens and of what is remembered.
@@ -196,7 +215,7 @@ fn whom(held: &Held) -> String {
 
 async fn list(ctx: &Ctx, check: &Check) -> Done {
     let store = store(ctx)?;
-    let (map, ranges, _) = read(ctx, &store, check, None)?;
+    let Read { map, ranges, .. } = read(ctx, &store, check, None)?;
     let mut world = ctx.whole_world().await;
     ctx.remembered(&mut world);
     let (sockets, pool) =
@@ -277,7 +296,7 @@ async fn who(ctx: &Ctx, port: u16, times: (Option<String>, Option<String>), chec
     let (since, until) = (time(times.0)?, time(times.1)?);
     let within = |from: Stamp, to: Stamp| since.is_none_or(|s| to >= s) && until.is_none_or(|u| from <= u);
     let store = store(ctx)?;
-    let (map, ranges, mut past) = read(ctx, &store, check, Some(port))?;
+    let Read { map, ranges, mut past, .. } = read(ctx, &store, check, Some(port))?;
     past.retain(|p| within(p.was.at, p.until));
     let held = map.at(port).filter(|h| within(h.at, now));
     let world = ctx.whole_world().await;
@@ -317,6 +336,27 @@ async fn who(ctx: &Ctx, port: u16, times: (Option<String>, Option<String>), chec
         tell_gaps(&gaps);
     }
     bad_or(&map, if gaps.is_empty() { 0 } else { WARNED })
+}
+
+fn site(ctx: &Ctx, name: &ServiceName, to: Upstream, check: &Check) -> Done {
+    let no = |kind, why: String, hint: &str| Problem::new(kind, format!("the site of {name}"), why, hint);
+    let store = store(ctx)?;
+    let Read { map, settings, .. } = read(ctx, &store, check, None)?;
+    bad_or(&map, 0)?;
+    let held = map.of(name).filter(|h| !matches!(h.what, What::Kept(_)));
+    let hint = "proximity ports reserve NAME";
+    let pair = held.ok_or_else(|| no(Kind::NotFound, "it has no ports".into(), hint))?.pair;
+    let unfit = |why: String| no(Kind::Failed, why, "see proximity settings list");
+    let (domain, trusted) = caddy::around(&settings).map_err(unfit)?;
+    let service = Service { name: name.clone(), pair, to: to.within(&domain) };
+    let (path, text) = (caddy::path(&service), caddy::site(&service, &trusted));
+    if ctx.form == Form::Json {
+        output::object(&json!({"path": path, "text": text, "public": pair.public, "internal": pair.internal,
+            "to": service.to.to_string(), "trusted": trusted.iter().map(ToString::to_string).collect::<Vec<_>>()}));
+    } else {
+        output::say(text.trim_end());
+    }
+    Ok(0)
 }
 
 async fn change(ctx: &Ctx, wish: &PortWish, how: &Open) -> Done {

@@ -1,5 +1,7 @@
 //! What is wrong, from the World: findings for the Overview, `status` and `doctor`.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::appliance;
@@ -8,6 +10,7 @@ use super::appliance::lease::Forecast;
 use super::guest::Power;
 use super::job::State;
 use super::log_health;
+use super::ports::Ranges;
 use super::unlock::{self, Holder};
 use super::world::{From, Part, Quorum, World};
 
@@ -54,6 +57,7 @@ pub fn findings(world: &World) -> Vec<Finding> {
     }
     guests(world, &mut add);
     lamps(world, &mut add);
+    ports(world, &mut add);
     storages(world, &mut add);
     node(world, &mut add);
     for archive in world.archives.get().into_iter().flatten().filter(|a| a.is_empty()) {
@@ -106,6 +110,7 @@ fn unknown_parts(world: &World, add: &mut impl FnMut(Level, String, String, &'st
     part("tasks", &world.tasks, "overview", add);
     part("backups", &world.archives, "backups", add);
     part("jobs", &world.jobs, "jobs", add);
+    part("ports", &world.ports, "overview", add);
     part("logs", &world.logs, "logs", add);
 }
 
@@ -189,6 +194,25 @@ fn lamps(world: &World, add: &mut impl FnMut(Level, String, String, &'static str
     if soon || pool.used.saturating_mul(10) >= pool.size.saturating_mul(9) {
         let why = format!("{} of {} are in use, {}", pool.used, pool.size, seen.forecast.words());
         add(if pool.used >= pool.size { Level::Bad } else { Level::Warn }, "addresses for apps".into(), why, "appliance");
+    }
+}
+
+/// Rows that cannot be relied on, as far as they were checked; and ranges that will soon be used up. What only listens on a
+/// port is not asked for this.
+fn ports(world: &World, add: &mut impl FnMut(Level, String, String, &'static str)) {
+    let Some(map) = world.ports.get() else { return };
+    for bad in &map.bad {
+        add(Level::Bad, "ports".into(), bad.why.clone(), "overview");
+    }
+    // Why the settings are unknown is told where they are shown.
+    let Some(ranges) = world.chosen().ok().and_then(|s| Ranges::of(&s).ok()) else { return };
+    let held = map.held.iter().map(|h| h.pair);
+    let cooling = map.cooling.iter().filter(|p| p.free > world.ports.as_of).map(|p| p.was.pair);
+    let used = held.chain(cooling).filter(|pair| ranges.has(*pair)).collect::<BTreeSet<_>>().len();
+    let size = ranges.pairs().count();
+    if used * 10 >= size * 9 {
+        let why = format!("{used} of {size} pairs are held or cool down; see proximity ports list");
+        add(if used >= size { Level::Bad } else { Level::Warn }, "ports for apps".into(), why, "overview");
     }
 }
 
@@ -319,6 +343,30 @@ mod tests {
         }
         w.guests.known.as_mut().unwrap()[0].power = Power::Stopped;
         assert_eq!(findings(&w).len(), 1, "that it is stopped, and nothing else");
+    }
+
+    #[test]
+    fn ports_that_were_changed_and_those_that_are_used_up_are_told() {
+        use crate::domain::ports::{Bad, Held, Past, PortMap, What};
+        let ranges = Ranges::of(&crate::domain::settings::Settings::default()).unwrap();
+        let held = |n: usize, word: &str| {
+            let pair = ranges.pairs().nth(n).unwrap();
+            Held { pair, what: What::Reserved(format!("{word}-{n}").parse().unwrap()), at: Stamp(1), by: "ada".into() }
+        };
+        let cooling = |n, free| Past { was: held(n, "was"), until: Stamp(1), by: "ada".into(), free: Stamp(free) };
+        let told = |all: usize, cooling: Vec<Past>| {
+            let map = PortMap { held: (0..all).map(|n| held(n, "app")).collect(), cooling, ..PortMap::default() };
+            let w = World { ports: Part::new(map, Stamp(5), From::Files), ..world() };
+            findings(&w).iter().map(|f| format!("{:?} {} {}", f.level, f.what, f.why)).collect::<Vec<_>>().join("; ")
+        };
+        assert_eq!((told(0, vec![]), told(899, vec![cooling(3, 9), cooling(900, 4)])), (String::new(), String::new()));
+        let says = |level: &str, n| format!("{level} ports for apps {n} of 1000 pairs are held or cool down; see proximity ports list");
+        assert_eq!((told(899, vec![cooling(900, 6)]), told(1000, vec![])), (says("Warn", 900), says("Bad", 1000)));
+        let map = PortMap { bad: vec![Bad { pair: None, why: "a row was changed".into() }], ..PortMap::default() };
+        let bad = findings(&World { ports: Part::new(map, Stamp(5), From::Files), ..world() });
+        assert_eq!((bad.len(), bad[0].level, bad[0].why.as_str()), (1, Level::Bad, "a row was changed"));
+        let unknown = findings(&World { ports: Part::unknown("it is locked", Stamp(5)), ..world() });
+        assert_eq!((unknown.len(), unknown[0].level), (1, Level::Unknown));
     }
 
     #[test]

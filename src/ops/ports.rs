@@ -4,6 +4,7 @@ use super::audit::Recorder;
 use super::check::init_pid;
 use super::probe::{ask_admin, leases};
 use crate::domain::access::Who;
+use crate::domain::appliance::is_ours;
 use crate::domain::appliance::judge::sites;
 use crate::domain::appliance::lease::{self, Pool};
 use crate::domain::audit::{Deed, Ending};
@@ -66,7 +67,7 @@ async fn inside(host: &dyn Host, world: &World, vmid: Vmid) -> Inside {
         Ok(guests) => guests,
         Err(why) => return Inside::Closed(format!("the guests are unknown: {why}")),
     };
-    match guests.iter().find(|g| g.id == world.appliance_id()).map(|g| &g.power) {
+    match guests.iter().find(|g| g.id == world.appliance_id() && is_ours(g)).map(|g| &g.power) {
         Some(Power::Running) => {}
         // Its files are there, and what they will listen on when it is started is not known.
         Some(Power::Stopped) => return Inside::Closed("the appliance is stopped".into()),

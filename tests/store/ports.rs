@@ -51,7 +51,7 @@ fn shown(store: &Store, vault: Option<&Vault>, day: i64) -> Vec<String> {
 #[test]
 fn ports_are_remembered_with_who_had_them_and_what_was_written_down() {
     let (_outer, dir, store) = new_store();
-    let (vault, _) = make_vault(&store, &dir);
+    let (mut vault, _) = make_vault(&store, &dir);
     for (day, what) in [
         (10, reserve("wiki")),
         (11, reserve("gitea")),
@@ -76,13 +76,13 @@ fn ports_are_remembered_with_who_had_them_and_what_was_written_down() {
     ];
     assert_eq!(shown(&store, Some(&vault), 51), now);
     assert_eq!(shown(&store, Some(&vault), 58), now[..4]);
-    let had = |port| {
-        let (past, bad) = store.port_past(Some(&vault), port, 10).unwrap();
+    let had = |vault: &Vault, port| {
+        let (past, bad) = store.port_past(Some(vault), port, 10).unwrap();
         assert_eq!(bad, Vec::<String>::new());
         past.iter().map(|p| format!("{} {}-{}", p.was.what, p.was.at.0 / DAY, p.until.0 / DAY)).collect::<Vec<_>>()
     };
-    assert_eq!(had(40_000), ["reserved for wiki 10-40"]);
-    assert_eq!(had(30_001), ["reserved for gitea, and pinned 11-50"], "a pin ends nothing and begins nothing");
+    assert_eq!(had(&vault, 40_000), ["reserved for wiki 10-40"]);
+    assert_eq!(had(&vault, 30_001), ["reserved for gitea, and pinned 11-50"], "a pin ends nothing and begins nothing");
     let page = store.audit_page(&Wanted::default(), None, 100).unwrap();
     let mut said: Vec<String> = page
         .records
@@ -95,7 +95,10 @@ fn ports_are_remembered_with_who_had_them_and_what_was_written_down() {
     assert_eq!(said.len(), 8, "what holds already is not written down: {said:#?}");
     assert_eq!(said[0], "ports.reserve ports 30000 / 40000: free -> reserved for wiki");
     assert_eq!(said[3], "ports.release ports 30000 / 40000: reserved for wiki -> free at 1970-02-17T00:00:00Z");
-    vault.check(&store).unwrap();
+    // Another key of the vault signs all of it anew.
+    vault.rotate(&store).unwrap();
+    assert_eq!(shown(&store, Some(&vault), 51), now);
+    assert_eq!(had(&vault, 30_001).len(), 1);
 }
 
 #[test]

@@ -1,0 +1,64 @@
+//! What ports cost: a reservation beside a thousand others, and the files of a thousand sites.
+
+use std::path::Path;
+use std::time::Instant;
+
+use proximity::domain::access::Who;
+use proximity::domain::caddy::site;
+use proximity::domain::ports::{Of, Pair, PortWish, Sockets};
+use proximity::domain::service::Service;
+use proximity::domain::stamp::Stamp;
+use proximity::host::local::LocalHost;
+use proximity::ops::audit::Recorder;
+use proximity::ops::ports::keep;
+use proximity::store::{Cost, NewOperator, Secret, Store, Vault, host_key_path};
+
+use super::figures::{Table, Times, check, ms};
+
+const ALL: u16 = 1000;
+
+/// S22: the whole range reserved, one after the other; the last one given back and reserved anew; and all files.
+pub fn ports(table: &mut Table, home: &Path) {
+    let dir = home.join("ports");
+    let store = Store::create(&dir).unwrap();
+    let passphrase = Secret::from_text("orbit velvet cactus lantern mosaic".into());
+    let new = NewOperator {
+        host_key: &host_key_path(&dir),
+        operator: "marta",
+        passphrase: &passphrase,
+        cost: Cost::FLOOR,
+        memory_available: 16 << 30,
+        now_ms: 1,
+    };
+    let (vault, _) = Vault::create(&store, &new).unwrap();
+    let audit = Recorder::new("bench", &LocalHost::new()).with_journal(None);
+    let (who, sockets) = (Who::owner("marta"), Sockets::default());
+    let wish = |wish: PortWish| keep(&audit, &store, &vault, &who, Stamp(1), &wish, &sockets).unwrap().pair;
+    let reserve = |n: u16| wish(PortWish::Reserve(format!("app-{n}").parse().unwrap()));
+    let begun = Instant::now();
+    let pairs: Vec<Pair> = (0..ALL).map(reserve).collect();
+    table.row("S22", "ports: 1,000 reserved one after the other", ms(begun.elapsed().as_secs_f64() * 1e3), "", vec![]);
+    let mut last = Times::default();
+    for _ in 0..50 {
+        wish(PortWish::Release(Of::Port(pairs[999].public), false));
+        let begun = Instant::now();
+        reserve(ALL - 1);
+        last.add(begun.elapsed());
+    }
+    table.row("S22", "ports: one more where 999 are held, p50", ms(last.p50()), "", vec![]);
+
+    let one = |(n, pair): (usize, &Pair)| {
+        let to = format!("app-{n}.prox.local:8080").parse().unwrap();
+        Service { name: format!("app-{n}").parse().unwrap(), pair: *pair, to }
+    };
+    let services: Vec<Service> = pairs.iter().enumerate().map(one).collect();
+    let trusted = ["192.168.1.0/24".parse().unwrap(), "fd00::/8".parse().unwrap()];
+    let mut times = Times::default();
+    for _ in 0..20 {
+        let begun = Instant::now();
+        let bytes: usize = services.iter().map(|s| site(s, &trusted).len()).sum();
+        times.add(begun.elapsed());
+        assert!(bytes > 100_000);
+    }
+    table.row("S22", "ports: files of 1,000 sites, p50", ms(times.p50()), "", vec![check("<= 50 ms", times.p50() <= 50.0)]);
+}

@@ -1,0 +1,142 @@
+//! A published thing: its name, its two ports, what it leads to. Only typed values; no text of anybody gets further than here.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use super::appliance::names::Name;
+use super::clean::clean;
+use super::ports::{Pair, ServiceName};
+
+/// Something that answers on a pair of ports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Its name; of its file, too.
+    pub name: ServiceName,
+    /// Its ports.
+    pub pair: Pair,
+    /// Who answers in the end.
+    pub to: Upstream,
+}
+
+/// Where requests go: `http://nextcloud.prox.local:8080`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// By TLS, with the certificate proven by the appliance's authorities.
+    pub tls: bool,
+    /// Who.
+    pub host: UpHost,
+    /// Its port.
+    pub port: u16,
+}
+
+/// Who answers behind a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UpHost {
+    /// A name, asked for again and again, so that it follows its guest.
+    Name(Name),
+    /// An address.
+    Address(IpAddr),
+}
+
+impl Upstream {
+    /// The same, with a name of one part as that of an app: NAME.DOMAIN.
+    pub fn within(self, domain: &Name) -> Upstream {
+        let host = match self.host {
+            UpHost::Name(name) if !name.to_string().contains('.') => UpHost::Name(Name::new(&format!("{name}.{domain}")).unwrap_or(name)),
+            other => other,
+        };
+        Upstream { host, ..self }
+    }
+}
+
+impl FromStr for Upstream {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let no = || {
+            let shown: String = text.chars().take(80).collect();
+            format!("'{}' is none of HOST:PORT, http://HOST:PORT, https://HOST:PORT", clean(&shown))
+        };
+        let (tls, rest) = match text.split_once("://") {
+            Some(("http", rest)) => (false, rest),
+            Some(("https", rest)) => (true, rest),
+            Some(_) => return Err(no()),
+            None => (false, text),
+        };
+        let (host, port) = rest.rsplit_once(':').ok_or_else(no)?;
+        // Digits only: a sign would be read, too.
+        let port = Some(port).filter(|p| p.bytes().all(|b| b.is_ascii_digit())).and_then(|p| p.parse().ok()).filter(|p| *p > 0);
+        let address = match host.strip_prefix('[') {
+            Some(six) => six.strip_suffix(']').and_then(|six| six.parse().ok()).map(IpAddr::V6),
+            None => host.parse().ok().map(IpAddr::V4),
+        };
+        // What ends in a number is an address to a browser and to Go, or a mistake (WHATWG URL, ends in a number).
+        let name = Name::new(host).filter(|_| host.rsplit('.').next().is_some_and(|l| l.bytes().any(|b| b.is_ascii_alphabetic())));
+        let host = address.map(UpHost::Address).or(name.map(UpHost::Name)).ok_or_else(no)?;
+        Ok(Upstream { tls, host, port: port.ok_or_else(no)? })
+    }
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.tls { "https://" } else { "http://" })?;
+        match &self.host {
+            UpHost::Name(name) => name.fmt(f)?,
+            UpHost::Address(IpAddr::V4(four)) => four.fmt(f)?,
+            UpHost::Address(IpAddr::V6(six)) => write!(f, "[{six}]")?,
+        }
+        write!(f, ":{}", self.port)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn upstreams_are_names_addresses_and_a_port() {
+        let domain = Name::new("prox.local").unwrap();
+        for (text, is) in [
+            ("web:80", "http://web.prox.local:80"),
+            ("http://Web.Example.org:8080", "http://web.example.org:8080"),
+            ("https://10.20.0.9:443", "https://10.20.0.9:443"),
+            ("[fd00::1]:80", "http://[fd00::1]:80"),
+        ] {
+            assert_eq!(text.parse::<Upstream>().unwrap().within(&domain).to_string(), is);
+        }
+        let long = format!("{}:80", "a".repeat(300));
+        for no in [
+            "",
+            "web",
+            "web:",
+            ":80",
+            "web:0",
+            "web:65536",
+            "web:+80",
+            "web: 80",
+            "ftp://web:80",
+            "http://web:80/",
+            "http://a@web:80",
+            "fd00::1:80",
+            "[web]:80",
+            "[::1%eth0]:80",
+            "10.20.0.300:80",
+            "10.20.9:80",
+            "0x7f.1:80",
+            "we b:80",
+            "web\n:80",
+            "web}:80",
+            "{env.HOME}:80",
+            "{$HOME}:80",
+            "web\":80",
+            "web#:80",
+            "unix//run/x:80",
+            "web:80 {",
+            "wéb:80",
+            &long,
+        ] {
+            assert!(no.parse::<Upstream>().is_err(), "{no}");
+        }
+    }
+}
