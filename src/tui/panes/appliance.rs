@@ -1,7 +1,7 @@
 //! Pane 3: the lamps of the network appliance, each with its evidence behind it, and what it lent to whom.
 //!
 //! ```text
-//!  appliance 9999 · 1 to look at ────────────────────────────────── 4 s ago
+//!  appliance 9999 · 1 to look at: ports ─────────────────────────── 4 s ago
 //!  ● container   9999 prox-appliance runs
 //!  ! ports       of the ports 40000-40999 not all are kept back
 //!  leases · 5 of 151 ─────────────────────────────────── full in ~40 days
@@ -156,14 +156,17 @@ impl Pane for Appliance {
         let wide = on.width();
         let part = &known.world.appliance;
         let (lamps, leases) = (lamps(known), leases(known));
-        let count = |light| lamps.iter().filter(|l| l.light == light).count();
+        let of = |light| lamps.iter().filter(move |l| l.light == light).map(|l| l.name).collect::<Vec<_>>();
         let mut title = format!("appliance {}", known.world.appliance_id());
         for (light, words) in [(Light::Fail, "wrong"), (Light::Warn, "to look at"), (Light::Unknown, "unknown")] {
-            if count(light) > 0 {
-                title.push_str(&format!(" · {} {words}", count(light)));
+            // What is wrong is named: its row may stand below the edge of a small screen.
+            match &of(light)[..] {
+                [] => {}
+                few if light == Light::Fail && few.len() < 4 => title.push_str(&format!(" · {} {words}: {}", few.len(), few.join(", "))),
+                many => title.push_str(&format!(" · {} {words}", many.len())),
             }
         }
-        let tone = if count(Light::Fail) > 0 { Tone::Bad } else { Tone::Strong };
+        let tone = if !of(Light::Fail).is_empty() { Tone::Bad } else { Tone::Strong };
         let age = if part.is_pending() { "asking …".to_owned() } else { words::source(part, known.now) };
         on.title(0, &title, tone, &age);
         if let Err(why) = &part.known {
