@@ -285,7 +285,7 @@ fn the_appliance_and_what_its_lamps_were_lit_by() {
     // One whose place was taken stands beside it, and is none of the apps.
     let mut guests = world::well().guests.unwrap().known.unwrap();
     let former = guests.iter().find(|g| u32::from(g.id) == 101).cloned().unwrap();
-    let note = proximity::domain::appliance::Turn::Former.note();
+    let note = proximity::domain::appliance::Seat::Former.note();
     guests.push(proximity::domain::guest::Guest {
         id: "9000".parse().unwrap(),
         name: Some("edge".into()),

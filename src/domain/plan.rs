@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::access::{Refused, Who};
-use super::appliance::Turn;
+use super::appliance::Seat;
 use super::appliance::desired::Desired;
 use super::appliance::hold::PinChange;
 use super::change::{Change, Place};
@@ -299,13 +299,13 @@ pub enum Check {
     },
     /// One of two.
     Either(Box<Check>, Box<Check>),
-    /// The guest's configuration is there, without a lock, and says that it is Proximity's appliance, in this turn.
+    /// The guest's configuration is there, without a lock, and says that it is Proximity's appliance, in this seat.
     Ours {
         /// The guest.
         vmid: Vmid,
-        /// Whose turn it is.
+        /// Which seat.
         #[serde(default)]
-        turn: Turn,
+        seat: Seat,
     },
     /// The guest has no configuration on this node.
     Gone {
@@ -383,7 +383,7 @@ impl Check {
             Check::Content { at, path, digest: None } => format!("{} is not in {at}", super::clean::clean(path)),
             Check::Says { what, .. } => what.clone(),
             Check::Either(one, other) => format!("{}, or {}", one.words(), other.words()),
-            Check::Ours { vmid, turn } => format!("{vmid} is there, without a lock, and {}", turn.words()),
+            Check::Ours { vmid, seat } => format!("{vmid} is there, without a lock, and {}", seat.words()),
             Check::Gone { vmid } => format!("{vmid} is not there"),
             Check::Plugged { vmid, key, bridge } => format!("{key} of {vmid} is on {bridge}"),
             Check::LinkUp { name } => format!("{name} is up"),

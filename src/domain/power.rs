@@ -1,5 +1,6 @@
 //! Starting and stopping guests, as plans like everything else that changes a host.
 
+use super::appliance::desired::LAN;
 use super::guest::{Guest, Kind, Power, Vmid};
 use super::plan::{Act, Check, Plan, Purpose, Refusal, Risk, Step, Watch};
 use super::pve;
@@ -57,7 +58,7 @@ pub fn plan(world: &World, wish: &PowerWish) -> Result<Plan, Refusal> {
         title: format!("{verb} {}", guest.title()),
         guest: guest.id,
         host: world.place.host.clone(),
-        facts: Vec::new(),
+        facts: if wish.turn == Turn::Start { Vec::new() } else { who_waits(world, guest, wish.turn).into_iter().collect() },
         notes: Vec::new(),
         risk: if wish.turn == Turn::Start { Risk::Low } else { Risk::Interrupts },
         steps: vec![Step {
@@ -68,6 +69,22 @@ pub fn plan(world: &World, wish: &PowerWish) -> Result<Plan, Refusal> {
             always: wish.turn == Turn::Reboot,
         }],
     })
+}
+
+/// Who misses the appliance while it does not run, and for how long.
+fn who_waits(world: &World, guest: &Guest, turn: Turn) -> Option<String> {
+    if guest.id != world.appliance_id() {
+        return None;
+    }
+    let lan = guest.nics.iter().find(|n| n.name == LAN).and_then(|n| n.bridge.as_deref())?;
+    let behind = |g: &&Guest| g.power == Power::Running && g.nics.iter().any(|n| n.bridge.as_deref() == Some(lan));
+    let all = world.guests.get().into_iter().flatten().filter(|g| g.id != guest.id).filter(behind);
+    let all: Vec<String> = all.map(Guest::title).collect();
+    if all.is_empty() {
+        return Some("no running app is behind it".into());
+    }
+    let until = if turn == Turn::Reboot { "until it is up again, some seconds" } else { "until it is started again" };
+    Some(format!("{} app(s) have no names, no way out and no visitors {until}: {}", all.len(), all.join(", ")))
 }
 
 fn fit(guest: &Guest, turn: Turn) -> Result<(), (String, &'static str)> {
@@ -92,6 +109,21 @@ fn fit(guest: &Guest, turn: Turn) -> Result<(), (String, &'static str)> {
 mod tests {
     use super::super::backup::tests::world;
     use super::*;
+
+    #[test]
+    fn who_misses_the_appliance_is_said_before() {
+        let guest = |id: u32, conf: &str| super::super::conf::parse_lxc(id.try_into().unwrap(), conf);
+        let mut w = world();
+        let of = |w: &World, id: &str, turn| plan(w, &PowerWish { guest: id.parse().unwrap(), turn }).unwrap().facts;
+        let appliance = guest(9999, "hostname: edge\nnet0: name=eth0,bridge=vmbr0,ip=dhcp\nnet1: name=eth1,bridge=lan,ip=10.20.0.1/24");
+        let app = |id, on| guest(id, &format!("hostname: app\nnet0: name=eth0,bridge={on},ip=dhcp"));
+        let guests = [appliance, app(301, "lan"), app(302, "vmbr0")].map(|g| Guest { power: Power::Running, ..g });
+        w.guests.known.as_mut().unwrap().extend(guests);
+        let said = of(&w, "9999", Turn::Reboot);
+        assert!(said[0].starts_with("1 app(s)") && said[0].contains("seconds") && said[0].ends_with("301 app"), "{said:?}");
+        assert!(of(&w, "9999", Turn::Stop)[0].contains("until it is started again"));
+        assert!(of(&w, "301", Turn::Stop).is_empty(), "nobody waits for an app");
+    }
 
     #[test]
     fn power_plans_and_refusals() {

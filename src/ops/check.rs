@@ -1,6 +1,6 @@
 //! Asks the host whether a step's check holds. Each answer comes from a question put now, never from a log's words.
 
-use crate::domain::appliance::{Turn, is_ours, nat};
+use crate::domain::appliance::{Seat, is_ours, nat};
 use crate::domain::backup::partial_of;
 use crate::domain::change::Place;
 use crate::domain::cmd::Cmd;
@@ -68,10 +68,10 @@ pub async fn holds(host: &dyn Host, check: &Check, life: &Life, init: Option<u32
             Held::Yes => Held::Yes,
             _ => Box::pin(holds(host, other, life, init)).await,
         },
-        Check::Ours { vmid, turn } => match truth::guest(host, *vmid).await {
+        Check::Ours { vmid, seat } => match truth::guest(host, *vmid).await {
             Ok(guest) if guest.lock.is_some() => Held::No(format!("{vmid} is locked ({})", guest.lock.unwrap_or_default())),
-            Ok(guest) => Held::when(is_ours(&guest) && Turn::of(&guest) == Some(*turn), || {
-                format!("{vmid} is there, and its tag and notes do not say that it {}", turn.words())
+            Ok(guest) => Held::when(is_ours(&guest) && Seat::of(&guest) == Some(*seat), || {
+                format!("{vmid} is there, and its tag and notes do not say that it {}", seat.words())
             }),
             Err(HostError::Missing { .. }) => Held::No(format!("{vmid} has no configuration on this node")),
             Err(e) => Held::Unknown(e.to_string()),

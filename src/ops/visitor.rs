@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::check::init_pid;
 use super::probe::run;
-use crate::domain::appliance::Turn;
+use crate::domain::appliance::Seat;
 use crate::domain::appliance::answer::{Asked, Gave, offer};
 use crate::domain::appliance::desired::Desired;
 use crate::domain::appliance::judge::mtu;
@@ -125,7 +125,7 @@ pub(super) fn net_of(pid: u32) -> String {
 /// A running app; one that has a lease, if there is one: asked for again by the same client id, it is the same lease.
 async fn app<'a>(host: &'a dyn Host, d: Option<&Desired>, guests: &[Guest], leases: Option<&Leases>) -> Result<Spot<'a>, String> {
     let bridge = d.map(|d| d.lan_bridge.as_str());
-    let asks = |g: &&Guest| g.power == Power::Running && Turn::of(g).is_none();
+    let asks = |g: &&Guest| g.power == Power::Running && Seat::of(g).is_none();
     let nics = guests.iter().filter(asks).flat_map(|g| g.nics.iter().map(move |n| (g, n)));
     let on_bridge = nics.filter(|(_, n)| bridge.is_some() && n.bridge.as_deref() == bridge && n.ip.as_deref() == Some("dhcp"));
     let lease_of = |mac: &str| leases.zip(Mac::new(mac)).and_then(|(l, mac)| l.all.iter().find(|l| l.mac == mac));

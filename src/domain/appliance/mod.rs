@@ -60,7 +60,7 @@ pub const MARK: &str = "Proximity network appliance";
 /// What a container made by Proximity is, by the line in its notes. While one takes the place of another there are two.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Turn {
+pub enum Seat {
     /// The appliance.
     #[default]
     Acting,
@@ -74,59 +74,59 @@ pub enum Turn {
 const NEXT: &str = " to be";
 const FORMER: &str = " that was";
 
-impl Turn {
+impl Seat {
     /// The line in the notes.
     pub fn note(self) -> String {
-        let turn = match self {
-            Turn::Acting => "",
-            Turn::Next => NEXT,
-            Turn::Former => FORMER,
+        let seat = match self {
+            Seat::Acting => "",
+            Seat::Next => NEXT,
+            Seat::Former => FORMER,
         };
-        format!("{MARK}{turn}. Made and kept by Proximity; see: proximity manual appliance")
+        format!("{MARK}{seat}. Made and kept by Proximity; see: proximity manual appliance")
     }
 
     /// What that is.
     pub fn words(self) -> &'static str {
         match self {
-            Turn::Acting => "is Proximity's appliance",
-            Turn::Next => "is to be Proximity's appliance",
-            Turn::Former => "was Proximity's appliance",
+            Seat::Acting => "is Proximity's appliance",
+            Seat::Next => "is to be Proximity's appliance",
+            Seat::Former => "was Proximity's appliance",
         }
     }
 
     /// Of a container, where its notes say so.
-    pub fn of(guest: &Guest) -> Option<Turn> {
+    pub fn of(guest: &Guest) -> Option<Seat> {
         guest.notes.iter().find_map(|n| n.strip_prefix(MARK)).map(|rest| match rest {
-            _ if rest.starts_with(NEXT) => Turn::Next,
-            _ if rest.starts_with(FORMER) => Turn::Former,
-            _ => Turn::Acting,
+            _ if rest.starts_with(NEXT) => Seat::Next,
+            _ if rest.starts_with(FORMER) => Seat::Former,
+            _ => Seat::Acting,
         })
     }
 }
 
 /// Whether a container says that Proximity made it to be the appliance.
 pub fn is_ours(guest: &Guest) -> bool {
-    guest.tags.iter().any(|t| t == TAG) && Turn::of(guest).is_some()
+    guest.tags.iter().any(|t| t == TAG) && Seat::of(guest).is_some()
 }
 
 /// The appliance of a node among its guests: the container whose notes say so; of two, in the moment in which one takes the
 /// other's place, that which runs; else whatever stands at [`VMID`].
 pub fn of(guests: &[Guest], node: Option<&str>) -> Vmid {
     let here = |g: &&Guest| g.node.is_none() || node.is_none() || g.node.as_deref() == node;
-    let acting = guests.iter().filter(here).filter(|g| Turn::of(g) == Some(Turn::Acting));
+    let acting = guests.iter().filter(here).filter(|g| Seat::of(g) == Some(Seat::Acting));
     acting.max_by_key(|g| (g.power == Power::Running, g.id)).map_or(VMID, |g| g.id)
 }
 
 /// The others among the guests: of other nodes, one to be, those that were; each with what it is, in a few words.
 pub fn others(guests: &[Guest], appliance: Vmid, node: Option<&str>) -> Vec<String> {
     let words = |g: &Guest| {
-        let turn = Turn::of(g).filter(|_| g.id != appliance)?;
+        let seat = Seat::of(g).filter(|_| g.id != appliance)?;
         let place = g.node.as_deref().filter(|n| node.is_some_and(|me| me != *n)).map(|n| format!(" on {}", clean(n)));
-        let what = match (turn, &place) {
-            (Turn::Next, _) => "to be, not finished",
-            (Turn::Former, _) => "the one that was",
-            (Turn::Acting, Some(_)) => "asked there",
-            (Turn::Acting, None) => "a second one",
+        let what = match (seat, &place) {
+            (Seat::Next, _) => "to be, not finished",
+            (Seat::Former, _) => "the one that was",
+            (Seat::Acting, Some(_)) => "asked there",
+            (Seat::Acting, None) => "a second one",
         };
         Some(format!("{}{} {}: {what}", g.title(), place.unwrap_or_default(), g.power.word()))
     };
@@ -135,7 +135,7 @@ pub fn others(guests: &[Guest], appliance: Vmid, node: Option<&str>) -> Vec<Stri
 
 /// Whether this guest is no app: the appliance of this node, of which the id is told, or one of another node or time.
 pub fn is_none_of_apps(guest: &Guest, appliance: Vmid) -> bool {
-    guest.id == appliance || Turn::of(guest).is_some()
+    guest.id == appliance || Seat::of(guest).is_some()
 }
 
 /// dnsmasq's log inside the appliance.
@@ -165,10 +165,10 @@ mod tests {
         };
         let all = [
             marked(300, "my own words", Power::Running, "pve1"),
-            marked(9997, &Turn::Acting.note(), Power::Stopped, "pve1"),
-            marked(9998, &Turn::Acting.note(), Power::Running, "pve2"),
-            marked(9996, &Turn::Former.note(), Power::Running, "pve1"),
-            marked(9995, &Turn::Next.note(), Power::Running, "pve1"),
+            marked(9997, &Seat::Acting.note(), Power::Stopped, "pve1"),
+            marked(9998, &Seat::Acting.note(), Power::Running, "pve2"),
+            marked(9996, &Seat::Former.note(), Power::Running, "pve1"),
+            marked(9995, &Seat::Next.note(), Power::Running, "pve1"),
         ];
         let id = |n: u32| Vmid::try_from(n).unwrap();
         assert_eq!(of(&all, Some("pve1")), id(9997), "it is its node's, and neither one that was nor one to be, whatever runs");
@@ -180,10 +180,10 @@ mod tests {
             others,
             ["9998 edge on pve2 running: asked there", "9996 edge running: the one that was", "9995 edge running: to be, not finished"]
         );
-        for turn in [Turn::Acting, Turn::Next, Turn::Former] {
-            assert_eq!(Turn::of(&guest(100, &format!("#{}", turn.note()))), Some(turn));
+        for seat in [Seat::Acting, Seat::Next, Seat::Former] {
+            assert_eq!(Seat::of(&guest(100, &format!("#{}", seat.note()))), Some(seat));
         }
         // A note by hand, as it is asked for where the tag or the note is lacking.
-        assert_eq!(Turn::of(&guest(100, "#Proximity network appliance")), Some(Turn::Acting));
+        assert_eq!(Seat::of(&guest(100, "#Proximity network appliance")), Some(Seat::Acting));
     }
 }

@@ -33,7 +33,7 @@ pub fn steps(id: Vmid) -> Vec<Step> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::super::Turn;
+    use super::super::Seat;
     use super::super::desired::tests::guest;
     use super::*;
     use crate::domain::job::{Life, State};
@@ -43,7 +43,7 @@ mod tests {
     fn job(purpose: Purpose, id: u32, step: usize) -> Job {
         let vmid = Vmid::try_from(id).unwrap();
         let start = Step::run("start", pve::pct("start", vmid), Check::Running { vmid });
-        let create = Step::run("create", pve::pct("create", vmid), Check::Ours { vmid, turn: Turn::Acting });
+        let create = Step::run("create", pve::pct("create", vmid), Check::Ours { vmid, seat: Seat::Acting });
         let plan = Plan {
             purpose,
             title: "t".into(),

@@ -3,7 +3,7 @@
 use super::{Ground, Options};
 use crate::domain::appliance::desired::{Desired, LAN, WAN};
 use crate::domain::appliance::system::System;
-use crate::domain::appliance::{TAG, Turn};
+use crate::domain::appliance::{Seat, TAG};
 use crate::domain::clean::clean;
 use crate::domain::cmd::Cmd;
 use crate::domain::guest::{Guest, Vmid};
@@ -88,7 +88,7 @@ fn numbers(name: &str) -> Vec<u64> {
 }
 
 /// One that is to take the place of another has no interface among the apps, and does not start with the host, until it does.
-pub(super) fn create(d: &Desired, vmid: Vmid, options: &Options, chosen: Chosen, turn: Turn) -> Vec<Step> {
+pub(super) fn create(d: &Desired, vmid: Vmid, options: &Options, chosen: Chosen, seat: Seat) -> Vec<Step> {
     let mut steps = Vec::new();
     if let Some((storage, name)) = &chosen.fetch {
         // It exits with 0 also where nothing came (facts §7): the list tells.
@@ -101,7 +101,7 @@ pub(super) fn create(d: &Desired, vmid: Vmid, options: &Options, chosen: Chosen,
     }
     let wan = options.address.map_or("ip=dhcp".to_owned(), |(own, gateway)| format!("ip={own},gw={gateway}"));
     let mut nets = vec![("net0".to_owned(), format!("name={WAN},bridge={},{wan}", d.wan_bridge.as_str()))];
-    if turn == Turn::Acting {
+    if seat == Seat::Acting {
         nets.push(("net1".to_owned(), format!("name={LAN},bridge={},ip={}/{}", d.lan_bridge.as_str(), d.gateway, d.lan.prefix_len())));
     }
     let options = CreateOptions {
@@ -114,10 +114,10 @@ pub(super) fn create(d: &Desired, vmid: Vmid, options: &Options, chosen: Chosen,
         nets,
         order: 1,
         tag: TAG.into(),
-        onboot: turn == Turn::Acting,
-        notes: turn.note(),
+        onboot: seat == Seat::Acting,
+        notes: seat.note(),
     };
-    let step = Step::run(format!("create {vmid} {}", d.name), pve::create(vmid, &chosen.template, &options), Check::Ours { vmid, turn });
+    let step = Step::run(format!("create {vmid} {}", d.name), pve::create(vmid, &chosen.template, &options), Check::Ours { vmid, seat });
     steps.push(step.undone_by(Cmd::new("pct", ["destroy", &vmid.to_string(), "--purge", "1"])));
     steps
 }

@@ -16,7 +16,7 @@ use super::hold::LeaseWish;
 use super::judge::BridgeSeen;
 use super::lease::Lease;
 use super::system::Service;
-use super::{MARK, TAG, Turn, is_ours};
+use super::{MARK, Seat, TAG, is_ours};
 use crate::domain::clean::clean;
 use crate::domain::guest::{Guest, Kind, Power, Vmid};
 use crate::domain::interfaces::Interfaces;
@@ -161,7 +161,7 @@ pub fn plan(world: &World, wish: &ApplianceWish, d: &Desired, ground: &Ground, v
                     let chosen = container::choose(world, options, ground).map_err(|(why, hint)| refuse(why, &hint))?;
                     facts.push(format!("template {}, on storage {}", chosen.template, chosen.storage));
                     let system = chosen.system;
-                    steps.extend(container::create(d, vmid, options, chosen, Turn::Acting));
+                    steps.extend(container::create(d, vmid, options, chosen, Seat::Acting));
                     system
                 }
             };

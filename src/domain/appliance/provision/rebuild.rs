@@ -7,7 +7,7 @@
 use super::{Ground, Options, container, inside};
 use crate::domain::appliance::desired::{Desired, LAN, WAN};
 use crate::domain::appliance::files::SITES;
-use crate::domain::appliance::{LEASES, MARK, Turn, is_ours, nat, remains};
+use crate::domain::appliance::{LEASES, MARK, Seat, is_ours, nat, remains};
 use crate::domain::cmd::Cmd;
 use crate::domain::guest::{Guest, Nic, Power, Vmid};
 use crate::domain::plan::{Act, Check, Step, Wants};
@@ -29,7 +29,7 @@ pub(super) struct Rebuilt {
 fn leftovers<'a>(world: &'a World, old: &Guest) -> Vec<(&'a Guest, bool)> {
     let jobs = world.jobs.get().map_or(&[][..], Vec::as_slice);
     let begun = |g: &Guest| remains::are_ours(g, jobs);
-    let ours = |g: &Guest| g.lock.is_none() && is_ours(g) && Turn::of(g) == Some(Turn::Next);
+    let ours = |g: &Guest| g.lock.is_none() && is_ours(g) && Seat::of(g) == Some(Seat::Next);
     let guests = world.guests.get().into_iter().flatten().filter(|g| g.id != old.id);
     guests.filter_map(|g| if begun(g) { Some((g, true)) } else { ours(g).then_some((g, false)) }).collect()
 }
@@ -65,7 +65,7 @@ pub(super) fn plan(world: &World, options: &Options, d: &Desired, ground: &Groun
     let chosen = container::choose(world, options, ground)?;
     let system = chosen.system;
     let mut facts = vec![format!("template {}, on storage {}", chosen.template, chosen.storage)];
-    steps.extend(container::create(d, id, options, chosen, Turn::Next));
+    steps.extend(container::create(d, id, options, chosen, Seat::Next));
     let start = || Step::run(format!("start {id}"), pve::pct("start", id).limit(120), Check::Running { vmid: id });
     steps.push(start().undone_by(pve::pct("stop", id)));
     steps.extend(container::settle(id, system));
@@ -146,17 +146,17 @@ fn takes_the_place(id: Vmid, old: &Guest, nics: [&Nic; 2]) -> Vec<Step> {
         let id = id.to_string();
         Cmd::new("pct", ["set", id.as_str(), "--description", notes, "--onboot", if onboot { "1" } else { "0" }])
     };
-    let mark = |line: &String| if line.starts_with(MARK) { Turn::Former.note() } else { line.clone() };
+    let mark = |line: &String| if line.starts_with(MARK) { Seat::Former.note() } else { line.clone() };
     let former: Vec<String> = old.notes.iter().map(mark).collect();
-    let is = |vmid, turn| Check::Ours { vmid, turn };
+    let is = |vmid, seat| Check::Ours { vmid, seat };
     vec![
         Step::run(format!("give {id} the interfaces of {}", old.title()), Cmd::new("pct", words), has),
-        Step::run(format!("mark {id} as the appliance"), describe(id, &Turn::Acting.note(), true), is(id, Turn::Acting))
-            .undone_by(describe(id, &Turn::Next.note(), false)),
+        Step::run(format!("mark {id} as the appliance"), describe(id, &Seat::Acting.note(), true), is(id, Seat::Acting))
+            .undone_by(describe(id, &Seat::Next.note(), false)),
         Step::run(
             format!("mark {} as the one that was", old.title()),
             describe(old.id, &former.join("\n"), false),
-            is(old.id, Turn::Former),
+            is(old.id, Seat::Former),
         )
         .undone_by(describe(old.id, &old.notes.join("\n"), old.onboot)),
     ]
