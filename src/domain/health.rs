@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::appliance;
+use super::appliance::desired::LAN;
 use super::appliance::lamp::Light;
 use super::appliance::lease::Forecast;
-use super::guest::Power;
+use super::appliance::{self, Seat};
+use super::guest::{Guest, Power};
 use super::job::State;
 use super::log_health;
 use super::ports::Ranges;
@@ -138,6 +139,14 @@ fn guests(world: &World, add: &mut impl FnMut(Level, String, String, &'static st
         let why = "nothing isolates it: it was moved past the appliance; back: proximity appliance isolate".to_owned();
         add(Level::Bad, format!("guest {}", g.title()), why, "appliance");
     }
+    let lan = |g: &Guest| g.nics.iter().find(|n| n.name == LAN).and_then(|n| n.ip.clone());
+    let own = guests.iter().find(|g| g.id == id && g.power == Power::Running).and_then(lan);
+    for g in guests.iter().filter(|g| g.id != id && Seat::of(g).is_some() && g.power == Power::Running && is_here(world, g)) {
+        if own.is_some() && lan(g) == own {
+            let why = format!("it runs with the address of the appliance {id}, and apps reach one or the other; stop it");
+            add(Level::Bad, format!("guest {}", g.title()), why, "overview");
+        }
+    }
     for g in guests {
         let what = format!("guest {}", g.title());
         if let Some(lock) = &g.lock {
@@ -158,8 +167,7 @@ fn guests(world: &World, add: &mut impl FnMut(Level, String, String, &'static st
                 ),
             }
         }
-        let here = g.node.as_deref().is_none_or(|n| world.node_name().is_none_or(|me| me == n));
-        if g.power == Power::Stopped && g.onboot && !g.template && here && g.id != id {
+        if g.power == Power::Stopped && g.onboot && !g.template && is_here(world, g) && g.id != id {
             add(Level::Warn, what.clone(), "stopped, though it starts with the host".into(), "overview");
         }
         if !g.odd_lines.is_empty() {
@@ -171,6 +179,11 @@ fn guests(world: &World, add: &mut impl FnMut(Level, String, String, &'static st
             );
         }
     }
+}
+
+/// Whether a guest is on this node, as far as that is told.
+fn is_here(world: &World, guest: &Guest) -> bool {
+    guest.node.as_deref().is_none_or(|n| world.node_name().is_none_or(|me| me == n))
 }
 
 /// Lamps that were asked. Of an appliance that does not run more is not to be said than that.
@@ -259,7 +272,7 @@ fn node(world: &World, add: &mut impl FnMut(Level, String, String, &'static str)
 mod tests {
     use super::super::appliance::lamp::Lamp;
     use super::super::appliance::lease::Pool;
-    use super::super::guest::{Guest, Kind};
+    use super::super::guest::Kind;
     use super::super::stamp::Stamp;
     use super::*;
 
@@ -271,6 +284,26 @@ mod tests {
             tasks: Part::new(vec![], Stamp(1), From::Files),
             ..World::default()
         }
+    }
+
+    #[test]
+    fn two_of_the_appliances_address_are_told() {
+        let of = |id: &str, seat: Seat, ip: &str| Guest {
+            power: Power::Running,
+            ..super::super::conf::parse_lxc(
+                id.parse().unwrap(),
+                &format!("#{}\nhostname: edge\nnet1: name=eth1,bridge=lan,ip={ip}", seat.note()),
+            )
+        };
+        let told = |former: Guest| {
+            let mut w = world();
+            w.guests = Part::new(vec![of("9998", Seat::Acting, "10.20.0.1/24"), former], Stamp(1), From::Files);
+            findings(&w).into_iter().map(|f| f.why).collect::<Vec<_>>()
+        };
+        let both = told(of("9999", Seat::Former, "10.20.0.1/24"));
+        assert!(both.len() == 1 && both[0].contains("address of the appliance 9998"), "{both:?}");
+        assert!(told(of("9999", Seat::Former, "10.20.0.2/24")).is_empty());
+        assert!(told(Guest { power: Power::Stopped, ..of("9999", Seat::Former, "10.20.0.1/24") }).is_empty());
     }
 
     #[test]
