@@ -178,8 +178,21 @@ fn play(term: &mut Term, step: Do) {
         SeeNoMore(text) => !term.text().contains(text) || term.until(PATIENCE, |screen| !screen.contains(text)).is_some(),
         Resize(rows, cols) => {
             term.resize(rows, cols);
-            // A key that comes together with the signal is read by crossterm with the next key only.
-            term.until(PATIENCE, |screen| screen.contains("passphrase")).is_some()
+            let drawn = term.until(PATIENCE, |screen| screen.contains("passphrase")).is_some();
+            // The screen may follow the size before the signal came. A key that comes together with the signal is read by
+            // crossterm with the next key only: a letter is pressed and taken away until both are read.
+            let pressed = Instant::now();
+            loop {
+                term.write(b"x\x7f");
+                let again = Instant::now() + Duration::from_secs(1);
+                while !term.is_read() && Instant::now() < again {
+                    term.listen(Duration::from_millis(20));
+                }
+                if term.is_read() {
+                    break drawn;
+                }
+                assert!(pressed.elapsed() < PATIENCE, "keys are not read: {}", term.text());
+            }
         }
     };
     assert!(seen, "not seen: {}", term.text());
