@@ -40,6 +40,8 @@ mod node;
 mod ports;
 #[path = "goals/pty.rs"]
 mod pty;
+#[path = "goals/scratch.rs"]
+mod scratch;
 #[path = "goals/settings.rs"]
 mod settings;
 #[path = "goals/vault.rs"]

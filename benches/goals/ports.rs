@@ -8,30 +8,16 @@ use proximity::domain::caddy::site;
 use proximity::domain::ports::{Of, Pair, PortWish, Sockets};
 use proximity::domain::service::Service;
 use proximity::domain::stamp::Stamp;
-use proximity::host::local::LocalHost;
-use proximity::ops::audit::Recorder;
 use proximity::ops::ports::keep;
-use proximity::store::{Cost, NewOperator, Secret, Store, Vault, host_key_path};
 
 use super::figures::{Table, Times, check, ms};
+use super::scratch;
 
 const ALL: u16 = 1000;
 
 /// S22: the whole range reserved, one after the other; the last one given back and reserved anew; and all files.
 pub fn ports(table: &mut Table, home: &Path) {
-    let dir = home.join("ports");
-    let store = Store::create(&dir).unwrap();
-    let passphrase = Secret::from_text("orbit velvet cactus lantern mosaic".into());
-    let new = NewOperator {
-        host_key: &host_key_path(&dir),
-        operator: "marta",
-        passphrase: &passphrase,
-        cost: Cost::FLOOR,
-        memory_available: 16 << 30,
-        now_ms: 1,
-    };
-    let (vault, _) = Vault::create(&store, &new).unwrap();
-    let audit = Recorder::new("bench", &LocalHost::new()).with_journal(None);
+    let (store, vault, audit) = scratch::store(&home.join("ports"));
     let (who, sockets) = (Who::owner("marta"), Sockets::default());
     let wish = |wish: PortWish| keep(&audit, &store, &vault, &who, Stamp(1), &wish, &sockets).unwrap().pair;
     let reserve = |n: u16| wish(PortWish::Reserve(format!("app-{n}").parse().unwrap()));

@@ -7,32 +7,18 @@ use proximity::domain::access::Who;
 use proximity::domain::settings::{Change, Key, Save, Staged};
 use proximity::domain::stamp::Stamp;
 use proximity::domain::world::World;
-use proximity::host::local::LocalHost;
-use proximity::ops::audit::Recorder;
 use proximity::ops::settings::Saver;
-use proximity::store::{Cost, NewOperator, Secret, Store, Vault, host_key_path};
 
 use super::figures::{Table, Times, check, cpu_ticks_ms, ms};
+use super::scratch;
 
 /// Saves that are measured; processor time is counted in steps of 10 ms.
 const SAVES: u32 = 200;
 
 /// S21: three settings changed and saved, as a form does.
 pub fn save(table: &mut Table, home: &Path) {
-    let dir = home.join("settings");
-    let store = Store::create(&dir).unwrap();
-    let passphrase = Secret::from_text("orbit velvet cactus lantern mosaic".into());
-    let new = NewOperator {
-        host_key: &host_key_path(&dir),
-        operator: "marta",
-        passphrase: &passphrase,
-        cost: Cost::FLOOR,
-        memory_available: 16 << 30,
-        now_ms: 1,
-    };
-    let (vault, _) = Vault::create(&store, &new).unwrap();
+    let (store, vault, audit) = scratch::store(&home.join("settings"));
     let world = World::default();
-    let audit = Recorder::new("bench", &LocalHost::new()).with_journal(None);
     let (mut times, me) = (Times::default(), std::process::id());
     let before = cpu_ticks_ms(me);
     let who = Who::owner("marta");

@@ -170,16 +170,15 @@ pub(super) async fn run(ctx: &Ctx, command: Appliance) -> Done {
     }
     let mut world = ctx.whole_world().await;
     ctx.remembered(&mut world);
-    let id = world.appliance_id();
     match command {
-        Appliance::Leases => lent(ctx, &world, id).await,
+        Appliance::Leases => lent(ctx, &world).await,
         Appliance::Status => {
-            let probed = probe(ctx.host.as_ref(), &world, id, ctx.read_only).await;
+            let probed = probe(ctx.host.as_ref(), &world, ctx.read_only).await;
             status(ctx, &probed);
             ended(&probed.lamps)
         }
         Appliance::Probe { name } => {
-            let mut probed = probe(ctx.host.as_ref(), &world, id, ctx.read_only).await;
+            let mut probed = probe(ctx.host.as_ref(), &world, ctx.read_only).await;
             probed.lamps.retain(|l| name.as_ref().is_none_or(|n| l.name == n));
             evidence(ctx, &probed);
             ended(&probed.lamps)
@@ -271,8 +270,8 @@ fn evidence(ctx: &Ctx, probed: &Probed) {
     }
 }
 
-async fn lent(ctx: &Ctx, world: &World, id: Vmid) -> Done {
-    let (leases, wish) = leases(ctx.host.as_ref(), world, id).await;
+async fn lent(ctx: &Ctx, world: &World) -> Done {
+    let (leases, wish) = leases(ctx.host.as_ref(), world).await;
     let now = ctx.host.clock().0;
     let leases =
         leases.map_err(|why| Problem::new(Kind::Unreachable, "leases", format!("unknown: {why}"), "see proximity appliance status"))?;

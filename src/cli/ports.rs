@@ -218,8 +218,7 @@ async fn list(ctx: &Ctx, check: &Check) -> Done {
     let Read { map, ranges, .. } = read(ctx, &store, check, None)?;
     let mut world = ctx.whole_world().await;
     ctx.remembered(&mut world);
-    let (sockets, pool) =
-        tokio::join!(sockets(ctx.host.as_ref(), &world, world.appliance_id()), addresses(ctx.host.as_ref(), &world, world.appliance_id()));
+    let (sockets, pool) = tokio::join!(sockets(ctx.host.as_ref(), &world), addresses(ctx.host.as_ref(), &world));
     let (now, offset) = ctx.host.clock();
     let usage = Usage::count(&map, ranges, &sockets, now);
     let nearer = Nearer::of(&usage, pool.clone());
@@ -300,7 +299,7 @@ async fn who(ctx: &Ctx, port: u16, times: (Option<String>, Option<String>), chec
     past.retain(|p| within(p.was.at, p.until));
     let held = map.at(port).filter(|h| within(h.at, now));
     let world = ctx.whole_world().await;
-    let sockets = sockets(ctx.host.as_ref(), &world, world.appliance_id()).await;
+    let sockets = sockets(ctx.host.as_ref(), &world).await;
     let gaps = gaps(&map, &sockets);
     let listens: Vec<Listener> = sockets.of(port).collect();
     let pair = map.at(port).map(|h| h.pair).or_else(|| ranges.pair_of(port));
@@ -362,7 +361,7 @@ fn site(ctx: &Ctx, name: &ServiceName, to: Upstream, check: &Check) -> Done {
 async fn change(ctx: &Ctx, wish: &PortWish, how: &Open) -> Done {
     let store = store(ctx)?;
     let world = ctx.whole_world().await;
-    let sockets = sockets(ctx.host.as_ref(), &world, world.appliance_id()).await;
+    let sockets = sockets(ctx.host.as_ref(), &world).await;
     if ctx.dry_run {
         let by = &ctx.who()?.name;
         let decided = store.preview_port(&Wished { wish, sockets: &sockets, by, now: ctx.host.clock().0 })?;

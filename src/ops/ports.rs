@@ -8,7 +8,7 @@ use crate::domain::appliance::is_ours;
 use crate::domain::appliance::judge::sites;
 use crate::domain::appliance::lease::{self, Pool};
 use crate::domain::audit::{Deed, Ending};
-use crate::domain::guest::{Power, Vmid};
+use crate::domain::guest::Power;
 use crate::domain::ports::{Change, Decided, Held, Listener, PortWish, Sockets, listening};
 use crate::domain::stamp::Stamp;
 use crate::domain::world::{From, World};
@@ -19,9 +19,9 @@ use crate::store::{PortError, Store, Vault, Wished};
 const MOST: usize = 16 << 20;
 
 /// What has ports on the host and in the appliance. The World must be fresh: it tells whether the appliance runs.
-pub async fn sockets(host: &dyn Host, world: &World, vmid: Vmid) -> Sockets {
+pub async fn sockets(host: &dyn Host, world: &World) -> Sockets {
     let mut out = Sockets::default();
-    let (own, inside) = tokio::join!(lists(host, "/proc/net".to_owned()), inside(host, world, vmid));
+    let (own, inside) = tokio::join!(lists(host, "/proc/net".to_owned()), inside(host, world));
     match own {
         // The host's own connections keep nobody in the appliance from listening.
         Ok((listens, _)) => out.add(listens, Listener::Host),
@@ -62,12 +62,13 @@ enum Inside {
     Asked(Lists, Result<Vec<u16>, String>),
 }
 
-async fn inside(host: &dyn Host, world: &World, vmid: Vmid) -> Inside {
+async fn inside(host: &dyn Host, world: &World) -> Inside {
+    let vmid = world.appliance_id();
     let guests = match &world.guests.known {
         Ok(guests) => guests,
         Err(why) => return Inside::Closed(format!("the guests are unknown: {why}")),
     };
-    match guests.iter().find(|g| g.id == world.appliance_id() && is_ours(g)).map(|g| &g.power) {
+    match guests.iter().find(|g| g.id == vmid && is_ours(g)).map(|g| &g.power) {
         Some(Power::Running) => {}
         // Its files are there, and what they will listen on when it is started is not known.
         Some(Power::Stopped) => return Inside::Closed("the appliance is stopped".into()),
@@ -111,8 +112,8 @@ async fn lists(host: &dyn Host, dir: String) -> Lists {
 }
 
 /// How many addresses of the range are in use, which may be full before the ports are; else why that is not known.
-pub async fn addresses(host: &dyn Host, world: &World, vmid: Vmid) -> Result<Pool, String> {
-    let (leases, wish) = leases(host, world, vmid).await;
+pub async fn addresses(host: &dyn Host, world: &World) -> Result<Pool, String> {
+    let (leases, wish) = leases(host, world).await;
     Ok(lease::pool(&leases?, &wish.map_err(|why| why.join("; "))?))
 }
 

@@ -55,8 +55,8 @@ pub fn forecast(store: &Store, pool: Pool, now: Stamp, write: bool) -> Forecast 
 }
 
 /// Asks everything, joined to the guests of the World, which must be fresh. What is remembered is not asked here.
-pub async fn look(host: &dyn Host, world: &World, vmid: Vmid, read_only: bool) -> Part<Seen> {
-    let probed = probe(host, world, vmid, read_only).await;
+pub async fn look(host: &dyn Host, world: &World, read_only: bool) -> Part<Seen> {
+    let probed = probe(host, world, read_only).await;
     let now = host.clock().0;
     let (leases, pool) = match &probed.leases {
         Ok(leases) => {
@@ -76,7 +76,7 @@ pub fn joined(leases: &Leases, world: &World, wish: Option<&Desired>, now: Stamp
 
 /// Asks everything. The World must be fresh: it tells which guests run. Where nothing may be changed, by the word of whoever
 /// asks or by the settings, no visitor is made.
-pub async fn probe(host: &dyn Host, world: &World, vmid: Vmid, read_only: bool) -> Probed {
+pub async fn probe(host: &dyn Host, world: &World, read_only: bool) -> Probed {
     let interfaces = host_interfaces(host).await;
     let wish = wish(world, &interfaces);
     let may_make = match world.chosen().and_then(|s| s.flag("system.read_only")) {
@@ -84,7 +84,7 @@ pub async fn probe(host: &dyn Host, world: &World, vmid: Vmid, read_only: bool) 
         Ok(false) => Ok(()),
         _ => Err("system.read_only is on, or cannot be read".to_owned()),
     };
-    probe_by(host, world, vmid, wish, &interfaces, may_make).await
+    probe_by(host, world, world.appliance_id(), wish, &interfaces, may_make).await
 }
 
 /// The same, by a wish that is known.
@@ -228,9 +228,9 @@ fn admin() -> Vec<String> {
 }
 
 /// What was lent, and how it should be.
-pub async fn leases(host: &dyn Host, world: &World, vmid: Vmid) -> (Result<Leases, String>, Result<Desired, Vec<String>>) {
+pub async fn leases(host: &dyn Host, world: &World) -> (Result<Leases, String>, Result<Desired, Vec<String>>) {
     let wish = wish(world, &host_interfaces(host).await);
-    (leases_of(host, vmid).await, wish)
+    (leases_of(host, world.appliance_id()).await, wish)
 }
 
 /// What was lent, and nothing else: one question.

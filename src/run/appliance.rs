@@ -55,11 +55,12 @@ impl Hands {
     /// Asks the appliance by itself, if it is time for that, it runs, and whoever is in may see it.
     pub(super) fn probe_if_due(self: &Arc<Self>) {
         let sees = locked(&self.door).who().is_some_and(|who| authorize(Some(who), Permission::LookAppliance, Object::Host).is_ok());
-        let world = locked(&self.world).clone();
-        let vmid = world.appliance_id();
-        let runs = world.guest(vmid).is_some_and(|g| g.power == Power::Running);
         let at_it = self.probing.try_lock().is_err();
-        if sees && runs && !at_it && locked(&self.asked).is_due(Instant::now()) {
+        if !sees || at_it || !locked(&self.asked).is_due(Instant::now()) {
+            return;
+        }
+        let world = locked(&self.world).clone();
+        if world.guest(world.appliance_id()).is_some_and(|g| g.power == Power::Running) {
             let me = Arc::clone(self);
             tokio::spawn(async move { me.probe_in(&world).await });
         }
@@ -75,7 +76,7 @@ impl Hands {
     async fn probe_in(&self, world: &World) {
         let _one = self.probing.lock().await;
         locked(&self.asked).appliance = Some(Instant::now());
-        let mut seen = probe::look(self.ctx.host.as_ref(), world, world.appliance_id(), self.ctx.read_only).await;
+        let mut seen = probe::look(self.ctx.host.as_ref(), world, self.ctx.read_only).await;
         let jobs = locked(&self.jobs).clone();
         if let (Ok(seen), Some(jobs)) = (&mut seen.known, jobs)
             && let Some(pool) = seen.pool

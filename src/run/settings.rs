@@ -12,6 +12,7 @@ use crate::domain::fact::Fact;
 use crate::domain::plan::Refusal;
 use crate::domain::ports::PortMap;
 use crate::domain::settings::{Key, Save, Settings};
+use crate::domain::stamp::Stamp;
 use crate::domain::trial::Progress;
 use crate::domain::world::{From, Part};
 use crate::host::api::Limits;
@@ -19,7 +20,7 @@ use crate::jobs::Jobs;
 use crate::ops::settings::Saver;
 use crate::ops::{credential, pins};
 use crate::problem::{Kind, Problem};
-use crate::store::SaveError;
+use crate::store::{SaveError, StoreError, Vault};
 
 /// Entries of a setting's history that are shown.
 const PAST: usize = 200;
@@ -37,28 +38,23 @@ pub(super) struct Trial {
 
 impl Hands {
     pub(super) fn settings(&self, jobs: &Jobs) -> Part<Settings> {
-        let now = self.ctx.host.clock().0;
-        let vault = self.vault().map(|(vault, _)| vault);
-        match jobs.store().settings(vault.as_deref()) {
-            Ok(settings) => Part::new(settings, now, From::Files),
-            Err(e) => Part::unknown(e.to_string(), now),
-        }
+        self.remembered(|vault, _| jobs.store().settings(vault))
     }
 
     pub(super) fn pins(&self, jobs: &Jobs) -> Part<Pins> {
-        let now = self.ctx.host.clock().0;
-        let vault = self.vault().map(|(vault, _)| vault);
-        match jobs.store().pins(vault.as_deref()) {
-            Ok(pins) => Part::new(pins, now, From::Files),
-            Err(e) => Part::unknown(e.to_string(), now),
-        }
+        self.remembered(|vault, _| jobs.store().pins(vault))
     }
 
     pub(super) fn ports(&self, jobs: &Jobs) -> Part<PortMap> {
+        self.remembered(|vault, now| jobs.store().ports(vault, now))
+    }
+
+    /// What the store says, its rows checked where the vault is open; or why it does not.
+    fn remembered<T>(&self, read: impl FnOnce(Option<&Vault>, Stamp) -> Result<T, StoreError>) -> Part<T> {
         let now = self.ctx.host.clock().0;
         let vault = self.vault().map(|(vault, _)| vault);
-        match jobs.store().ports(vault.as_deref(), now) {
-            Ok(ports) => Part::new(ports, now, From::Files),
+        match read(vault.as_deref(), now) {
+            Ok(told) => Part::new(told, now, From::Files),
             Err(e) => Part::unknown(e.to_string(), now),
         }
     }
