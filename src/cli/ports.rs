@@ -14,7 +14,7 @@ use crate::domain::clean::clean;
 use crate::domain::ports::{
     Decided, Held, Listener, Nearer, Of, Pair, Past, PortMap, PortWish, Ranges, Reason, ServiceName, Sockets, State, Usage, What,
 };
-use crate::domain::service::{Service, Upstream};
+use crate::domain::service::{Service, Spec, Upstream};
 use crate::domain::settings::Settings;
 use crate::domain::stamp::Stamp;
 use crate::domain::when::{self, Here};
@@ -347,11 +347,11 @@ fn site(ctx: &Ctx, name: &ServiceName, to: Upstream, check: &Check) -> Done {
     let pair = held.ok_or_else(|| no(Kind::NotFound, "it has no ports".into(), hint))?.pair;
     let unfit = |why: String| no(Kind::Failed, why, "see proximity settings list");
     let (domain, trusted) = caddy::around(&settings).map_err(unfit)?;
-    let service = Service { name: name.clone(), pair, to: to.within(&domain) };
+    let service = Service { name: name.clone(), pair, spec: Spec::to(to.within(&domain)) };
     let (path, text) = (caddy::path(&service), caddy::site(&service, &trusted));
     if ctx.form == Form::Json {
         output::object(&json!({"path": path, "text": text, "public": pair.public, "internal": pair.internal,
-            "to": service.to.to_string(), "trusted": trusted.iter().map(ToString::to_string).collect::<Vec<_>>()}));
+            "to": service.spec.to.to_string(), "trusted": trusted.iter().map(ToString::to_string).collect::<Vec<_>>()}));
     } else {
         output::say(text.trim_end());
     }

@@ -103,7 +103,7 @@ permissions! {
     /// Building and changing the appliance: it changes the network of the host and of all apps.
     Appliance       "build or change the network appliance":            All No  No  No;
     /// Reserving, pinning and blocking ports.
-    Ports           "reserve, pin or block ports":                      All All No  No;
+    Ports           "publish apps, reserve, pin or block ports":                      All All No  No;
     /// Restoring beside: it makes a new guest.
     Restore         "restore backups":                                  All All No  No;
     /// A command or a shell inside a guest; as root there.
@@ -218,6 +218,7 @@ pub fn of_plan(plan: &Plan) -> (Permission, Object) {
         Purpose::Power => Permission::Power,
         Purpose::Unlock => Permission::Unlock,
         Purpose::Appliance | Purpose::Pin(_) => Permission::Appliance,
+        Purpose::Publish(_) => Permission::Ports,
     };
     (permission, Object::Guest(plan.guest))
 }
@@ -230,6 +231,7 @@ pub fn of_wish(wish: &Wish) -> (Permission, Object) {
         Wish::Restore(_) => (Permission::Restore, Object::Host),
         Wish::Power(w) => (Permission::Power, Object::Guest(w.guest)),
         Wish::Unlock(w) => (Permission::Unlock, Object::Guest(w.guest)),
+        Wish::Publish(_) => (Permission::Ports, Object::Host),
         Wish::Appliance(_) | Wish::KeepChange | Wish::Move(_) => (Permission::Appliance, Object::Host),
     }
 }

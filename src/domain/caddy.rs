@@ -4,7 +4,7 @@
 use ipnet::IpNet;
 
 use super::appliance::desired::FORMAT;
-use super::appliance::files::SITES;
+use super::appliance::files::CURRENT;
 use super::appliance::names::Name;
 use super::service::Service;
 use super::settings::{Settings, Value};
@@ -27,13 +27,14 @@ pub fn around(settings: &Settings) -> Result<(Name, Vec<IpNet>), String> {
 
 /// Where the file lies.
 pub fn path(service: &Service) -> String {
-    format!("{SITES}/{}.caddy", service.name)
+    format!("{CURRENT}/{}.caddy", service.name)
 }
 
 /// The file: one site for everybody, with all headers; one that may stand in a frame, for these networks and the appliance
 /// itself. `X-Forwarded-For`, `-Proto` and `-Host` are set by Caddy, which believes no client about them.
 pub fn site(service: &Service, trusted: &[IpNet]) -> String {
-    let Service { name, pair, to } = service;
+    let Service { name, pair, spec } = service;
+    let to = &spec.to;
     let path = path(service);
     let networks: String = trusted.iter().map(|net| format!(" {net}")).collect();
     let strip: String = FRAMES.iter().map(|header| format!("\t\theader_down -{header}\n")).collect();
@@ -64,9 +65,10 @@ mod tests {
 
     use super::*;
     use crate::domain::ports::Pair;
+    use crate::domain::service::Spec;
 
     fn service(name: &str, to: &str) -> Service {
-        Service { name: name.parse().unwrap(), pair: Pair { public: 30_017, internal: 40_017 }, to: to.parse().unwrap() }
+        Service { name: name.parse().unwrap(), pair: Pair { public: 30_017, internal: 40_017 }, spec: Spec::to(to.parse().unwrap()) }
     }
 
     #[test]
@@ -75,7 +77,7 @@ mod tests {
             site(&service("nextcloud", "nextcloud.prox.local:80"), &["192.168.1.0/24".parse().unwrap(), "fd00::/8".parse().unwrap()]);
         assert_eq!(
             text,
-            "# Made by Proximity, format 1, for nextcloud: /etc/caddy/apps/nextcloud.caddy
+            "# Made by Proximity, format 2, for nextcloud: /etc/caddy/proximity/current/nextcloud.caddy
 http://:30017 {
 \timport access
 \treverse_proxy http://nextcloud.prox.local:80 {
@@ -105,7 +107,7 @@ http://:40017 {
         #[test]
         fn no_text_changes_the_shape_of_a_file(name in "\\PC{0,20}|[-a-zA-Z0-9{}\"#\n]{1,9}", host in "\\PC{0,20}|[-a-z.{}\"$\n]{1,9}", port in any::<u16>()) {
             let (Ok(name), Ok(to)) = (name.parse(), format!("{host}:{port}").parse()) else { return Ok(()) };
-            let text = site(&Service { name, pair: Pair { public: 1, internal: 2 }, to }, &[]);
+            let text = site(&Service { name, pair: Pair { public: 1, internal: 2 }, spec: Spec::to(to) }, &[]);
             let like = site(&service("x", "x:1"), &[]);
             let words = |text: &str| text.lines().map(|l| l.split(' ').count()).collect::<Vec<_>>();
             prop_assert_eq!(words(&text), words(&like));

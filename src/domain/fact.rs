@@ -266,6 +266,8 @@ pub enum Wish {
     Unlock(super::unlock::UnlockWish),
     /// Build, mend or change the appliance.
     Appliance(super::appliance::provision::ApplianceWish),
+    /// Publish something on a pair of ports, take that back, or bring what is published in force.
+    Publish(super::publish::PublishWish),
     /// The line still holds after a change of the host's network: keep the change.
     KeepChange,
     /// Move the apps past the appliance, or back behind it.

@@ -35,6 +35,7 @@ pub mod plan;
 pub mod ports;
 pub mod power;
 pub mod privilege;
+pub mod publish;
 pub mod pve;
 pub mod record;
 pub mod restore;

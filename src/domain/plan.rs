@@ -11,6 +11,7 @@ use super::appliance::hold::PinChange;
 use super::change::{Change, Place};
 use super::cmd::Cmd;
 use super::guest::Vmid;
+use super::ports::PortWish;
 use super::storage::StorageId;
 use super::{pve, second};
 
@@ -30,6 +31,8 @@ pub enum Purpose {
     Appliance,
     /// Make a lease static or not; this is remembered before anything is carried out.
     Pin(PinChange),
+    /// Bring what is published in force; where something is to be remembered, before anything is carried out.
+    Publish(Option<PortWish>),
 }
 
 /// How much asking a plan needs before it may run.

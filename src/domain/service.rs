@@ -4,9 +4,12 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use super::appliance::names::Name;
 use super::clean::clean;
 use super::ports::{Pair, ServiceName};
+use super::stamp::Stamp;
 
 /// Something that answers on a pair of ports.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,12 +18,83 @@ pub struct Service {
     pub name: ServiceName,
     /// Its ports.
     pub pair: Pair,
+    /// What is published, and how.
+    pub spec: Spec,
+}
+
+/// What somebody wants to be published: everything but its name and its ports. As JSON it is what the store remembers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spec {
     /// Who answers in the end.
     pub to: Upstream,
+    /// What is carried to it.
+    #[serde(default)]
+    pub carry: Carry,
+    /// How it proves who it is, where it is asked by TLS.
+    #[serde(default)]
+    pub proof: Proof,
+}
+
+impl Spec {
+    /// The plainest: HTTP to this place.
+    pub fn to(to: Upstream) -> Spec {
+        Spec { to, carry: Carry::default(), proof: Proof::default() }
+    }
+}
+
+/// What is carried.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Carry {
+    /// HTTP, by Caddy.
+    #[default]
+    Http,
+    /// Connections, by the appliance's rules.
+    Tcp,
+    /// Datagrams, by the appliance's rules.
+    Udp,
+}
+
+impl Carry {
+    /// The word on the screen, on the command line and in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Carry::Http => "http",
+            Carry::Tcp => "tcp",
+            Carry::Udp => "udp",
+        }
+    }
+}
+
+/// How an upstream that is asked by TLS proves who it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Proof {
+    /// By a certificate of an authority that the appliance knows, for the name it is asked by.
+    #[default]
+    Own,
+    /// The same, for this name.
+    Named(Name),
+    /// Not at all: whoever stands there is believed. Said wherever it is shown.
+    Skipped,
+}
+
+/// A published thing as it is remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// Its name; it holds its ports under the same.
+    pub name: ServiceName,
+    /// What, and how.
+    pub spec: Spec,
+    /// Since when it is so.
+    pub at: Stamp,
+    /// Who wanted it so.
+    pub by: String,
 }
 
 /// Where requests go: `http://nextcloud.prox.local:8080`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Upstream {
     /// By TLS, with the certificate proven by the appliance's authorities.
     pub tls: bool,
@@ -74,6 +148,19 @@ impl FromStr for Upstream {
         let name = Name::new(host).filter(|_| host.rsplit('.').next().is_some_and(|l| l.bytes().any(|b| b.is_ascii_alphabetic())));
         let host = address.map(UpHost::Address).or(name.map(UpHost::Name)).ok_or_else(no)?;
         Ok(Upstream { tls, host, port: port.ok_or_else(no)? })
+    }
+}
+
+impl TryFrom<String> for Upstream {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Upstream> for String {
+    fn from(to: Upstream) -> String {
+        to.to_string()
     }
 }
 

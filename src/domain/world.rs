@@ -14,7 +14,7 @@ use super::backup::Archive;
 use super::guest::{Guest, Vmid};
 use super::job::Job;
 use super::log_health;
-use super::ports::PortMap;
+use super::ports::{PortMap, Truth};
 use super::settings::Settings;
 use super::stamp::Stamp;
 use super::storage::{Storage, StorageId};
@@ -166,6 +166,8 @@ pub struct World {
     pub pins: Part<Pins>,
     /// Ports that are not free; pending where there is no store to keep them.
     pub ports: Part<PortMap>,
+    /// How each pair of ports is; pending until somebody looks at it.
+    pub truth: Part<Truth>,
     /// The appliance; pending until somebody looks at it.
     pub appliance: Part<Seen>,
     /// The logs of the host and of the guests that run here, as files; pending where nobody looks at them.
@@ -206,6 +208,8 @@ pub struct News {
     pub pins: Option<Part<Pins>>,
     /// Ports that are not free.
     pub ports: Option<Part<PortMap>>,
+    /// How each pair of ports is.
+    pub truth: Option<Part<Truth>>,
     /// The appliance.
     pub appliance: Option<Part<Seen>>,
     /// Logs.
@@ -225,6 +229,7 @@ impl News {
             logs: Some(Part::default()),
             pins: Some(Part::default()),
             ports: Some(Part::default()),
+            truth: Some(Part::default()),
             ..News::default()
         }
     }
@@ -247,6 +252,7 @@ impl News {
             self.appliance = None;
             self.pins = None;
             self.ports = None;
+            self.truth = None;
         }
     }
 }
@@ -270,6 +276,7 @@ impl World {
         put(&mut self.settings, news.settings);
         put(&mut self.pins, news.pins);
         put(&mut self.ports, news.ports);
+        put(&mut self.truth, news.truth);
         put(&mut self.appliance, news.appliance);
         put(&mut self.logs, news.logs);
     }

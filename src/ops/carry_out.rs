@@ -334,10 +334,10 @@ impl Run<'_> {
     }
 
     async fn success(&mut self, plan: &Plan) -> State {
-        match plan.purpose {
+        match &plan.purpose {
             Purpose::Backup => finish_backup(self.host, plan, &self.life, &mut self.out).await,
             Purpose::RestoreBeside => self.out.what = format!("{} is there and was checked", plan.guest),
-            Purpose::Power | Purpose::Unlock | Purpose::Appliance | Purpose::Pin(_) => {
+            Purpose::Power | Purpose::Unlock | Purpose::Appliance | Purpose::Pin(_) | Purpose::Publish(_) => {
                 self.out.what = plan.steps.last().map(|s| s.check.words()).unwrap_or_default()
             }
         }
@@ -373,7 +373,7 @@ pub(crate) async fn left_by(host: &dyn Host, plan: &Plan, life: &Life) -> Vec<St
         Purpose::RestoreBeside => new_guest(host, plan.guest).await,
         Purpose::Power | Purpose::Unlock => Vec::new(),
         // Each step looks first whether it is needed.
-        Purpose::Appliance | Purpose::Pin(_) => vec!["what stands so far; asked for again, it goes on from there".into()],
+        Purpose::Appliance | Purpose::Pin(_) | Purpose::Publish(_) => vec!["what stands so far; asked for again, it goes on from there".into()],
     }
 }
 

@@ -14,6 +14,7 @@ pub mod place;
 pub mod planner;
 pub mod ports;
 pub mod probe;
+pub mod publish;
 pub mod refresh;
 pub mod settings;
 pub mod settings_file;

@@ -1,7 +1,7 @@
 //! Makes a plan of a wish: asks what the pure planner still needs to know, then lets it decide.
 
 use super::check::{self, Held};
-use super::{appliance, archives};
+use super::{appliance, archives, publish};
 use crate::domain::appliance::provision;
 use crate::domain::fact::Wish;
 use crate::domain::plan::{Plan, Refusal};
@@ -15,6 +15,7 @@ pub async fn plan(host: &dyn Host, world: &World, wish: &Wish) -> Result<Plan, R
         Wish::Backup(wish) => backup::plan(world, wish),
         Wish::Power(wish) => power::plan(world, wish),
         Wish::Appliance(wish) => appliance::plan(host, world, wish).await,
+        Wish::Publish(wish) => publish::plan(host, world, wish).await,
         Wish::KeepChange => Ok(provision::keep_change(world)),
         Wish::Move(side) => appliance::plan_move(host, world, *side).await,
         Wish::Unlock(wish) => {

@@ -1,13 +1,15 @@
-//! Pairs of ports and their past, each row under its tag. What is changed is decided inside the transaction that changes it.
+//! Pairs of ports, their past, and what is published on them, each row under its tag. What is changed is decided inside the transaction that changes it.
 
 use rusqlite::{Connection, Row, Transaction, params};
 
 use super::{Store, StoreError, Vault, VaultError, settings};
-use crate::domain::ports::{Bad, Change, Decided, Held, Known, Pair, Past, PortMap, PortWish, Ranges, Sockets, What};
+use crate::domain::ports::{Bad, Change, Decided, Held, Known, Pair, Past, PortMap, PortWish, Ranges, ServiceName, Sockets, What};
+use crate::domain::service::Published;
 use crate::domain::stamp::Stamp;
 
 const TABLE: &str = "port";
 const PAST: &str = "port_past";
+const SERVICE: &str = "service";
 
 /// Why nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -126,6 +128,14 @@ fn write(tx: &Transaction<'_>, vault: &Vault, change: &Change, now: Stamp) -> Re
         ids.into_iter().try_for_each(|id| vault.sign_row(tx, PAST, id))?;
     }
     // Numbers that are no ports: such a row could never be named. While there was one this is the change that was asked to end it.
+    if let Some((name, published)) = &change.service {
+        tx.execute("DELETE FROM service WHERE name = ?1", [name.to_string()])?;
+        if let Some(Published { spec, at, by, .. }) = published {
+            let spec = serde_json::to_string(spec).map_err(|e| StoreError::Corrupt { why: e.to_string() })?;
+            tx.execute("INSERT INTO service (name, spec, at_ms, who) VALUES (?1, ?2, ?3, ?4)", params![name.to_string(), spec, at.0, by])?;
+            vault.sign_row(tx, SERVICE, tx.last_insert_rowid())?;
+        }
+    }
     let gone = "DELETE FROM port WHERE public = ?1 AND internal = ?2
                 OR public NOT BETWEEN 1 AND 65535 OR internal NOT BETWEEN 1 AND 65535";
     tx.execute(gone, params![public, internal])?;
@@ -187,7 +197,28 @@ fn read(conn: &Connection, vault: Option<&Vault>, now: Stamp) -> Result<PortMap,
     }
     let sql = format!("SELECT {PAST_COLUMNS} FROM port_past WHERE free_ms > ?1 ORDER BY id DESC");
     (out.cooling, out.bad_past) = past(conn, vault, &sql, [now.0])?;
+    services(conn, vault, &mut out)?;
     Ok(out)
+}
+
+fn services(conn: &Connection, vault: Option<&Vault>, out: &mut PortMap) -> Result<(), VaultError> {
+    let mut all = conn.prepare_cached("SELECT id, name, spec, at_ms, who FROM service ORDER BY name")?;
+    let rows = all.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, Stamp(row.get(3)?), row.get(4)?)))?;
+    for row in rows {
+        let (id, text, spec, at, by): (i64, String, String, Stamp, String) = row?;
+        let name: Option<ServiceName> = text.parse().ok();
+        let shown = name.as_ref().map_or_else(|| "a name that is none".to_owned(), ToString::to_string);
+        let mend = format!("publish it anew, or take it back: proximity ports unpublish {shown}");
+        let why = |what: &str| format!("what is published as {shown} {what}; {mend}");
+        let pair = name.as_ref().and_then(|name| out.of(name)).filter(|h| !matches!(h.what, What::Kept(_)));
+        match (tampered(conn, vault, SERVICE, id)?, name.clone().zip(serde_json::from_str(&spec).ok())) {
+            (true, _) => out.bad_services.push((name, why("was changed outside Proximity"))),
+            (false, None) => out.bad_services.push((name, why("is damaged"))),
+            (false, Some(_)) if pair.is_none() => out.bad_services.push((name, why("has no ports"))),
+            (false, Some((name, spec))) => out.services.push(Published { name, spec, at, by }),
+        }
+    }
+    Ok(())
 }
 
 fn past(conn: &Connection, vault: Option<&Vault>, sql: &str, with: impl rusqlite::Params) -> Result<(Vec<Past>, Vec<String>), VaultError> {

@@ -229,11 +229,12 @@ pub fn progress(on: &mut Canvas<'_>, x: u16, y: u16, room: u16, job: &Job) -> u1
 /// What a job of this purpose may leave behind when it is ended.
 pub fn leaves(job: &Job) -> String {
     let plan = job.order.plan();
-    match plan.purpose {
+    match &plan.purpose {
         Purpose::Backup => format!("A lock 'backup' on {}, a snapshot and a partial archive may be left.", plan.guest),
         Purpose::RestoreBeside => format!("Guest {} may be left half restored and locked; the original is not touched.", plan.guest),
         Purpose::Unlock => format!("The lock of guest {} is there, or it is gone.", plan.guest),
         Purpose::Appliance | Purpose::Pin(_) => "The appliance may be left half changed; asked for again, it goes on from there.".into(),
+        Purpose::Publish(_) => "What is published is as before or as wished, never half; nothing is lost by asking again.".into(),
         Purpose::Power => format!("Guest {} may be left between running and stopped.", plan.guest),
     }
 }

@@ -155,7 +155,7 @@ const BREAKAGES: &[(&str, &str, &str, &str)] = &[
     ("dnsmasq.conf a link", "IN ln -sf /etc/hosts /etc/dnsmasq.conf", "config warn", "IN rm /etc/dnsmasq.conf"),
     (
         "another dnsmasq.conf in effect than on disk",
-        "IN sed -i 's/,43200$/,43201/; s/format-1-/format-1-0/' /etc/dnsmasq.conf; IN rc-service -q dnsmasq restart; IN sed -i 's/,43201$/,43200/; s/format-1-0/format-1-/' /etc/dnsmasq.conf",
+        "IN sed -i 's/,43200$/,43201/; s/format-2-/format-2-0/' /etc/dnsmasq.conf; IN rc-service -q dnsmasq restart; IN sed -i 's/,43201$/,43200/; s/format-2-0/format-2-/' /etc/dnsmasq.conf",
         "config warn",
         CONVERGE,
     ),
@@ -426,7 +426,7 @@ fn what_fails_is_taken_back_to_the_byte() {
 
     // A file that the program itself would not take never takes the old one's place.
     assert_eq!(provision(&lab, &[]).rc, 0);
-    lab.guest(9999, "sed -i 's/format-1-/format-1-0/' /etc/dnsmasq.conf; rc-service -q dnsmasq restart; mv /usr/sbin/dnsmasq /usr/sbin/dnsmasq.real; printf '#!/bin/sh\\nexit 1\\n' >/usr/sbin/dnsmasq; chmod +x /usr/sbin/dnsmasq");
+    lab.guest(9999, "sed -i 's/format-2-/format-2-0/' /etc/dnsmasq.conf; rc-service -q dnsmasq restart; mv /usr/sbin/dnsmasq /usr/sbin/dnsmasq.real; printf '#!/bin/sh\\nexit 1\\n' >/usr/sbin/dnsmasq; chmod +x /usr/sbin/dnsmasq");
     let by_hand = lab.guest(9999, "cat /etc/dnsmasq.conf; ls /etc");
     let said = converge(&lab);
     assert_eq!(said.rc, 1, "{said:?}");

@@ -15,7 +15,7 @@ use crate::domain::guest::{Guest, Kind, Vmid};
 use crate::domain::settings::{Settings, Value};
 
 /// Counts changes of what is generated, so that a file of an older Proximity is told from one changed by hand.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// The interface inside that leads out; `net0` of the container.
 pub const WAN: &str = "eth0";

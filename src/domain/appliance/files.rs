@@ -20,8 +20,12 @@ pub struct Made {
 pub const DNSMASQ_CONF: &str = "/etc/dnsmasq.conf";
 /// Where Caddy's base configuration lies, on both systems.
 pub const CADDYFILE: &str = "/etc/caddy/Caddyfile";
-/// Where the sites lie that the base imports.
+/// Where sites lie that somebody wrote by hand; the base imports them, and nothing of Proximity touches them.
 pub const SITES: &str = "/etc/caddy/apps";
+/// Where what Proximity publishes lies: a folder for each version of it, whole, and [`CURRENT`].
+pub const VERSIONS: &str = "/etc/caddy/proximity";
+/// A link to the version that the base imports: all its sites take the place of others by one rename of this link.
+pub const CURRENT: &str = "/etc/caddy/proximity/current";
 /// The kernel's values, on both systems.
 pub const SYSCTLS: &str = "/etc/sysctl.d/60-proximity.conf";
 /// Caddy's administration, reachable from inside the appliance only.
@@ -145,7 +149,8 @@ fn caddy() -> String {
         "{{\n\tadmin {ADMIN}\n\tauto_https off\n}}\n\n\
          # The access log of every site that imports it: JSON lines, rotated.\n\
          (access) {{\n\tlog {{\n\t\toutput file {CADDY_LOG} {{\n\t\t\troll_size 10MiB\n\t\t\troll_keep 5\n\t\t\troll_keep_for 720h\n\t\t}}\n\t\tformat json\n\t}}\n}}\n\n\
-         import apps/*.caddy\n"
+         # Sites made by hand, and those that Proximity publishes.\n\
+         import apps/*.caddy\nimport proximity/current/*.caddy\n"
     )
 }
 

@@ -2,12 +2,20 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Held, Of, Pair, Past, PortMap, Ranges, Reason, ServiceName, Sockets, What};
+use crate::domain::service::{Published, Spec};
 use crate::domain::stamp::Stamp;
 
 /// What somebody wants.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum PortWish {
+    /// This is published under a name: on this pair and no other, else on the one that the name has or would get.
+    Publish(ServiceName, Box<Spec>, Option<Pair>),
+    /// What is published under a name is so no more, and its ports are given back.
+    Unpublish(ServiceName),
     /// A pair for a name: the one it has, the one kept for it, the one it had just now, else the lowest that is free.
     Reserve(ServiceName),
     /// What a name has is given back; without a cool-down where that is said.
@@ -26,6 +34,8 @@ impl PortWish {
     /// Its verb, as on the command line.
     pub fn word(&self) -> &'static str {
         match self {
+            PortWish::Publish(..) => "publish",
+            PortWish::Unpublish(_) => "unpublish",
             PortWish::Reserve(_) => "reserve",
             PortWish::Release(..) => "release",
             PortWish::Pin(..) => "pin",
@@ -49,6 +59,8 @@ pub struct Change {
     pub past: Option<Past>,
     /// Its cool-downs end now.
     pub thaw: bool,
+    /// What is published under a name from now on; none: nothing any more.
+    pub service: Option<(ServiceName, Option<Published>)>,
 }
 
 /// What a wish comes to.
@@ -84,6 +96,8 @@ impl Known<'_> {
             return self.mend(wish).ok_or_else(|| bad.why.clone());
         }
         match wish {
+            PortWish::Publish(name, spec, pair) => self.publish(name, spec, *pair),
+            PortWish::Unpublish(name) => self.unpublish(name),
             PortWish::Reserve(name) => self.reserve(name),
             PortWish::Release(of, at_once) => self.release(of, *at_once),
             PortWish::Pin(name, port) => self.pin(name, *port),
@@ -103,7 +117,40 @@ impl Known<'_> {
         let reason = "its row was changed outside Proximity, or damaged".parse().ok()?;
         let was = Held { pair, what: What::Blocked(reason), at: self.now, by: self.by.to_owned() };
         let past = Some(self.ended(&was, self.cooled()));
-        Some(Decided { pair, change: Some(Change { pair, before: None, after: None, past, thaw: false }) })
+        Some(Decided { pair, change: Some(Change { pair, before: None, after: None, past, thaw: false, service: None }) })
+    }
+
+    fn publish(&self, name: &ServiceName, spec: &Spec, wanted: Option<Pair>) -> Result<Decided, String> {
+        let held = self.map.of(name).filter(|h| !matches!(h.what, What::Kept(_)));
+        let mut decided = match (held, wanted) {
+            (Some(held), Some(pair)) if held.pair != pair => return Err(format!("{name} has {} by now and not {pair}", held.pair)),
+            // What listens there was looked at when the pair was chosen; who has it is known only now.
+            (None, Some(pair)) if self.map.of(name).is_none() => match self.in_the_way(pair, Some(name)) {
+                Some(Way::Held(why) | Way::Cooling(why)) => return Err(why),
+                Some(Way::Listens) | None => self.take(pair, What::Reserved(name.clone())),
+            },
+            _ => self.reserve(name)?,
+        };
+        if self.map.service(name).is_some_and(|s| s.spec == *spec) && decided.change.is_none() {
+            return Ok(decided);
+        }
+        let published = Published { name: name.clone(), spec: spec.clone(), at: self.now, by: self.by.to_owned() };
+        let same = || Change { pair: decided.pair, before: held.cloned(), after: held.cloned(), past: None, thaw: false, service: None };
+        let mut change = decided.change.take().unwrap_or_else(same);
+        change.service = Some((name.clone(), Some(published)));
+        decided.change = Some(change);
+        Ok(decided)
+    }
+
+    fn unpublish(&self, name: &ServiceName) -> Result<Decided, String> {
+        let of_it = |(whose, _): &(Option<ServiceName>, String)| whose.as_ref() == Some(name);
+        let held = self.map.of(name).filter(|h| !matches!(h.what, What::Kept(_)));
+        let known = self.map.service(name).is_some() || self.map.bad_services.iter().any(of_it);
+        let Some(held) = held.filter(|_| known) else { return Err(format!("nothing is published as {name}")) };
+        let after = if let What::Pinned(name) = &held.what { Some(What::Kept(name.clone())) } else { None };
+        let mut decided = self.give_back(held, after, false);
+        decided.change.iter_mut().for_each(|c| c.service = Some((name.clone(), None)));
+        Ok(decided)
     }
 
     fn reserve(&self, name: &ServiceName) -> Result<Decided, String> {
@@ -148,7 +195,7 @@ impl Known<'_> {
             return match cooling.filter(of_it).max_by_key(|p| p.until) {
                 Some(past) if at_once => {
                     let pair = past.was.pair;
-                    Ok(Decided { pair, change: Some(Change { pair, before: None, after: None, past: None, thaw: true }) })
+                    Ok(Decided { pair, change: Some(Change { pair, before: None, after: None, past: None, thaw: true, service: None }) })
                 }
                 Some(past) => Err(format!(
                     "{} was given back already and cools down until {}; --at-once ends that",
@@ -158,6 +205,9 @@ impl Known<'_> {
                 None => Err(self.nothing(of)),
             };
         };
+        if let Some(name) = held.what.name().filter(|n| self.map.service(n).is_some()) {
+            return Err(format!("{name} is published on {}; proximity ports unpublish {name} ends that", held.pair));
+        }
         match &held.what {
             What::Reserved(_) => Ok(self.give_back(held, None, at_once)),
             What::Pinned(name) => Ok(self.give_back(held, Some(What::Kept(name.clone())), at_once)),
@@ -247,7 +297,7 @@ impl Known<'_> {
     /// A free pair is held.
     fn take(&self, pair: Pair, what: What) -> Decided {
         let after = Some(Held { pair, what, at: self.now, by: self.by.to_owned() });
-        Decided { pair, change: Some(Change { pair, before: None, after, past: None, thaw: false }) }
+        Decided { pair, change: Some(Change { pair, before: None, after, past: None, thaw: false, service: None }) }
     }
 
     /// Something else of the same pair, or nothing. With `free` what was is over and remembered; without it, it goes on.
@@ -256,7 +306,7 @@ impl Known<'_> {
         let (at, by) = if free.is_some() { (self.now, self.by.to_owned()) } else { (held.at, held.by.clone()) };
         let after = what.map(|what| Held { pair, what, at, by });
         let past = free.map(|free| self.ended(held, free));
-        Decided { pair, change: Some(Change { pair, before: Some(held.clone()), after, past, thaw: false }) }
+        Decided { pair, change: Some(Change { pair, before: Some(held.clone()), after, past, thaw: false, service: None }) }
     }
 
     /// The same for what was in use: the cool-down begins, or all of it ends.

@@ -3,6 +3,7 @@
 //! ```text
 //! mod.rs       pairs, ranges, what is held, what was        sockets.rs  what listens, as the kernels tell
 //! allocate.rs  a wish becomes a change, or is refused       usage.rs    how full the ranges are, and what is full first
+//! truth.rs     how each pair is, and where that is not as it was promised
 //! ```
 //!
 //! A pair keeps both its numbers for as long as somebody has it, whatever becomes of the ranges.
@@ -10,21 +11,26 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use super::appliance::names::Label;
 use super::clean::clean;
+use super::service::Published;
 use super::settings::{Settings, Value};
 use super::stamp::Stamp;
 
 mod allocate;
 mod sockets;
+mod truth;
 mod usage;
 
 pub use allocate::{Change, Decided, Known, PortWish};
 pub use sockets::{Listener, Sockets, listening};
+pub use truth::{Answer, Drift, Mend, Row, Truth};
 pub use usage::{Nearer, State, Usage};
 
 /// The two numbers that one published thing has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Pair {
     /// For everybody.
     pub public: u16,
@@ -117,8 +123,22 @@ impl fmt::Display for Ranges {
 }
 
 /// Name of a published thing: a part of a DNS name with a letter in it, so that it is never taken for a port.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct ServiceName(Label);
+
+impl TryFrom<String> for ServiceName {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<ServiceName> for String {
+    fn from(name: ServiceName) -> String {
+        name.to_string()
+    }
+}
 
 impl FromStr for ServiceName {
     type Err = String;
@@ -138,8 +158,22 @@ impl fmt::Display for ServiceName {
 }
 
 /// Why a port is blocked: one line that says something, of harmless characters, 200 at most.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Reason(String);
+
+impl TryFrom<String> for Reason {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Reason> for String {
+    fn from(reason: Reason) -> String {
+        reason.0
+    }
+}
 
 impl FromStr for Reason {
     type Err = String;
@@ -265,6 +299,11 @@ pub struct PortMap {
     pub held: Vec<Held>,
     /// Those that were given back and that nobody else gets yet.
     pub cooling: Vec<Past>,
+    /// What is published, by name. Each holds a pair under its name.
+    pub services: Vec<Published>,
+    /// Published things that cannot be relied on: whose, where that can be read, and why, one sentence. While there are some,
+    /// how the sites should be is not known.
+    pub bad_services: Vec<(Option<ServiceName>, String)>,
     /// Rows that cannot be relied on. While there are some of what is held, nothing is given out.
     pub bad: Vec<Bad>,
     /// Why something of the past cannot be relied on, one sentence each.
@@ -279,6 +318,11 @@ impl PortMap {
         self.held.iter().find(|h| h.what.name() == Some(name))
     }
 
+    /// What is published under a name.
+    pub fn service(&self, name: &ServiceName) -> Option<&Published> {
+        self.services.iter().find(|s| s.name == *name)
+    }
+
     /// What holds a number.
     pub fn at(&self, port: u16) -> Option<&Held> {
         self.held.iter().find(|h| h.pair.has(port))
@@ -291,7 +335,8 @@ impl PortMap {
 }
 
 /// What a command is about: a number, or a name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Of {
     /// One of both numbers.
     Port(u16),

@@ -14,7 +14,8 @@ use crate::store::crypto;
 type Tags = ([u8; 32], Vec<u8>);
 
 /// The tables whose rows carry tags. Their names are the only ones that reach SQL.
-pub(super) const TABLES: [&str; 8] = ["operator", "second_factor", "recovery_code", "setting", "setting_past", "pin", "port", "port_past"];
+pub(super) const TABLES: [&str; 9] =
+    ["operator", "second_factor", "recovery_code", "setting", "setting_past", "pin", "port", "port_past", "service"];
 
 impl Vault {
     /// Makes the tag of a row that was just written.

@@ -74,7 +74,7 @@ impl Menu {
             What::Wish(Wish::Power(wish)) => power::plan(&known.world, wish).err().map(|r| r.why),
             What::Wish(Wish::Unlock(wish)) => unlock::plan(&known.world, wish).err().map(|r| r.why),
             What::Wish(Wish::Backup(wish)) => backup::plan(&known.world, wish).err().map(|r| r.why),
-            What::Wish(Wish::Restore(_) | Wish::Appliance(_) | Wish::KeepChange | Wish::Move(_)) | What::Logs => None,
+            What::Wish(Wish::Restore(_) | Wish::Appliance(_) | Wish::Publish(_) | Wish::KeepChange | Wish::Move(_)) | What::Logs => None,
             What::Restore => match known.world.archives.get() {
                 None => Some("the backups are unknown".into()),
                 Some(_) => self.archive(known).is_none().then(|| "it has no backup".into()),

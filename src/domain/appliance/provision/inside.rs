@@ -2,7 +2,7 @@
 
 use super::{Files, Ground};
 use crate::domain::appliance::desired::Desired;
-use crate::domain::appliance::files::{self, CADDYFILE, DNSMASQ_CONF, IN_EFFECT, Made, SITES, SYSCTLS};
+use crate::domain::appliance::files::{self, CADDYFILE, DNSMASQ_CONF, IN_EFFECT, Made, SITES, SYSCTLS, VERSIONS};
 use crate::domain::appliance::system::{AT_BOOT, Service, System};
 use crate::domain::appliance::{CADDY_LOG, CADDY_USER, LEASES, nat};
 use crate::domain::change::{Change, Place, Was};
@@ -38,7 +38,8 @@ pub(super) fn laid_down(d: &Desired, found: Option<&Files>, vmid: Vmid) -> Vec<S
     let all = files::files(d);
     let folder = |path: &str| path.rsplit_once('/').map_or("/", |(dir, _)| dir).to_owned();
     let mut folders: Vec<String> =
-        all.iter().map(|m| folder(m.path)).chain([SITES.to_owned(), folder(CADDY_LOG), folder(LEASES)]).collect();
+        all.iter().map(|m| folder(m.path))
+            .chain([SITES.to_owned(), VERSIONS.to_owned(), folder(CADDY_LOG), folder(LEASES)]).collect();
     folders.sort();
     folders.dedup();
     folders.retain(|f| f != "/etc");

@@ -1,0 +1,109 @@
+//! How each pair is: what was promised, what is written, what runs, what listens, what answers; and each difference between
+//! them, named, with the one thing that mends it.
+
+use super::{Nearer, ServiceName, Usage};
+use crate::domain::guest::Vmid;
+use crate::domain::stamp::Stamp;
+use crate::domain::world::Gap;
+
+/// What one look at all pairs found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Truth {
+    /// All pairs that are not free and all sites of the appliance's Caddy, by their first port.
+    pub rows: Vec<Row>,
+    /// What is wrong with no row alone: how Caddy, its files or the rules are.
+    pub drift: Vec<Drift>,
+    /// How full the ranges are; none where they are not known.
+    pub usage: Option<Usage>,
+    /// What is used up first; none where the ranges are not known.
+    pub nearer: Option<Nearer>,
+    /// Number of the configuration that Caddy's sites work by; none where there is none yet or it is not known.
+    pub version: Option<u32>,
+    /// What could not be asked.
+    pub gaps: Vec<Gap>,
+}
+
+/// One pair, or one port of somebody else's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// The port for everybody.
+    pub public: Option<u16>,
+    /// The port for trusted sources.
+    pub internal: Option<u16>,
+    /// `published`, or the word of what it is held for, or `cooling`, `foreign`.
+    pub state: &'static str,
+    /// Whose; none where it is blocked, or somebody else's.
+    pub name: Option<ServiceName>,
+    /// What else there is to say: why it is blocked, until when it cools down, which file is somebody else's. Clean.
+    pub note: String,
+    /// Where it leads; empty where nothing is published.
+    pub target: String,
+    /// What the public port answers, asked as somebody outside asks.
+    pub outside: Answer,
+    /// What the internal port answers, asked as a trusted source.
+    pub inside: Answer,
+    /// Since when it is held, published or cooling.
+    pub since: Option<Stamp>,
+    /// Where it is not as it was promised.
+    pub drift: Vec<Drift>,
+}
+
+/// What came back from a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Nothing is promised there, so nobody asked.
+    NotAsked,
+    /// It could not be asked; why.
+    Unknown(String),
+    /// Nothing came back; how that was.
+    Silent(String),
+    /// A connection was taken; what is carried has no words of its own.
+    Taken {
+        /// Milliseconds.
+        ms: u32,
+    },
+    /// An answer of HTTP.
+    Status {
+        /// Its status.
+        code: u16,
+        /// Milliseconds until it began.
+        ms: u32,
+        /// Bytes of the page by its own word; none where it does not tell.
+        size: Option<u64>,
+    },
+}
+
+impl Answer {
+    /// Whether what stands behind it answered too: Caddy says 502 to 504 where it did not (RFC 9110).
+    pub fn is_well(&self) -> bool {
+        match self {
+            Answer::Taken { .. } => true,
+            Answer::Status { code, .. } => !(502..=504).contains(code),
+            _ => false,
+        }
+    }
+}
+
+/// One difference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drift {
+    /// Its name, always the same for the same kind: `site-missing`.
+    pub kind: &'static str,
+    /// What is different, one clean sentence.
+    pub says: String,
+    /// What mends it.
+    pub mend: Mend,
+}
+
+/// The one thing that mends a difference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mend {
+    /// Write and load the sites as they were promised: `ports converge`.
+    Apply,
+    /// Bring the appliance back to its settings: `appliance converge`.
+    Appliance,
+    /// Start a guest.
+    Start(Vmid),
+    /// Something that only a person can decide: what, in words, with the command where there is one.
+    Hand(String),
+}
