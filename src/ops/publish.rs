@@ -60,7 +60,7 @@ async fn ground(host: &dyn Host, vmid: Vmid, system: System) -> Result<Ground, S
         out.success().map(|text| String::from_utf8_lossy(text.out).into_owned())
     };
     let status = system.status(Service::Caddy);
-    let (base, files, listed, link, user, group, runs, in_force) = tokio::join!(
+    let (base, files, listed, link, user, group, runs, in_force, admin) = tokio::join!(
         read_quick(host, Place::Guest(vmid), &[CADDYFILE]),
         members(host, pve::attach(vmid, ["tar", "-C", CURRENT, "-cf", "-", "."]).limit(20)),
         says(&["ls", "-1", VERSIONS]),
@@ -69,7 +69,12 @@ async fn ground(host: &dyn Host, vmid: Vmid, system: System) -> Result<Ground, S
         says(&["id", "-g", CADDY_USER]),
         says(&status),
         appliance::caddy_by_files(host, vmid),
+        probe::ask_admin(host, vmid),
     );
+    let answers = admin.answer.and_then(|gave| if gave.status == 0 { Ok(()) } else { Err(format!("it ended with {}", gave.status)) });
+    if let (Ok(_), Err(why)) = (&runs, answers) {
+        return Err(format!("Caddy runs and its administration does not answer ({why}); restart it: proximity appliance restart caddy"));
+    }
     let lost = |e: HostError| e.to_string();
     let versions: Vec<String> = match listed {
         Ok(text) => text.lines().map(str::to_owned).collect(),
