@@ -373,7 +373,9 @@ pub(crate) async fn left_by(host: &dyn Host, plan: &Plan, life: &Life) -> Vec<St
         Purpose::RestoreBeside => new_guest(host, plan.guest).await,
         Purpose::Power | Purpose::Unlock => Vec::new(),
         // Each step looks first whether it is needed.
-        Purpose::Appliance | Purpose::Pin(_) | Purpose::Publish(_) => vec!["what stands so far; asked for again, it goes on from there".into()],
+        Purpose::Appliance | Purpose::Pin(_) | Purpose::Publish(_) => {
+            vec!["what stands so far; asked for again, it goes on from there".into()]
+        }
     }
 }
 
