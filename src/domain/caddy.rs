@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use super::appliance::desired::FORMAT;
 use super::appliance::files::CURRENT;
 use super::appliance::names::Name;
+use super::clean::clean;
 use super::ports::ServiceName;
 use super::service::{Auth, PREFIX, Proof, Service, Spec, Tls, Upstream};
 use super::settings::{Settings, Value};
@@ -110,7 +111,7 @@ fn login(auth: &Auth, name: &ServiceName) -> Vec<String> {
     let accounts = |all: Vec<String>| with(format!("basicauth bcrypt {name}"), all);
     match auth {
         Auth::None => Vec::new(),
-        Auth::Basic { user, hash } => accounts(vec![format!("{user} {hash}")]),
+        Auth::Basic { user, hash } => accounts(vec![format!("\"{user}\" {hash}")]),
         Auth::Bearer { now, previous } => {
             let keys = std::iter::once(now).chain(previous.as_ref().map(|(key, _)| key));
             let mut lines = vec![format!("request_header Authorization \"^(?i:Bearer) {PREFIX}([A-Za-z0-9+/]+)$\" \"Basic $1\"")];
@@ -160,6 +161,37 @@ fn transport(to: &Upstream, proof: &Proof) -> Vec<String> {
         Proof::Skipped => lines.push("tls_insecure_skip_verify".into()),
     }
     with("transport http", lines)
+}
+
+/// What a text says that no site may say: whatever reads files or the environment, runs a program, takes in other files or
+/// reaches the administration. The first of it, as it stands there; `None` where there is none (TRUST T23).
+pub fn denied(text: &str) -> Option<String> {
+    const WORDS: [&str; 14] = [
+        "exec",
+        "root",
+        "file_server",
+        "templates",
+        "php_fastcgi",
+        "storage",
+        "admin",
+        "acme_server",
+        "events",
+        "on_demand_tls",
+        "browse",
+        "unix",
+        "invoke",
+        "metrics",
+    ];
+    const WITHIN: [&str; 5] = ["{env.", "{$", "{file.", "{system.", "unix/"];
+    for line in text.lines().map(str::trim).filter(|l| !l.starts_with('#')) {
+        let mut words = line.split_whitespace();
+        let first = words.next().unwrap_or_default();
+        let elsewhere = first == "import" && words.next() != Some("access");
+        if elsewhere || WORDS.contains(&first) || WITHIN.iter().any(|w| line.contains(w)) || line.contains(['`', '\\']) {
+            return Some(clean(&line.chars().take(120).collect::<String>()));
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -247,7 +279,7 @@ https://cloud.home:30017, https://[fd00::1]:30017 {
 \t}
 \troute {
 \t\tbasicauth bcrypt cloud {
-\t\t\tada $2b$12$xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
+\t\t\t\"ada\" $2b$12$xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
 \t\t}
 \t\treverse_proxy https://10.20.0.9:8443 {
 \t\t\theader_up X-Forwarded-Port 30017
@@ -378,6 +410,31 @@ https://cloud.home:30017, https://[fd00::1]:30017 {
 
     const HOSTILE: &str = "\\PC{0,20}|[-a-zA-Z0-9{}\"#\n]{1,9}|[-a-z.{}\"$\n]{1,9}|/[-a-z.{}\"$#?&\n ]{0,9}|[a-z{}]{1,4}@[a-z.{}]{1,9}";
 
+    #[test]
+    fn what_reads_runs_or_takes_in_is_denied() {
+        for bad in [
+            "http://:1 {\n\timport /etc/passwd\n}",
+            "import ../x",
+            "\troot * /",
+            "file_server browse",
+            "reverse_proxy {env.SECRET}",
+            "respond {$HOME}",
+            "respond {file./etc/shadow}",
+            "reverse_proxy unix//run/docker.sock",
+            "admin off",
+            "exec rm",
+            "respond `x`",
+        ] {
+            assert!(denied(bad).is_some(), "{bad}");
+        }
+        let admin = Service {
+            spec: Spec { auth: Auth::Basic { user: "admin".parse().unwrap(), hash: hash('x') }, ..service("x", "x:1").spec },
+            ..service("root", "x:1")
+        };
+        assert_eq!(denied(&site(&admin, &[])), None);
+        assert_eq!(denied(&site(&service("root", "https://admin.prox.local:80"), &["10.0.0.0/8".parse().unwrap()])), None);
+    }
+
     proptest! {
         /// Whatever somebody types: refused, or a file that differs from a plain one of the same shape in words alone.
         #[test]
@@ -413,10 +470,10 @@ https://cloud.home:30017, https://[fd00::1]:30017 {
             let words = |text: &str| text.lines().map(|l| l.split(' ').count()).collect::<Vec<_>>();
             prop_assert_eq!(words(&text), words(&like));
             prop_assert_eq!(text.matches(['{', '}']).count(), like.matches(['{', '}']).count());
-            let inner = |c: char| c.is_ascii_alphanumeric() || " \t\n-_.:/{}@#,[]$?&=~+!".contains(c);
+            let inner = |c: char| c.is_ascii_alphanumeric() || " \t\n-_.:/{}@#,[]$?&=~+!\"".contains(c);
             prop_assert!(text.chars().all(inner), "{}", text);
             prop_assert_eq!(text.matches('#').count(), marked);
-            prop_assert_eq!(text.matches("{$").count(), 0);
+            prop_assert_eq!(denied(&text), None);
         }
     }
 }

@@ -38,7 +38,8 @@ pub(super) fn laid_down(d: &Desired, found: Option<&Files>, vmid: Vmid) -> Vec<S
     let all = files::files(d);
     let folder = |path: &str| path.rsplit_once('/').map_or("/", |(dir, _)| dir).to_owned();
     let mut folders: Vec<String> =
-        all.iter().map(|m| folder(m.path)).chain([SITES.to_owned(), VERSIONS.to_owned(), folder(CADDY_LOG), folder(LEASES)]).collect();
+        all.iter().map(|m| folder(m.path))
+            .chain([SITES.to_owned(), VERSIONS.to_owned(), folder(CADDY_LOG), folder(LEASES)]).collect();
     folders.sort();
     folders.dedup();
     folders.retain(|f| f != "/etc");
