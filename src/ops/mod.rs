@@ -15,6 +15,7 @@ pub mod planner;
 pub mod ports;
 pub mod probe;
 pub mod publish;
+mod publish_rules;
 pub mod refresh;
 pub mod settings;
 pub mod settings_file;

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use super::check::{Held, init_pid};
 use super::place::{members, read_quick};
 use super::probe::{self, NOBODY};
-use super::{appliance, ports, visitor};
+use super::{appliance, ports, publish_rules, visitor};
 use crate::domain::appliance::desired::WAN;
 use crate::domain::appliance::files::{CADDYFILE, CURRENT, VERSIONS};
 use crate::domain::appliance::judge::sites;
@@ -49,7 +49,11 @@ pub async fn plan(host: &dyn Host, world: &World, asked: &PublishWish) -> Result
         then = publish::after(map, &decided);
         wish = Some((asked, decided.pair));
     }
+    // A token whose time is over is no part of any site.
+    then.services.iter_mut().for_each(|s| s.spec = s.spec.clone().as_of(host.clock().0));
+    let (rules, last) = publish_rules::steps(host, world, vmid, asked, &then).await.map_err(|(why, hint)| refuse(why, &hint))?;
     let mut plan = publish::plan(world, asked, &then, wish, &settings, &ground)?;
+    plan.steps = [rules, plan.steps, last].concat();
     plan.notes.extend(sockets.gaps.iter().map(|g| format!("unknown: {}: {}", g.what, g.why)));
     Ok(plan)
 }
@@ -97,7 +101,9 @@ async fn ground(host: &dyn Host, vmid: Vmid, system: System) -> Result<Ground, S
         }
         (Err(e), Some(_)) => return Err(e.to_string()),
         // What stands in the link's place is set aside, and what is not ours in it goes with the copy.
-        (found, None) => found.unwrap_or_default().into_iter().filter_map(|m| Some((m.path.strip_prefix('/')?.to_owned(), m.bytes))).collect(),
+        (found, None) => {
+            found.unwrap_or_default().into_iter().filter_map(|m| Some((m.path.strip_prefix('/')?.to_owned(), m.bytes))).collect()
+        }
     };
     let files = files.into_iter().filter(|(name, _): &(String, _)| !name.is_empty() && !name.contains('/')).collect();
     let base = base.map_err(lost)?.into_iter().next().flatten();
@@ -109,7 +115,7 @@ async fn ground(host: &dyn Host, vmid: Vmid, system: System) -> Result<Ground, S
 }
 
 /// The network of whoever asks: the host.
-const OWN: &str = "/proc/self/ns/net";
+pub(super) const OWN: &str = "/proc/self/ns/net";
 
 /// Whether both ports of a pair answer: the public one asked by the host at the appliance's address on the way out, the
 /// internal one inside.

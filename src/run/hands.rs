@@ -196,7 +196,7 @@ impl Hands {
         let mut world = World { place: self.ctx.place(), ..World::default() };
         {
             let held = locked(&self.world);
-            (world.settings, world.pins) = (held.settings.clone(), held.pins.clone());
+            (world.settings, world.pins, world.ports) = (held.settings.clone(), held.pins.clone(), held.ports.clone());
         }
         if let Some(jobs) = locked(&self.jobs).clone() {
             world.jobs = jobs.part(self.ctx.host.clock().0);
