@@ -25,12 +25,12 @@ pub async fn sockets(host: &dyn Host, world: &World) -> Sockets {
     match own {
         // The host's own connections keep nobody in the appliance from listening.
         Ok((listens, _)) => out.add(listens, Listener::Host),
-        Err(why) => out.gap("listeners of the host", why),
+        Err(why) => out.gap(Sockets::OUTSIDE, why),
     }
     match inside {
         Inside::None => {}
         Inside::Closed(why) => {
-            out.gap("listeners of the appliance", why.clone());
+            out.gap(Sockets::INSIDE, why.clone());
             out.gap("sites of its Caddy", why);
         }
         Inside::Asked(lists, caddy) => {
@@ -39,7 +39,7 @@ pub async fn sockets(host: &dyn Host, world: &World) -> Sockets {
                     out.add(listens, Listener::Appliance);
                     out.add(outgoing, Listener::Outgoing);
                 }
-                Err(why) => out.gap("listeners of the appliance", why),
+                Err(why) => out.gap(Sockets::INSIDE, why),
             }
             match caddy {
                 Ok(ports) => out.add(ports, Listener::Caddy),
