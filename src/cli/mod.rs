@@ -34,6 +34,7 @@ use crate::domain::fact::Wish;
 use crate::domain::guest::Vmid;
 use crate::domain::job::{Job, JobId, State};
 use crate::domain::plan::{Approved, Plan, Purpose, Risk};
+use crate::domain::ports::{PortWish, Sockets};
 use crate::domain::settings::Settings;
 use crate::domain::stamp::Stamp;
 use crate::domain::world::{From, News, Part, Place, World};
@@ -42,9 +43,9 @@ use crate::host::demo::DemoHost;
 use crate::host::local::LocalHost;
 use crate::jobs::Jobs;
 use crate::ops::audit::Recorder;
-use crate::ops::{pins, planner, probe, refresh};
+use crate::ops::{pins, planner, ports as port_ops, probe, refresh};
 use crate::problem::{Kind, Problem, WARNED};
-use crate::store::{Store, StoreError, Unlocked, Vault};
+use crate::store::{Store, StoreError, Unlocked};
 
 use actor::host as on_host;
 pub(crate) use actor::{Need, account, authorize_here, check_console, may_unlock};
@@ -433,6 +434,11 @@ impl Ctx {
             Err(StoreError::Missing { .. }) => Part::default(),
             Err(e) => Part::unknown(e.to_string(), now),
         };
+        world.ports = match Store::open(&self.config.state).and_then(|store| store.ports(None, now)) {
+            Ok(ports) => Part::new(ports, now, From::Files),
+            Err(StoreError::Missing { .. }) => Part::default(),
+            Err(e) => Part::unknown(e.to_string(), now),
+        };
         world.jobs = self.open_jobs().map_or_else(|e| Part::unknown(e.why, now), |jobs| jobs.part(now));
     }
 
@@ -489,8 +495,10 @@ impl Ctx {
         let jobs = self.jobs().await?;
         let order = self.approve(plan)?;
         let order = self.seconded(&jobs.store(), order)?;
-        if let Purpose::Pin(change) = &order.plan().purpose {
-            self.keep_pin(&jobs.store(), change, open)?;
+        match &order.plan().purpose {
+            Purpose::Pin(change) => self.keep_pin(&jobs.store(), change, open)?,
+            Purpose::Publish(Some(wish)) => self.keep_ports(&jobs.store(), wish, open)?,
+            _ => {}
         }
         let id = jobs.start(&self.host, order)?;
         if self.no_wait {
@@ -501,11 +509,15 @@ impl Ctx {
     }
 
     fn keep_pin(&self, store: &Store, change: &PinChange, open: &login::Open) -> Result<(), Problem> {
-        let Unlocked { vault, who } = match self.host.is_demo() {
-            true => Unlocked { vault: Vault::of_demo(store)?, who: Who::owner("demo") },
-            false => login::login_for(self, store, open, Permission::Appliance)?,
-        };
+        let Unlocked { vault, who } = settings::open(self, store, open, Permission::Appliance)?;
         Ok(pins::keep(&self.audit(), store, &vault, &who, self.host.clock().0, change)?)
+    }
+
+    /// What listens was looked at for the plan; whether a pair is still free is decided here.
+    fn keep_ports(&self, store: &Store, wish: &PortWish, open: &login::Open) -> Result<(), Problem> {
+        let Unlocked { vault, who } = settings::open(self, store, open, Permission::Ports)?;
+        port_ops::keep(&self.audit(), store, &vault, &who, self.host.clock().0, wish, &Sockets::default())?;
+        Ok(())
     }
 
     /// Carries out, without a word, what needs no asking, beside a job that is waited for.

@@ -11,9 +11,11 @@ use super::{Ctx, Done, Form, Need, on_host, output};
 use crate::domain::access::Permission;
 use crate::domain::caddy;
 use crate::domain::clean::clean;
+use crate::domain::fact::Wish;
 use crate::domain::ports::{
     Decided, Held, Listener, Nearer, Of, Pair, Past, PortMap, PortWish, Ranges, Reason, ServiceName, Sockets, State, Usage, What,
 };
+use crate::domain::publish::PublishWish;
 use crate::domain::service::{Service, Spec, Upstream};
 use crate::domain::settings::Settings;
 use crate::domain::stamp::Stamp;
@@ -48,6 +50,30 @@ pub(super) enum Ports {
         #[command(flatten)]
         check: Check,
     },
+    /// Publish an app, or change how it is: its site is written, tried, loaded and asked; or all is put back
+    Publish {
+        /// The name of what is published
+        #[arg(value_name = "NAME")]
+        service: ServiceName,
+        /// What answers: HOST:PORT, http://HOST:PORT or https://HOST:PORT; a host without a dot is an app
+        #[arg(long, value_name = "UPSTREAM")]
+        to: Upstream,
+        /// Also where nothing answers behind it yet
+        #[arg(long)]
+        unanswered: bool,
+        #[command(flatten)]
+        open: Open,
+    },
+    /// Publish something no more, and give its ports back
+    Unpublish {
+        /// The name of what is published
+        #[arg(value_name = "NAME")]
+        service: ServiceName,
+        #[command(flatten)]
+        open: Open,
+    },
+    /// Bring everything that is published in force as it was promised
+    Converge,
     /// Reserve a pair for a name: the one kept for it, the one it had just now, else the lowest that is free
     Reserve {
         /// The name of what is published
@@ -124,6 +150,8 @@ impl Ports {
                 let look = on_host(Permission::LookAppliance);
                 if check.is_given() { vec![look, Need::Login] } else { vec![look] }
             }
+            // Nothing is remembered by it.
+            Ports::Converge => vec![on_host(Permission::Ports)],
             _ => vec![on_host(Permission::Ports), Need::Login],
         }
     }
@@ -134,6 +162,11 @@ pub(super) async fn run(ctx: &Ctx, command: Ports) -> Done {
         Ports::List { check } => return list(ctx, &check).await,
         Ports::Who { port, since, until, check } => return who(ctx, port, (since, until), &check).await,
         Ports::Site { service, to, check } => return site(ctx, &service, to, &check),
+        Ports::Publish { service, to, unanswered, open } => {
+            return publish(ctx, PublishWish::Publish { name: service, spec: Spec::to(to), unanswered }, &open).await;
+        }
+        Ports::Unpublish { service, open } => return publish(ctx, PublishWish::Unpublish(service), &open).await,
+        Ports::Converge => return ctx.fulfil(Wish::Publish(PublishWish::Converge)).await,
         Ports::Reserve { service, open } => (PortWish::Reserve(service), open),
         Ports::Release { what, at_once, open } => (PortWish::Release(what, at_once), open),
         Ports::Pin { service, port, open } => (PortWish::Pin(service, port), open),
@@ -356,6 +389,10 @@ fn site(ctx: &Ctx, name: &ServiceName, to: Upstream, check: &Check) -> Done {
         output::say(text.trim_end());
     }
     Ok(0)
+}
+
+async fn publish(ctx: &Ctx, wish: PublishWish, open: &Open) -> Done {
+    ctx.fulfil_with(Wish::Publish(wish), open).await
 }
 
 async fn change(ctx: &Ctx, wish: &PortWish, how: &Open) -> Done {

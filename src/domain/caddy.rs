@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use super::appliance::desired::FORMAT;
 use super::appliance::files::CURRENT;
 use super::appliance::names::Name;
+use super::clean::clean;
 use super::service::Service;
 use super::settings::{Settings, Value};
 
@@ -58,6 +59,25 @@ pub fn site(service: &Service, trusted: &[IpNet]) -> String {
     )
 }
 
+/// What a text says that no site may say: whatever reads files or the environment, runs a program, takes in other files or
+/// reaches the administration. The first of it, as it stands there; `None` where there is none (TRUST T23).
+pub fn denied(text: &str) -> Option<String> {
+    const WORDS: [&str; 14] = [
+        "exec", "root", "file_server", "templates", "php_fastcgi", "storage", "admin", "acme_server", "events", "on_demand_tls", "browse",
+        "unix", "invoke", "metrics",
+    ];
+    const WITHIN: [&str; 5] = ["{env.", "{$", "{file.", "{system.", "unix/"];
+    for line in text.lines().map(str::trim).filter(|l| !l.starts_with('#')) {
+        let mut words = line.split_whitespace();
+        let first = words.next().unwrap_or_default();
+        let elsewhere = first == "import" && words.next() != Some("access");
+        if elsewhere || WORDS.contains(&first) || WITHIN.iter().any(|w| line.contains(w)) || line.contains(['`', '\\']) {
+            return Some(clean(&line.chars().take(120).collect::<String>()));
+        }
+    }
+    None
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -102,6 +122,26 @@ http://:40017 {
         assert_eq!(crate::domain::appliance::files::made_by_us(&text), Some(FORMAT));
     }
 
+    #[test]
+    fn what_reads_runs_or_takes_in_is_denied() {
+        for bad in [
+            "http://:1 {\n\timport /etc/passwd\n}",
+            "import ../x",
+            "\troot * /",
+            "file_server browse",
+            "reverse_proxy {env.SECRET}",
+            "respond {$HOME}",
+            "respond {file./etc/shadow}",
+            "reverse_proxy unix//run/docker.sock",
+            "admin off",
+            "exec rm",
+            "respond `x`",
+        ] {
+            assert!(denied(bad).is_some(), "{bad}");
+        }
+        assert_eq!(denied(&site(&service("root", "https://admin.prox.local:80"), &["10.0.0.0/8".parse().unwrap()])), None);
+    }
+
     proptest! {
         /// Whatever name and place somebody types: refused, or a file that differs from the one above in words alone.
         #[test]
@@ -115,6 +155,7 @@ http://:40017 {
             let inner = |c: char| c.is_ascii_alphanumeric() || " \t\n-_.:/{}@#,[]".contains(c);
             prop_assert!(text.chars().all(inner), "{}", text);
             prop_assert_eq!(text.matches('#').count(), 1);
+            prop_assert_eq!(denied(&text), None);
         }
     }
 }

@@ -34,6 +34,16 @@ impl Place {
     }
 }
 
+impl Place {
+    /// The same without what Proxmox's own tool takes for itself; see [`pve::attach`].
+    pub fn quick<A: Into<String>>(self, argv: impl IntoIterator<Item = A>) -> Cmd {
+        match self {
+            Place::Guest(id) => pve::attach(id, argv),
+            Place::Host => self.cmd(argv),
+        }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -165,6 +175,64 @@ impl Change {
             }
         }
         out
+    }
+}
+
+/// A new folder beside one that is in use: a copy of it with these files changed. Its name is nobody's yet, so that two who make
+/// one at once cannot mix theirs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lay {
+    /// Where it lies.
+    pub at: Place,
+    /// Its absolute path there.
+    pub folder: String,
+    /// The folder that is copied; none makes an empty one.
+    pub from: Option<String>,
+    /// What is other in it: paths in the new folder, and what was in the copied one. With them files elsewhere that only go
+    /// with it, replaced without a look.
+    pub files: Vec<Change>,
+}
+
+impl Lay {
+    /// In words: `write 3 files of /etc/caddy/proximity/v43 in 9999`.
+    pub fn shown(&self) -> String {
+        let within = self.files.iter().filter(|c| c.path.starts_with(&format!("{}/", self.folder))).count();
+        let many = if within == 1 { "1 file".to_owned() } else { format!("{within} files") };
+        let like = self.from.as_ref().map_or(String::new(), |from| format!(", the rest as in {}", super::clean::clean(from)));
+        format!("write {} in {}: {many} anew{like}", super::clean::clean(&self.folder), self.at)
+    }
+
+    /// The differences, each below the name of its file; clean.
+    pub fn lines(&self) -> Vec<String> {
+        let within = self.files.iter().filter_map(|c| Some((c.path.strip_prefix(&self.folder)?.strip_prefix('/')?, c)));
+        within.flat_map(|(name, c)| std::iter::once(super::clean::clean(name)).chain(c.lines())).collect()
+    }
+}
+
+/// A symbolic link that is to lead somewhere else, by one rename.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turn {
+    /// Where it lies.
+    pub at: Place,
+    /// Its absolute path there.
+    pub link: String,
+    /// What it is to say; `None` where no link is to be.
+    pub to: Option<String>,
+}
+
+impl Turn {
+    /// In words: `have /etc/caddy/proximity/current in 9999 lead to v43`.
+    pub fn shown(&self) -> String {
+        let link = super::clean::clean(&self.link);
+        match &self.to {
+            Some(to) => format!("have {link} in {} lead to {}", self.at, super::clean::clean(to)),
+            None => format!("remove {link} in {}", self.at),
+        }
+    }
+
+    /// The question that shows where it leads.
+    pub fn question(&self) -> Cmd {
+        self.at.quick(["readlink", self.link.as_str()])
     }
 }
 

@@ -8,10 +8,10 @@ use super::access::{Refused, Who};
 use super::appliance::Seat;
 use super::appliance::desired::Desired;
 use super::appliance::hold::PinChange;
-use super::change::{Change, Place};
+use super::change::{Change, Lay, Place, Turn};
 use super::cmd::Cmd;
 use super::guest::Vmid;
-use super::ports::PortWish;
+use super::ports::{Pair, PortWish};
 use super::storage::StorageId;
 use super::{pve, second};
 
@@ -105,6 +105,10 @@ pub enum Act {
     },
     /// Changes one file, if it still is as it was when the plan was made.
     Put(Box<Change>),
+    /// Makes a folder beside one that is in use, whole or not at all.
+    Lay(Box<Lay>),
+    /// Has a link lead somewhere else, by one rename.
+    Turn(Turn),
     /// Copies files and folders from one running guest to another, as they are at that moment; what is not there is left out.
     Carry {
         /// The guest that has them.
@@ -124,6 +128,8 @@ pub enum Undo {
     Run(Cmd),
     /// By the change turned round.
     Put(Box<Change>),
+    /// By having a link lead where it led.
+    Turn(Turn),
 }
 
 impl Undo {
@@ -132,6 +138,7 @@ impl Undo {
         match self {
             Undo::Run(cmd) => cmd.shown(),
             Undo::Put(change) => change.shown(),
+            Undo::Turn(turn) => turn.shown(),
         }
     }
 }
@@ -158,6 +165,21 @@ impl Step {
         let check = Check::Content { at: change.at, path: change.path.clone(), digest: change.now.as_ref().map(|c| digest(c.bytes())) };
         let undo = change.back().map(|back| Undo::Put(Box::new(back)));
         Step { title: change.shown(), act: Act::Put(Box::new(change)), check, undo, always: false }
+    }
+
+    /// A step that makes a folder beside one that is in use. Where a later step fails it stays, for a look.
+    pub fn lay(title: impl Into<String>, lay: Lay) -> Step {
+        let one = |c: &Change| (c.path.clone(), c.now.as_ref().map(|now| digest(now.bytes())));
+        let check = Check::Contents { at: lay.at, files: lay.files.iter().map(one).collect() };
+        Step { title: title.into(), act: Act::Lay(Box::new(lay)), check, undo: None, always: true }
+    }
+
+    /// A step that has a link lead somewhere else, and back where it led when it is taken back.
+    pub fn turn(turn: Turn, was: Option<String>) -> Step {
+        let wants = turn.to.clone().map_or(Wants::Status(1), |to| Wants::OneOf(vec![to]));
+        let check = Check::Says { what: turn.shown().replacen("have ", "", 1), cmd: turn.question(), wants };
+        let undo = Some(Undo::Turn(Turn { to: was, ..turn.clone() }));
+        Step { title: turn.shown(), act: Act::Turn(turn), check, undo, always: true }
     }
 
     /// The same, its command being a package manager's.
@@ -291,6 +313,29 @@ pub enum Check {
         /// See [`digest`].
         digest: Option<String>,
     },
+    /// Files hold exactly this each; without a digest: there is no such file.
+    Contents {
+        /// Where they lie.
+        at: Place,
+        /// Their paths; see [`digest`].
+        files: Vec<(String, Option<String>)>,
+    },
+    /// Something listens on each of these TCP ports of the guest.
+    Listens {
+        /// The guest.
+        vmid: Vmid,
+        /// The ports.
+        ports: Vec<u16>,
+    },
+    /// Both ports of a pair answer by HTTP: the public one from outside the guest, the other one from inside it.
+    Serves {
+        /// The guest.
+        vmid: Vmid,
+        /// The ports.
+        pair: Pair,
+        /// Also where nothing answers behind them.
+        unanswered: bool,
+    },
     /// A command that only asks gives an answer.
     Says {
         /// What that means, in words.
@@ -366,6 +411,8 @@ impl Check {
         match self {
             Check::Content { at: Place::Guest(id), .. } => Some(*id),
             Check::Answers { vmid } | Check::Rules { vmid, .. } | Check::CaddyByFiles { vmid } | Check::Lamps { vmid, .. } => Some(*vmid),
+            Check::Contents { at: Place::Guest(id), .. } => Some(*id),
+            Check::Listens { vmid, .. } | Check::Serves { vmid, .. } => Some(*vmid),
             Check::Says { cmd, .. } => pve::inside(cmd),
             Check::Either(one, other) => one.inside().or_else(|| other.inside()),
             _ => None,
@@ -384,6 +431,16 @@ impl Check {
             Check::Restarted { vmid } => format!("{vmid} runs with a new init"),
             Check::Content { at, path, digest: Some(_) } => format!("{} in {at} is exactly that", super::clean::clean(path)),
             Check::Content { at, path, digest: None } => format!("{} is not in {at}", super::clean::clean(path)),
+            Check::Contents { at, files } => match &files[..] {
+                [(path, _)] => format!("{} in {at} is exactly that", super::clean::clean(path)),
+                _ => format!("all {} files in {at} are exactly that", files.len()),
+            },
+            Check::Listens { ports, .. } => match &ports[..] {
+                [one] => format!("port {one} is listened on"),
+                _ => format!("all {} ports are listened on", ports.len()),
+            },
+            Check::Serves { pair, unanswered: false, .. } => format!("both ports answer: {} from outside, {} inside", pair.public, pair.internal),
+            Check::Serves { pair, .. } => format!("both ports are served, whatever answers behind them: {pair}"),
             Check::Says { what, .. } => what.clone(),
             Check::Either(one, other) => format!("{}, or {}", one.words(), other.words()),
             Check::Ours { vmid, seat } => format!("{vmid} is there, without a lock, and {}", seat.words()),
@@ -408,6 +465,8 @@ impl Plan {
                 Act::Run { cmd, .. } => out.push(format!("    $ {}", cmd.shown())),
                 Act::Wait { within_s } => out.push(format!("    wait, at most {within_s} s")),
                 Act::Put(change) => out.extend(change.lines().into_iter().map(|l| format!("    {l}"))),
+                Act::Lay(lay) => out.extend(lay.lines().into_iter().map(|l| format!("    {l}"))),
+                Act::Turn(_) => {}
                 Act::Carry { paths, .. } => out.extend(paths.iter().map(|p| format!("    {p}"))),
             }
             out.push(format!("    then: {}", step.check.words()));

@@ -18,9 +18,16 @@ pub fn exec<A: Into<String>>(id: Vmid, argv: impl IntoIterator<Item = A>) -> Cmd
 }
 
 /// What `pct exec` becomes, without the half second of Perl before it: for questions that are put many at a time. What it
-/// changes is nobody's to say; plans go by [`exec`]. No environment is handed in.
+/// changes is nobody's to say, but where a plan is to be done in a second: publishing an app. Other plans go by [`exec`]. No
+/// environment is handed in.
 pub fn attach<A: Into<String>>(id: Vmid, argv: impl IntoIterator<Item = A>) -> Cmd {
     let head = ["-n".to_owned(), id.to_string(), "--clear-env".to_owned(), "--".to_owned()];
+    Cmd::new("lxc-attach", head.into_iter().chain(argv.into_iter().map(Into::into)))
+}
+
+/// The same as a user and a group of the guest, by their numbers there.
+pub fn attach_as<A: Into<String>>(id: Vmid, (user, group): (u32, u32), argv: impl IntoIterator<Item = A>) -> Cmd {
+    let head = ["-n".to_owned(), id.to_string(), "--clear-env".to_owned(), format!("--uid={user}"), format!("--gid={group}"), "--".to_owned()];
     Cmd::new("lxc-attach", head.into_iter().chain(argv.into_iter().map(Into::into)))
 }
 

@@ -20,7 +20,7 @@ use rusqlite::Transaction;
 
 use super::who::who;
 use crate::domain::audit::{Deed, Ending, Entry, Head, Phase};
-use crate::domain::change::Place;
+use crate::domain::change::{Change, Place};
 use crate::domain::cmd::Cmd;
 use crate::domain::plan::{Act, Approved, digest};
 use crate::domain::stamp::Stamp;
@@ -262,7 +262,13 @@ pub fn heads(answer: &[u8]) -> Vec<Head> {
 /// What a job is in the audit: `job.backup` of `guest 101`, with the hash of its exact commands and who said the second yes.
 pub fn deed_of(order: &Approved) -> Deed {
     let plan = order.plan();
-    let purpose = serde_json::to_value(&plan.purpose).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
+    // A purpose that says more than its word is an object of one field.
+    let word = |v: serde_json::Value| v.as_str().map(str::to_owned).or_else(|| v.as_object()?.keys().next().cloned());
+    let purpose = serde_json::to_value(&plan.purpose).ok().and_then(word).unwrap_or_default();
+    let put = |change: &Change| {
+        let now = change.now.as_ref().map_or(String::new(), |c| digest(c.bytes()));
+        ["put".to_owned(), change.path.clone(), now]
+    };
     let commands: Vec<Cmd> = plan
         .steps
         .iter()
@@ -273,9 +279,13 @@ pub fn deed_of(order: &Approved) -> Deed {
                 Some(Place::Guest(*to).cmd(["carry".to_owned(), from.to_string()].into_iter().chain(paths.iter().cloned())))
             }
             // A changed file counts by what it is changed to.
-            Act::Put(change) => {
-                Some(change.at.cmd(["put", &change.path, &change.now.as_ref().map_or(String::new(), |c| digest(c.bytes()))]))
+            Act::Put(change) => Some(change.at.cmd(put(change))),
+            Act::Lay(lay) => {
+                let from = lay.from.clone().unwrap_or_default();
+                let words = ["lay".to_owned(), lay.folder.clone(), from].into_iter().chain(lay.files.iter().flat_map(put));
+                Some(lay.at.cmd(words.collect::<Vec<_>>()))
             }
+            Act::Turn(turn) => Some(turn.at.cmd(["turn", &turn.link, turn.to.as_deref().unwrap_or_default()])),
         })
         .collect();
     let argv = audit::argv_hash(&commands);

@@ -14,6 +14,7 @@ use crate::domain::cmd::Cmd;
 use crate::domain::guest::Vmid;
 use crate::domain::job::{Life, Outcome, State};
 use crate::domain::plan::{Act, Check, Plan, Purpose, Step, Undo, Watch};
+use crate::domain::ports::PortWish;
 use crate::domain::stamp::{Stamp, bytes};
 use crate::domain::task::TaskEnd;
 use crate::host::{Found, Host, HostError, Look, Pace, Said};
@@ -112,6 +113,16 @@ impl Run<'_> {
             Act::Put(change) => {
                 change.lines().iter().for_each(|line| self.say(line));
                 place::put(self.host, change).await.map_err(Bad::Failed)?;
+                self.wait(step, Duration::ZERO, None).await
+            }
+            Act::Lay(lay) => {
+                self.say(&lay.shown());
+                lay.lines().iter().for_each(|line| self.say(line));
+                place::lay(self.host, lay).await.map_err(Bad::Failed)?;
+                self.wait(step, Duration::ZERO, None).await
+            }
+            Act::Turn(turn) => {
+                place::turn(self.host, turn).await.map_err(Bad::Failed)?;
                 self.wait(step, Duration::ZERO, None).await
             }
             Act::Carry { from, to, paths } => {
@@ -304,6 +315,7 @@ impl Run<'_> {
                     out.and_then(|out| out.success().map(|_| ())).map_err(|e| e.to_string())
                 }
                 Undo::Put(change) => place::put(self.host, change).await,
+                Undo::Turn(turn) => place::turn(self.host, turn).await,
             };
             match result {
                 Ok(()) => self.say("undone"),
@@ -368,13 +380,28 @@ pub(crate) async fn finish_backup(host: &dyn Host, plan: &Plan, life: &Life, out
 
 /// What a plan that did not end well left behind.
 pub(crate) async fn left_by(host: &dyn Host, plan: &Plan, life: &Life) -> Vec<String> {
-    match plan.purpose {
+    match &plan.purpose {
         Purpose::Backup => truth::leftovers(host, plan.guest, life.archive.as_deref()).await,
         Purpose::RestoreBeside => new_guest(host, plan.guest).await,
         Purpose::Power | Purpose::Unlock => Vec::new(),
         // Each step looks first whether it is needed.
-        Purpose::Appliance | Purpose::Pin(_) | Purpose::Publish(_) => vec!["what stands so far; asked for again, it goes on from there".into()],
+        Purpose::Publish(wish) => left_of_publishing(plan, wish.as_ref(), life),
+        Purpose::Appliance | Purpose::Pin(_) => vec!["what stands so far; asked for again, it goes on from there".into()],
     }
+}
+
+/// What was wished stays remembered, and what was tried can be looked at.
+fn left_of_publishing(plan: &Plan, wish: Option<&PortWish>, life: &Life) -> Vec<String> {
+    let laid = plan.steps.iter().take(life.step).find_map(|s| if let Act::Lay(lay) = &s.act { Some(lay) } else { None });
+    let mut left: Vec<String> = laid.map(|lay| format!("what was tried, for a look: {} in {}", lay.folder, lay.at)).into_iter().collect();
+    left.extend(match wish {
+        Some(PortWish::Publish(name, ..)) => Some(format!(
+            "{name} is remembered and keeps its ports; ask again when it is mended, or: proximity ports unpublish {name}"
+        )),
+        Some(PortWish::Unpublish(name)) => Some(format!("{name} is given up, and may be served still; ask again: proximity ports converge")),
+        _ => None,
+    });
+    left
 }
 
 /// A restore never destroys: what it made so far is named, and how to remove it.

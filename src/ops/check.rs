@@ -14,7 +14,7 @@ use crate::domain::unlock;
 use crate::host::{Found, Host, HostError, Look, text_of};
 
 use super::truth::{self, Truth};
-use super::{appliance, place};
+use super::{appliance, place, ports, publish};
 
 /// What a check gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +63,15 @@ pub async fn holds(host: &dyn Host, check: &Check, life: &Life, init: Option<u32
         },
         Check::Archived { storage, .. } => archived(host, storage, life).await,
         Check::Content { at, path, digest } => content(host, *at, path, digest.as_deref()).await,
+        Check::Contents { at, files } => contents(host, *at, files).await,
+        Check::Listens { vmid, ports } => match ports::listens_in(host, *vmid).await {
+            Ok(listens) => match ports.iter().find(|p| !listens.contains(p)) {
+                None => Held::Yes,
+                Some(silent) => Held::No(format!("nothing listens on port {silent} of {vmid}")),
+            },
+            Err(why) => Held::Unknown(why),
+        },
+        Check::Serves { vmid, pair, unanswered } => publish::serves(host, *vmid, *pair, *unanswered).await,
         Check::Says { what, cmd, wants } => says(host, what, cmd, wants).await,
         Check::Either(one, other) => match Box::pin(holds(host, one, life, init)).await {
             Held::Yes => Held::Yes,
@@ -105,6 +114,18 @@ pub async fn holds(host: &dyn Host, check: &Check, life: &Life, init: Option<u32
 async fn content(host: &dyn Host, at: Place, path: &str, digest: Option<&str>) -> Held {
     match place::read(host, at, &[path]).await.map(|all| all.into_iter().next().flatten()) {
         Ok(found) => Held::when(found.as_deref().map(plan::digest).as_deref() == digest, || format!("{path} is not exactly that")),
+        Err(e) => Held::Unknown(e.to_string()),
+    }
+}
+
+async fn contents(host: &dyn Host, at: Place, files: &[(String, Option<String>)]) -> Held {
+    let paths: Vec<&str> = files.iter().map(|(path, _)| path.as_str()).collect();
+    match place::read_quick(host, at, &paths).await {
+        Ok(found) => {
+            let is_other = |((_, want), found): &(&(String, Option<String>), &Option<Vec<u8>>)| found.as_deref().map(plan::digest) != *want;
+            let other = files.iter().zip(&found).find(is_other);
+            other.map_or(Held::Yes, |((path, _), _)| Held::No(format!("{path} is not exactly that")))
+        }
         Err(e) => Held::Unknown(e.to_string()),
     }
 }

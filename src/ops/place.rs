@@ -1,7 +1,8 @@
 //! Files of the host and of running guests, read and replaced by commands alone, so that it does not matter how far the host is.
 
-use crate::domain::appliance::tar;
-use crate::domain::change::{Change, Place, Was};
+use crate::domain::appliance::tar::{self, Member};
+use crate::domain::change::{Change, Lay, Place, Turn, Was};
+use crate::domain::cmd::Cmd;
 use crate::domain::guest::Vmid;
 use crate::domain::pve;
 use crate::host::{Host, HostError, Look, bytes_of};
@@ -11,6 +12,20 @@ const MOST: usize = 1 << 20;
 
 /// The bytes of files, in the order they were asked for; `None` for one that is not there. In a guest it is one command.
 pub async fn read(host: &dyn Host, at: Place, paths: &[&str]) -> Result<Vec<Option<Vec<u8>>>, HostError> {
+    read_by(host, at, paths, |argv| at.cmd(argv)).await
+}
+
+/// The same by [`Place::quick`].
+pub async fn read_quick(host: &dyn Host, at: Place, paths: &[&str]) -> Result<Vec<Option<Vec<u8>>>, HostError> {
+    read_by(host, at, paths, |argv| at.quick(argv)).await
+}
+
+async fn read_by(
+    host: &dyn Host,
+    at: Place,
+    paths: &[&str],
+    cmd: impl FnOnce(Vec<String>) -> Cmd,
+) -> Result<Vec<Option<Vec<u8>>>, HostError> {
     let Place::Guest(_) = at else {
         let looks = paths.iter().map(|p| Look::File((*p).to_owned(), MOST)).collect();
         let of = |found: &Result<_, _>| match bytes_of(found) {
@@ -22,19 +37,23 @@ pub async fn read(host: &dyn Host, at: Place, paths: &[&str]) -> Result<Vec<Opti
     };
     // A file that is not there makes tar fail, and the archive tells of the others all the same.
     let names = paths.iter().map(|p| p.trim_start_matches('/'));
-    let cmd = at.cmd(["tar", "-C", "/", "-cf", "-"].into_iter().chain(names)).limit(20);
-    let what = cmd.shown();
-    let out = host.run(cmd).await?;
-    let text = out.any();
-    let members = tar::members(text.out).map_err(|why| {
-        let said = crate::host::last_lines(text.err);
-        HostError::Io { what: what.clone(), why: if said.is_empty() { why } else { said } }
-    })?;
+    let members = members(host, cmd(["tar", "-C", "/", "-cf", "-"].into_iter().chain(names).map(str::to_owned).collect()).limit(20)).await?;
     let of = |path: &&str| match members.iter().find(|m| m.path == **path) {
         None => Ok(None),
         Some(m) => m.bytes.clone().map(Some).ok_or(HostError::Io { what: (*path).to_owned(), why: "it is no regular file".into() }),
     };
     paths.iter().map(of).collect()
+}
+
+/// The members of the archive that a command writes.
+pub(super) async fn members(host: &dyn Host, cmd: Cmd) -> Result<Vec<Member>, HostError> {
+    let what = cmd.shown();
+    let out = host.run(cmd).await?;
+    let text = out.any();
+    tar::members(text.out).map_err(|why| {
+        let said = crate::host::last_lines(text.err);
+        HostError::Io { what, why: if said.is_empty() { why } else { said } }
+    })
 }
 
 /// Copies what lies at these paths from one running guest to another, and looks whether it is the same there. Gives the number
@@ -61,6 +80,48 @@ pub async fn carry(host: &dyn Host, from: Vmid, to: Vmid, paths: &[String]) -> R
         Some(other) => Err(format!("{} in {to} is not what it is in {from}", crate::domain::clean::clean(&other.path))),
         None => Ok(had.iter().filter(|m| m.bytes.is_some()).count()),
     }
+}
+
+/// Makes a folder that is not there yet: whole and on the disk, or not at all.
+pub async fn lay(host: &dyn Host, lay: &Lay) -> Result<(), String> {
+    let run = async |argv: Vec<&str>, stdin: Option<Vec<u8>>| {
+        let mut cmd = lay.at.quick(argv).limit(60);
+        cmd.stdin = stdin;
+        host.run(cmd).await.and_then(|out| out.success().map(|_| ())).map_err(|e| e.to_string())
+    };
+    let new = lay.files.iter().filter_map(|c| Some((c.path.as_str(), c.now.as_ref()?.bytes(), c.mode)));
+    let archive = tar::of_files(new).ok_or("a name or a content is too long")?;
+    // Who makes it first has it: the other one is told.
+    run(vec!["mkdir", "-m", "755", "--", &lay.folder], None).await?;
+    let filled = async {
+        if let Some(from) = &lay.from {
+            run(vec!["cp", "-a", &format!("{from}/."), &lay.folder], None).await?;
+        }
+        let gone: Vec<&str> = lay.files.iter().filter(|c| c.now.is_none()).map(|c| c.path.as_str()).collect();
+        if !gone.is_empty() {
+            run(["rm", "-f", "--"].into_iter().chain(gone).collect(), None).await?;
+        }
+        run(vec!["tar", "-C", "/", "-xpf", "-"], Some(archive)).await?;
+        run(vec!["sync"], None).await
+    };
+    let filled = filled.await;
+    if filled.is_err() {
+        // A full disk is not to be filled with what nobody reads.
+        let _ = run(vec!["rm", "-rf", "--", &lay.folder], None).await;
+    }
+    filled
+}
+
+/// Has a link lead somewhere else: another one takes its place, so that at no moment there is none.
+pub async fn turn(host: &dyn Host, turn: &Turn) -> Result<(), String> {
+    let run = async |argv: Vec<&str>| {
+        let out = host.run(turn.at.quick(argv).limit(20)).await;
+        out.and_then(|out| out.success().map(|_| ())).map_err(|e| e.to_string())
+    };
+    let Some(to) = &turn.to else { return run(vec!["rm", "-f", "--", &turn.link]).await };
+    let beside = format!("{}.next", turn.link);
+    run(vec!["ln", "-sfn", to, &beside]).await?;
+    run(vec!["mv", "-fT", &beside, &turn.link]).await
 }
 
 /// Carries a change out: the new file is put beside the old one, tested, and takes its place by a rename. A file that is not

@@ -8,7 +8,7 @@ use crate::domain::appliance::is_ours;
 use crate::domain::appliance::judge::sites;
 use crate::domain::appliance::lease::{self, Pool};
 use crate::domain::audit::{Deed, Ending};
-use crate::domain::guest::Power;
+use crate::domain::guest::{Power, Vmid};
 use crate::domain::ports::{Change, Decided, Held, Listener, PortWish, Sockets, listening};
 use crate::domain::stamp::Stamp;
 use crate::domain::world::{From, World};
@@ -48,6 +48,12 @@ pub async fn sockets(host: &dyn Host, world: &World) -> Sockets {
         }
     }
     out
+}
+
+/// The TCP ports that are listened on in a running guest.
+pub(super) async fn listens_in(host: &dyn Host, vmid: Vmid) -> Result<Vec<u16>, String> {
+    let pid = init_pid(host, vmid).await.map_err(|e| e.to_string())?.ok_or_else(|| format!("{vmid} does not run"))?;
+    lists(host, format!("/proc/{pid}/net")).await.map(|(listens, _)| listens)
 }
 
 type Lists = Result<(Vec<u16>, Vec<u16>), String>;

@@ -458,7 +458,7 @@ impl Room<'_> {
 }
 
 /// What an app answers is read by somebody who may nothing on the host: `nobody` of Debian.
-const NOBODY: [&str; 2] = ["--setuid=65534", "--setgid=65534"];
+pub(super) const NOBODY: [&str; 2] = ["--setuid=65534", "--setgid=65534"];
 
 pub(super) async fn run(host: &dyn Host, cmd: Cmd) -> Asked<Gave> {
     let question = cmd.shown();

@@ -22,7 +22,7 @@ use crate::domain::fact::{Fact, Gate, LogLine, LogSource, LogState};
 use crate::domain::filter::Filter;
 use crate::domain::job::{Job, JobId};
 use crate::domain::log_page::FileAsk;
-use crate::domain::plan::{Approved, Purpose, Refusal};
+use crate::domain::plan::{Approved, Refusal};
 use crate::domain::world::{News, Part, World};
 use crate::jobs::Jobs;
 use crate::ops::{follow, log_health, planner, refresh};
@@ -379,9 +379,7 @@ impl Hands {
             return self.tell_now(Fact::Planned(Err(Refusal::new(title, why, "set it up once with: proximity init, and unlock it"))));
         };
         let Some(order) = self.ready_or_wait(order) else { return };
-        if let Purpose::Pin(change) = &order.plan().purpose
-            && let Err(problem) = self.keep_pin(&jobs, change)
-        {
+        if let Err(problem) = self.keep_wished(&jobs, &order.plan().purpose) {
             return self.problem(problem);
         }
         match jobs.start(&self.ctx.host, order) {

@@ -6,11 +6,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{Hands, locked};
-use crate::domain::appliance::hold::{PinChange, Pins};
+use crate::domain::appliance::hold::Pins;
 use crate::domain::credential::{Candidate, Code};
 use crate::domain::fact::Fact;
-use crate::domain::plan::Refusal;
-use crate::domain::ports::PortMap;
+use crate::domain::plan::{Purpose, Refusal};
+use crate::domain::ports::{PortMap, Sockets};
 use crate::domain::settings::{Key, Save, Settings};
 use crate::domain::stamp::Stamp;
 use crate::domain::trial::Progress;
@@ -18,7 +18,7 @@ use crate::domain::world::{From, Part};
 use crate::host::api::Limits;
 use crate::jobs::Jobs;
 use crate::ops::settings::Saver;
-use crate::ops::{credential, pins};
+use crate::ops::{credential, pins, ports};
 use crate::problem::{Kind, Problem};
 use crate::store::{SaveError, StoreError, Vault};
 
@@ -59,11 +59,24 @@ impl Hands {
         }
     }
 
-    /// Remembers a static address, before its plan is begun.
-    pub(super) fn keep_pin(&self, jobs: &Jobs, change: &PinChange) -> Result<(), Problem> {
-        let closed = || Problem::new(Kind::Locked, "the static address", "the vault is closed", "unlock it and ask again");
-        let ((vault, _), who) = self.vault().zip(self.who()).ok_or_else(closed)?;
-        Ok(pins::keep(&self.ctx.audit(), &jobs.store(), &vault, &who, self.ctx.host.clock().0, change)?)
+    /// Remembers what a plan brings in force, before it is begun.
+    pub(super) fn keep_wished(&self, jobs: &Jobs, purpose: &Purpose) -> Result<(), Problem> {
+        let closed = || Problem::new(Kind::Locked, "what is wished", "the vault is closed", "unlock it and ask again");
+        let open = || self.vault().zip(self.who()).ok_or_else(closed);
+        let (audit, store, now) = (self.ctx.audit(), jobs.store(), self.ctx.host.clock().0);
+        match purpose {
+            Purpose::Pin(change) => {
+                let ((vault, _), who) = open()?;
+                Ok(pins::keep(&audit, &store, &vault, &who, now, change)?)
+            }
+            // What listens was looked at for the plan; whether the pair is still free is decided here.
+            Purpose::Publish(Some(wish)) => {
+                let ((vault, _), who) = open()?;
+                ports::keep(&audit, &store, &vault, &who, now, wish, &Sockets::default())?;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What the settings say, where they can be read.

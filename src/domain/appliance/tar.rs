@@ -70,6 +70,21 @@ pub fn members(archive: &[u8]) -> Result<Vec<Member>, String> {
 /// An archive of one file that root owns, in the same form. `path` is absolute; `None` where it does not fit into a header
 /// or the bytes are too many.
 pub fn of_file(path: &str, bytes: &[u8], mode: u32) -> Option<Vec<u8>> {
+    of_files([(path, bytes, mode)])
+}
+
+/// The same of several files.
+pub fn of_files<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8], u32)>) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    for (path, bytes, mode) in files {
+        out.extend(member(path, bytes, mode)?);
+    }
+    out.resize(out.len() + 2 * BLOCK, 0);
+    Some(out)
+}
+
+/// One of them, without the end mark.
+fn member(path: &str, bytes: &[u8], mode: u32) -> Option<Vec<u8>> {
     let name = path.strip_prefix('/')?;
     if name.is_empty() || name.len() > 100 || bytes.len() >= 1 << 30 {
         return None;
@@ -92,7 +107,7 @@ pub fn of_file(path: &str, bytes: &[u8], mode: u32) -> Option<Vec<u8>> {
     head.iter_mut().skip(148).zip(format!("{sum:06o}\0 ").bytes()).for_each(|(slot, b)| *slot = b);
     let mut out = head.to_vec();
     out.extend_from_slice(bytes);
-    out.resize(out.len().next_multiple_of(BLOCK) + 2 * BLOCK, 0);
+    out.resize(out.len().next_multiple_of(BLOCK), 0);
     Some(out)
 }
 

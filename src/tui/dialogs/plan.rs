@@ -75,6 +75,16 @@ impl Confirm {
     }
 }
 
+/// A line of a difference in its colour.
+fn difference(line: String) -> Line {
+    let tone = match line.as_bytes().first() {
+        Some(b'+') => Tone::Good,
+        Some(b'-') => Tone::Bad,
+        _ => Tone::Quiet,
+    };
+    (tone, format!("  {line}"))
+}
+
 /// What a plan does, line by line; with `details` also checks, time limits and the host.
 pub(super) fn lines(plan: &Plan, details: bool) -> Vec<Line> {
     let mut out: Vec<Line> = Vec::new();
@@ -89,14 +99,9 @@ pub(super) fn lines(plan: &Plan, details: bool) -> Vec<Line> {
                 }
             }
             Act::Wait { within_s } => out.push((Tone::Plain, format!("  wait, at most {within_s} s"))),
-            Act::Put(change) => out.extend(change.lines().into_iter().map(|line| {
-                let tone = match line.as_bytes().first() {
-                    Some(b'+') => Tone::Good,
-                    Some(b'-') => Tone::Bad,
-                    _ => Tone::Quiet,
-                };
-                (tone, format!("  {line}"))
-            })),
+            Act::Put(change) => out.extend(change.lines().into_iter().map(difference)),
+            Act::Lay(lay) => out.extend(lay.lines().into_iter().map(difference)),
+            Act::Turn(_) => {}
             Act::Carry { paths, .. } => out.extend(paths.iter().map(|p| (Tone::Plain, format!("  {p}")))),
         }
         if details {

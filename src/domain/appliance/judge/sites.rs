@@ -59,7 +59,7 @@ pub fn asked(admin: &Asked<Gave>) -> Vec<SocketAddr> {
 }
 
 /// What a place answered.
-enum Said {
+pub enum Said {
     /// With this status.
     Status(u16),
     /// Nothing.
@@ -68,7 +68,8 @@ enum Said {
     Unknown,
 }
 
-fn said(asked: &Asked<Gave>) -> Said {
+/// Reads what `wget` told.
+pub fn said(asked: &Asked<Gave>) -> Said {
     let Ok(gave) = &asked.answer else { return Said::Unknown };
     let err = String::from_utf8_lossy(&gave.err);
     // The first response is the site's own; after a redirect others follow.

@@ -225,6 +225,13 @@ pub fn works_by_its_file(d: &Desired, vmid: Vmid) -> Step {
     Step { always: true, ..Step::wait("ask whether dnsmasq works by its file", 10, inside::in_effect(d, vmid)) }
 }
 
+/// This node's appliance, which runs; else why there is none to work in, and what to do.
+pub fn acting(world: &World) -> Result<Vmid, (String, String)> {
+    let vmid = world.appliance_id();
+    running(ours(world, vmid)?, vmid)?;
+    Ok(vmid)
+}
+
 /// The appliance, if it is there; what stands under its id and is not Proximity's is never touched.
 fn ours(world: &World, vmid: Vmid) -> Result<Option<&Guest>, (String, String)> {
     let guests =

@@ -59,6 +59,8 @@ fn commands(plan: &Plan) -> Vec<String> {
         Act::Run { cmd, .. } => cmd.shown(),
         Act::Put(change) => change.shown(),
         Act::Wait { .. } => format!("wait: {}", s.check.words()),
+        Act::Lay(lay) => lay.shown(),
+        Act::Turn(turn) => turn.shown(),
         Act::Carry { from, to, paths } => format!("carry {} from {from} to {to}", paths.join(" ")),
     };
     plan.steps.iter().map(shown).collect()
