@@ -192,14 +192,14 @@ fn of_base(files: &Files) -> Option<Drift> {
 
 /// The file of something published, and files written by hand that name its ports.
 pub(super) fn of(promise: &Promise<'_>, look: &Look<'_>) -> Vec<Drift> {
-    let (Ok(files), Some(want)) = (&look.found.files, &promise.text) else { return Vec::new() };
+    let (Ok(files), Some(want)) = (&look.found.files, promise.text) else { return Vec::new() };
     let name = format!("{}.caddy", promise.name());
     let mut out = Vec::new();
     match files.sites.get(&name) {
         None => out.push(drift("site-missing", format!("its file {name} is not in the version in force"), Mend::Apply)),
         Some(member) => match text(member) {
             None => out.push(drift("site-not-a-file", format!("{CURRENT}/{name} is no file of its own"), Mend::Apply)),
-            Some(have) if have == *want => {}
+            Some(have) if have == want => {}
             Some(have) => out.push(match made_by_us(&have) {
                 None => drift("site-replaced", format!("{CURRENT}/{name} was not made by Proximity"), Mend::Apply),
                 Some(format) if format != FORMAT => {

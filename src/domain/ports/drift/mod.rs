@@ -15,7 +15,6 @@ use ipnet::{IpNet, Ipv4Net};
 use super::{Answer, Drift, Mend, Nearer, Pair, PortMap, Ranges, Row, ServiceName, Sockets, State, Truth, Usage, What};
 use crate::domain::appliance::lease::{self, Pool};
 use crate::domain::appliance::names::Name;
-use crate::domain::caddy;
 use crate::domain::clean::clean;
 use crate::domain::guest::{Guest, Vmid};
 use crate::domain::service::{Carry, Proof, Published, Service, Spec};
@@ -28,6 +27,7 @@ mod files;
 mod kinds;
 mod running;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 
 pub use files::Files;
@@ -78,6 +78,8 @@ pub struct Answered {
 pub struct Found {
     /// What is promised.
     pub map: Result<PortMap, String>,
+    /// The files that are to be in force: name and text.
+    pub sites: Result<Vec<(String, String)>, String>,
     /// What the settings say.
     pub around: Result<Around, String>,
     /// The appliance.
@@ -105,7 +107,7 @@ struct Promise<'a> {
     published: &'a Published,
     service: Service,
     /// Its file by its name; none where it is carried by no site.
-    text: Option<String>,
+    text: Option<&'a str>,
 }
 
 impl Promise<'_> {
@@ -137,10 +139,11 @@ pub fn judge(found: &Found, now: Stamp) -> Truth {
         }
     };
     let around = found.around.as_ref().map_err(|why| gap("how the sites should be", why)).ok();
+    let sites = found.sites.as_ref().map_err(|why| gap("how the sites should be", why)).ok();
     let nothing = PortMap::default();
     let map = found.map.as_ref().map_err(|why| gap("what is published", why)).unwrap_or(&nothing);
     map.bad.iter().for_each(|bad| gap("ports", &bad.why));
-    let promises = promises(map, around);
+    let promises = promises(map, sites, around);
     let runs = matches!(found.appliance, Appliance::Runs(_));
     if let Appliance::Unknown(why) = &found.appliance {
         gap("the appliance", why);
@@ -170,13 +173,14 @@ pub fn judge(found: &Found, now: Stamp) -> Truth {
     out
 }
 
-fn promises<'a>(map: &'a PortMap, around: Option<&Around>) -> Vec<Promise<'a>> {
+fn promises<'a>(map: &'a PortMap, sites: Option<&'a Vec<(String, String)>>, around: Option<&Around>) -> Vec<Promise<'a>> {
+    let texts: BTreeMap<&str, &str> = sites.into_iter().flatten().map(|(name, text)| (name.as_str(), text.as_str())).collect();
     let one = |published: &'a Published| {
         let pair = map.of(&published.name)?.pair;
         let to = published.spec.to.clone();
         let to = around.map_or(to.clone(), |a| to.within(&a.domain));
         let service = Service { name: published.name.clone(), pair, spec: Spec { to, ..published.spec.clone() } };
-        let text = around.filter(|_| published.spec.carry == Carry::Http).map(|a| caddy::site(&service, &a.trusted));
+        let text = texts.get(format!("{}.caddy", published.name).as_str()).copied();
         Some(Promise { published, service, text })
     };
     map.services.iter().filter_map(one).collect()

@@ -129,7 +129,10 @@ pub(super) fn whole(found: &Found, map: &PortMap, promises: &[Promise<'_>], vmid
 
 /// What Caddy serves on the ports of something published. `files`: all is well with its files.
 pub(super) fn of(promise: &Promise<'_>, look: &Look<'_>, files: bool) -> Vec<Drift> {
-    let (Some(running), Some(around)) = (look.running, look.around) else { return Vec::new() };
+    let (Some(running), Some(text)) = (look.running, promise.text) else { return Vec::new() };
+    // Who is trusted is what the file says: a service may have sources of its own.
+    let wanted: BTreeSet<&str> =
+        text.lines().find_map(|l| l.trim().strip_prefix("@stranger not remote_ip ")).into_iter().flat_map(|l| l.split(' ')).collect();
     let (pair, to) = (promise.pair(), promise.service.spec.to.to_string());
     let dial = to.split_once("://").map_or(to.as_str(), |(_, place)| place);
     let mut kinds: BTreeMap<&str, (Vec<u16>, String)> = BTreeMap::new();
@@ -146,13 +149,11 @@ pub(super) fn of(promise: &Promise<'_>, look: &Look<'_>, files: bool) -> Vec<Dri
         let mut dials = BTreeSet::new();
         servers.iter().for_each(|s| strings(s, "dial", &mut dials));
         let guards = trusted(servers);
-        let wanted: BTreeSet<String> =
-            ["127.0.0.1".to_owned(), "::1".to_owned()].into_iter().chain(around.trusted.iter().map(ToString::to_string)).collect();
         if !dials.contains(dial) {
             add("upstream-differs", port, format!("to {}, not to {dial}", list(&dials)));
         } else if port == pair.internal && guards.is_none() {
             add("internal-unguarded", port, String::new());
-        } else if let Some(guards) = guards.filter(|g| port == pair.internal && !g.iter().copied().eq(wanted.iter().map(String::as_str))) {
+        } else if let Some(guards) = guards.filter(|g| port == pair.internal && *g != wanted) {
             // What was written by hand is told by its file, unless it is not what runs.
             add("trusted-differs", port, list(&guards));
         } else if written.is_some_and(|w| w != Some(servers)) && (files || written.flatten().is_some()) {
