@@ -196,6 +196,8 @@ pub(super) fn of(promise: &Promise<'_>, look: &Look<'_>) -> Vec<Drift> {
     let name = format!("{}.caddy", promise.name());
     let mut out = Vec::new();
     match files.sites.get(&name) {
+        // Where no version is in force, that is what is to be mended.
+        None if files.version().is_none() => {}
         None => out.push(drift("site-missing", format!("its file {name} is not in the version in force"), Mend::Apply)),
         Some(member) => match text(member) {
             None => out.push(drift("site-not-a-file", format!("{CURRENT}/{name} is no file of its own"), Mend::Apply)),

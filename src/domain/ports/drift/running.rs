@@ -109,7 +109,7 @@ pub(super) fn whole(found: &Found, map: &PortMap, promises: &[Promise<'_>], vmid
     if let Ok(Err(said)) = &found.adapted {
         let (kind, mend) = if said.contains(SITES) {
             ("foreign-refused", hand("mend that file, or move it away: nobody but you can tell"))
-        } else if said.contains(&format!("{CADDYFILE}:")) && !said.contains(VERSIONS) {
+        } else if said.contains(CADDYFILE) && !said.contains(VERSIONS) {
             ("base-refused", Mend::Appliance)
         } else {
             ("files-refused", Mend::Apply)
