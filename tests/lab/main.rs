@@ -13,6 +13,7 @@ mod logs;
 mod logs_away;
 mod many;
 mod ports;
+mod publish;
 mod restricted;
 mod story;
 mod visitor;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proximity::domain::caddy;
 use proximity::domain::ports::Ranges;
-use proximity::domain::service::Service;
+use proximity::domain::service::{Service, Spec};
 use proximity::domain::settings::Settings;
 use serde_json::{Value, json};
 
@@ -130,7 +130,7 @@ fn a_thousand_sites_are_taken_by_caddy_and_hold_nothing_but_ours() {
                 2 => format!("[fd00::{n:x}]:3000"),
                 _ => format!("https://{word}.example.org:8443"),
             };
-            Service { name: name.parse().unwrap(), pair, to: to.parse().unwrap() }
+            Service { name: name.parse().unwrap(), pair, spec: Spec::to(to.parse().unwrap()) }
         })
         .collect();
     let trusted = ["192.168.1.0/24".parse().unwrap(), "fd00::/8".parse().unwrap()];
@@ -153,7 +153,7 @@ fn a_thousand_sites_are_taken_by_caddy_and_hold_nothing_but_ours() {
         found.push((port, dials));
     }
     found.sort();
-    let place = |s: &Service| s.to.to_string().split_once("://").unwrap().1.to_owned();
+    let place = |s: &Service| s.spec.to.to_string().split_once("://").unwrap().1.to_owned();
     let of = |port: fn(&Service) -> u16| services.iter().map(move |s| (format!(":{}", port(s)), BTreeSet::from([place(s)])));
     let mut model: Vec<_> = of(|s| s.pair.public).chain(of(|s| s.pair.internal)).collect();
     model.sort();
