@@ -66,8 +66,8 @@ async fn found(host: &dyn Host, world: &World) -> Found {
     };
     let room = Room::new(host, vmid);
     let within = |path: &str| path.trim_start_matches('/').to_owned();
-    // The blank at the end of the link's path has tar follow it; without one it is told as the link that it is.
-    let paths = [within(CADDYFILE), within(SITES), within(CURRENT), format!("{}/", within(CURRENT)), within(LEASES)];
+    // With the dot at its end the link is followed; without it is told as the link that it is.
+    let paths = [within(CADDYFILE), within(SITES), within(CURRENT), format!("{}/.", within(CURRENT)), within(LEASES)];
     let argv = ["tar", "-C", "/", "-cf", "-"].map(str::to_owned).into_iter().chain(paths);
     let adapt = ["caddy", "adapt", "--config", CADDYFILE, "--adapter", "caddyfile"];
     let (archive, adapted, (sockets, admin), answered) =

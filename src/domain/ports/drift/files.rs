@@ -44,7 +44,11 @@ impl Files {
     pub fn of(members: Vec<Member>) -> Files {
         let mut out = Files::default();
         let (mut link, mut there) = (None, false);
-        for member in members {
+        for mut member in members {
+            // What is behind the link was asked for by a dot.
+            if let Some(path) = member.path.strip_prefix(CURRENT).and_then(|rest| rest.strip_prefix("/./")) {
+                member.path = format!("{CURRENT}/{path}");
+            }
             let within = |folder: &str| {
                 let name = member.path.strip_prefix(folder)?.strip_prefix('/')?;
                 (!name.is_empty() && !name.contains('/')).then(|| name.to_owned())
