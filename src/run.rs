@@ -12,6 +12,7 @@ mod hands;
 mod logs;
 mod order;
 mod settings;
+mod truth;
 
 use std::io::IsTerminal;
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use super::appliance::{self, Seat};
 use super::guest::{Guest, Power};
 use super::job::State;
 use super::log_health;
-use super::ports::Ranges;
+use super::ports::{Answer, Ranges, Row};
 use super::unlock::{self, Holder};
 use super::world::{From, Part, Quorum, World};
 
@@ -59,6 +59,7 @@ pub fn findings(world: &World) -> Vec<Finding> {
     guests(world, &mut add);
     lamps(world, &mut add);
     ports(world, &mut add);
+    truth(world, &mut add);
     storages(world, &mut add);
     node(world, &mut add);
     for archive in world.archives.get().into_iter().flatten().filter(|a| a.is_empty()) {
@@ -112,6 +113,7 @@ fn unknown_parts(world: &World, add: &mut impl FnMut(Level, String, String, &'st
     part("backups", &world.archives, "backups", add);
     part("jobs", &world.jobs, "jobs", add);
     part("ports", &world.ports, "overview", add);
+    part("ports in force", &world.truth, "ports", add);
     part("logs", &world.logs, "logs", add);
 }
 
@@ -226,6 +228,41 @@ fn ports(world: &World, add: &mut impl FnMut(Level, String, String, &'static str
     if used * 10 >= size * 9 {
         let why = format!("{used} of {size} pairs are held or cool down; see proximity ports list");
         add(if used >= size { Level::Bad } else { Level::Warn }, "ports for apps".into(), why, "overview");
+    }
+}
+
+/// Published things that are told one by one; of more their number is.
+const EACH: usize = 6;
+
+/// Where what is published is not as it was promised. Of an appliance that does not run more is not to be said than that, and
+/// rows that cannot be relied on are told without a look.
+fn truth(world: &World, add: &mut impl FnMut(Level, String, String, &'static str)) {
+    let runs = world.guest(world.appliance_id()).is_some_and(|g| g.power == Power::Running);
+    let Some(truth) = world.truth.get().filter(|_| runs) else { return };
+    for drift in truth.drift.iter().filter(|d| d.kind != "row-damaged") {
+        add(Level::Warn, format!("ports {}", drift.kind), format!("{}; {}", drift.says, drift.mend.words()), "ports");
+    }
+    let level = |row: &Row| {
+        let open = row.drift.iter().any(|d| matches!(d.kind, "internal-open" | "internal-unguarded"));
+        let silent = |a: &Answer| !a.is_well() && !matches!(a, Answer::NotAsked | Answer::Unknown(_));
+        if open || silent(&row.outside) || silent(&row.inside) { Level::Bad } else { Level::Warn }
+    };
+    let wrong: Vec<&Row> = truth.rows.iter().filter(|r| !r.drift.is_empty()).collect();
+    for row in wrong.iter().filter(|_| wrong.len() <= EACH) {
+        let Some(first) = row.drift.first() else { continue };
+        let port = row.public.or(row.internal).map_or(String::new(), |p| p.to_string());
+        let what = row.name.as_ref().map_or(format!("port {port}"), |name| format!("published {name}"));
+        let more = if row.drift.len() > 1 { format!(", and {} more", row.drift.len() - 1) } else { String::new() };
+        add(level(row), what, format!("{}{more}; {}", first.says, first.mend.words()), "ports");
+    }
+    if wrong.len() > EACH {
+        let level = wrong.iter().map(|r| level(r)).min().unwrap_or(Level::Warn);
+        let why = format!("{} ports are not as they were promised; see proximity ports drift", wrong.len());
+        add(level, "ports".into(), why, "ports");
+    }
+    if !truth.gaps.is_empty() {
+        let what: Vec<&str> = truth.gaps.iter().map(|g| g.what.as_str()).collect();
+        add(Level::Unknown, "ports".into(), format!("could not be asked: {}", what.join(", ")), "ports");
     }
 }
 
@@ -400,6 +437,53 @@ mod tests {
         assert_eq!((bad.len(), bad[0].level, bad[0].why.as_str()), (1, Level::Bad, "a row was changed"));
         let unknown = findings(&World { ports: Part::unknown("it is locked", Stamp(5)), ..world() });
         assert_eq!((unknown.len(), unknown[0].level), (1, Level::Unknown));
+    }
+
+    #[test]
+    fn what_is_not_as_it_was_promised_is_told_and_many_of_it_as_one() {
+        use crate::domain::ports::{Drift, Mend, Truth};
+        use crate::domain::world::Gap;
+        let drift = |kind| vec![Drift { kind, says: format!("{kind} says"), mend: Mend::Apply }];
+        let row = |name: &str, outside: Answer, drift| Row {
+            public: Some(30_000),
+            internal: Some(40_000),
+            state: "published",
+            name: name.parse().ok(),
+            note: String::new(),
+            target: String::new(),
+            outside,
+            inside: Answer::NotAsked,
+            since: None,
+            drift,
+        };
+        let told = |truth: Truth, power| {
+            let mut w = World { truth: Part::new(truth, Stamp(1), From::Pct), ..world() };
+            w.guests.known.as_mut().unwrap()[0].power = power;
+            findings(&w).iter().filter(|f| f.pane == "ports").map(|f| format!("{:?} {} {}", f.level, f.what, f.why)).collect::<Vec<_>>()
+        };
+        let status = |code| Answer::Status { code, ms: 1, size: None };
+        let rows = vec![
+            row("web", status(200), vec![]),
+            row("wiki", status(502), drift("answers-502")),
+            row("blog", status(200), drift("site-edited")),
+            row("open", status(200), drift("internal-open")),
+        ];
+        let gaps = vec![Gap { what: "leases".into(), why: "no".into() }];
+        let truth = Truth { rows, drift: drift("base-edited"), gaps, ..Truth::default() };
+        assert_eq!(
+            told(truth.clone(), Power::Running),
+            [
+                "Bad published wiki answers-502 says; proximity ports converge",
+                "Bad published open internal-open says; proximity ports converge",
+                "Warn ports base-edited base-edited says; proximity ports converge",
+                "Warn published blog site-edited says; proximity ports converge",
+                "Unknown ports could not be asked: leases",
+            ]
+        );
+        assert!(told(truth, Power::Stopped).is_empty());
+        let rows = vec![row("web", status(200), drift("site-edited")); 7];
+        let many = told(Truth { rows, ..Truth::default() }, Power::Running);
+        assert_eq!(many, ["Warn ports 7 ports are not as they were promised; see proximity ports drift"]);
     }
 
     #[test]

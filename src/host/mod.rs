@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 pub use crate::domain::cmd::Cmd;
 use crate::domain::guest::Vmid;
 use crate::domain::job::Process;
+use crate::domain::ports::{Knock, Knocked};
 use crate::domain::stamp::Stamp;
 
 pub mod api;
@@ -230,6 +231,12 @@ pub trait Host: Send + Sync {
 
     /// Looks at many things at once, in order: one round trip however far the host is.
     fn look<'a>(&'a self, at: Vec<Look>) -> Asked<'a, Vec<Result<Found, HostError>>>;
+
+    /// Asks many ports at once, from the network of a process or from the host's own; bounded in number and in time.
+    fn knock<'a>(&'a self, _pid: Option<u32>, _at: Vec<Knock>) -> Asked<'a, Result<Knocked, HostError>> {
+        let why = format!("ports of {} are not asked from here", self.name());
+        Box::pin(async move { Err(HostError::Io { what: "ports".into(), why }) })
+    }
 
     /// The tree in which files of this host, or of a running guest on it, are opened and read where they lie. Where that
     /// cannot be done, as far away or in a simulation, commands read them.

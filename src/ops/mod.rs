@@ -12,6 +12,7 @@ mod overlap;
 pub mod pins;
 pub mod place;
 pub mod planner;
+pub mod port_truth;
 pub mod ports;
 pub mod probe;
 pub mod publish;

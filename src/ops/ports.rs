@@ -4,6 +4,7 @@ use super::audit::Recorder;
 use super::check::init_pid;
 use super::probe::{ask_admin, leases};
 use crate::domain::access::Who;
+use crate::domain::appliance::answer::{Asked, Gave};
 use crate::domain::appliance::is_ours;
 use crate::domain::appliance::judge::sites;
 use crate::domain::appliance::lease::{self, Pool};
@@ -20,34 +21,45 @@ const MOST: usize = 16 << 20;
 
 /// What has ports on the host and in the appliance. The World must be fresh: it tells whether the appliance runs.
 pub async fn sockets(host: &dyn Host, world: &World) -> Sockets {
+    sockets_and_caddy(host, world).await.0
+}
+
+/// The same, with what Caddy's administration answered, where it was asked.
+pub(super) async fn sockets_and_caddy(host: &dyn Host, world: &World) -> (Sockets, Option<Asked<Gave>>) {
+    let mut caddy = None;
     let mut out = Sockets::default();
     let (own, inside) = tokio::join!(lists(host, "/proc/net".to_owned()), inside(host, world));
     match own {
         // The host's own connections keep nobody in the appliance from listening.
         Ok((listens, _)) => out.add(listens, Listener::Host),
-        Err(why) => out.gap("listeners of the host", why),
+        Err(why) => out.gap(Sockets::OUTSIDE, why),
     }
     match inside {
         Inside::None => {}
         Inside::Closed(why) => {
-            out.gap("listeners of the appliance", why.clone());
+            out.gap(Sockets::INSIDE, why.clone());
             out.gap("sites of its Caddy", why);
         }
-        Inside::Asked(lists, caddy) => {
+        Inside::Asked(lists, admin) => {
             match lists {
                 Ok((listens, outgoing)) => {
                     out.add(listens, Listener::Appliance);
                     out.add(outgoing, Listener::Outgoing);
                 }
-                Err(why) => out.gap("listeners of the appliance", why),
+                Err(why) => out.gap(Sockets::INSIDE, why),
             }
-            match caddy {
-                Ok(ports) => out.add(ports, Listener::Caddy),
+            let said = admin.answer.as_ref().map_err(Clone::clone).and_then(|gave| {
+                let places = if gave.status == 0 { sites::listens(&gave.out) } else { None };
+                places.ok_or_else(|| "its administration does not answer".to_owned())
+            });
+            match said {
+                Ok(places) => out.add(places.into_iter().map(|p| p.port()), Listener::Caddy),
                 Err(why) => out.gap("sites of its Caddy", why),
             }
+            caddy = Some(admin);
         }
     }
-    out
+    (out, caddy)
 }
 
 /// The TCP ports that are listened on in a running guest.
@@ -64,8 +76,8 @@ enum Inside {
     None,
     /// It cannot be asked; why.
     Closed(String),
-    /// Its sockets and the sites of its Caddy.
-    Asked(Lists, Result<Vec<u16>, String>),
+    /// Its sockets, and what its Caddy works by.
+    Asked(Lists, Asked<Gave>),
 }
 
 async fn inside(host: &dyn Host, world: &World) -> Inside {
@@ -90,11 +102,7 @@ async fn inside(host: &dyn Host, world: &World) -> Inside {
         }
     };
     let (sockets, admin) = tokio::join!(sockets, ask_admin(host, vmid));
-    let caddy = admin.answer.and_then(|gave| {
-        let places = if gave.status == 0 { sites::listens(&gave.out) } else { None };
-        places.ok_or_else(|| "its administration does not answer".to_owned())
-    });
-    Inside::Asked(sockets, caddy.map(|places| places.into_iter().map(|p| p.port()).collect()))
+    Inside::Asked(sockets, admin)
 }
 
 /// Ports of listeners and of other sockets, from all lists of a network. A kernel without IPv6 has no lists of it.

@@ -219,7 +219,7 @@ pub(super) async fn probe_by(
 
 /// What the running configuration of Caddy is, by its administration inside the appliance, which must run.
 pub(super) async fn ask_admin(host: &dyn Host, vmid: Vmid) -> Asked<Gave> {
-    Room { host, vmid, closed: None, init: OnceCell::new() }.inside(admin()).await
+    Room::new(host, vmid).inside(admin()).await
 }
 
 /// Without a limit of its own: with one (-T) Debian's static busybox 1.35 crashes.
@@ -236,7 +236,7 @@ pub async fn leases(host: &dyn Host, world: &World) -> (Result<Leases, String>, 
 
 /// What was lent, and nothing else: one question.
 pub(super) async fn leases_of(host: &dyn Host, vmid: Vmid) -> Result<Leases, String> {
-    let room = Room { host, vmid, closed: None, init: OnceCell::new() };
+    let room = Room::new(host, vmid);
     leases_in(&room.inside(archive(System::Alpine)).await)
 }
 
@@ -419,7 +419,7 @@ async fn memory(host: &dyn Host, vmid: Vmid, appliance: Option<&Guest>, room: &R
 }
 
 /// The appliance, where commands run; `closed` says why none can.
-struct Room<'a> {
+pub(super) struct Room<'a> {
     host: &'a dyn Host,
     vmid: Vmid,
     closed: Option<String>,
@@ -427,8 +427,15 @@ struct Room<'a> {
     init: OnceCell<Result<u32, String>>,
 }
 
+impl<'a> Room<'a> {
+    /// That of an appliance which runs.
+    pub(super) fn new(host: &'a dyn Host, vmid: Vmid) -> Room<'a> {
+        Room { host, vmid, closed: None, init: OnceCell::new() }
+    }
+}
+
 impl Room<'_> {
-    async fn inside<A: Into<String>>(&self, argv: impl IntoIterator<Item = A>) -> Asked<Gave> {
+    pub(super) async fn inside<A: Into<String>>(&self, argv: impl IntoIterator<Item = A>) -> Asked<Gave> {
         let cmd = pve::attach(self.vmid, argv).limit(LIMIT_S);
         if let Some(why) = &self.closed {
             return Asked::not(cmd.shown(), self.host.clock().0, why.clone());
@@ -447,7 +454,7 @@ impl Room<'_> {
     }
 
     /// Process id of its init, asked for once.
-    async fn init(&self) -> &Result<u32, String> {
+    pub(super) async fn init(&self) -> &Result<u32, String> {
         let ask = || async {
             if let Some(why) = &self.closed {
                 return Err(why.clone());

@@ -25,13 +25,28 @@ const STILL: Duration = Duration::from_secs(3);
 #[derive(Default)]
 pub(super) struct Asked {
     appliance: Option<Instant>,
+    ports: Option<Instant>,
     key: Option<Instant>,
 }
 
 impl Asked {
     fn is_due(&self, now: Instant) -> bool {
+        self.since(self.appliance, now)
+    }
+
+    /// The same for ports.
+    pub(super) fn ports_due(&self, now: Instant) -> bool {
+        self.since(self.ports, now)
+    }
+
+    /// Somebody looks at ports.
+    pub(super) fn looked_at_ports(&mut self, now: Instant) {
+        self.ports = Some(now);
+    }
+
+    fn since(&self, asked: Option<Instant>, now: Instant) -> bool {
         let long_ago = |at: Option<Instant>, span| at.is_none_or(|at| now.duration_since(at) >= span);
-        long_ago(self.appliance, EVERY) && long_ago(self.key, STILL)
+        long_ago(asked, EVERY) && long_ago(self.key, STILL)
     }
 }
 
@@ -41,14 +56,16 @@ impl Hands {
         locked(&self.asked).key = Some(Instant::now());
     }
 
-    /// A job that ended on the appliance leaves nothing of what its lamps said. `before` and `now` are the rows of jobs.
+    /// A job that ended on the appliance leaves nothing of what its lamps and its ports said. `before` and `now` are the rows of
+    /// jobs.
     pub(super) fn jobs_changed(&self, before: &[Job], now: &[Job]) {
         let appliance = locked(&self.world).appliance_id();
-        let of_it = |plan: &Plan| plan.guest == appliance || matches!(plan.purpose, Purpose::Appliance | Purpose::Pin(_));
+        let of_it = |plan: &Plan| plan.guest == appliance || matches!(plan.purpose, Purpose::Appliance | Purpose::Pin(_) | Purpose::Publish(_));
         let ended = |job: &&Job| job.state.is_final() && of_it(job.order.plan());
         let was_ended = |job: &Job| before.iter().any(|b| b.id == job.id && b.state.is_final());
         if now.iter().filter(ended).any(|job| !was_ended(job)) {
-            locked(&self.asked).appliance = None;
+            let mut asked = locked(&self.asked);
+            (asked.appliance, asked.ports) = (None, None);
         }
     }
 
@@ -96,7 +113,9 @@ mod tests {
         let now = Instant::now() + EVERY * 2;
         let due = |appliance: Option<Duration>, key: Option<Duration>| {
             let before = |span: Option<Duration>| span.and_then(|s| now.checked_sub(s));
-            Asked { appliance: before(appliance), key: before(key) }.is_due(now)
+            let asked = Asked { appliance: before(appliance), ports: before(appliance), key: before(key) };
+            assert_eq!(asked.is_due(now), asked.ports_due(now));
+            asked.is_due(now)
         };
         assert!(due(None, None) && due(Some(EVERY), Some(STILL)));
         assert!(!due(Some(EVERY - STILL), None) && !due(None, Some(STILL / 2)));

@@ -58,6 +58,8 @@ pub(super) struct Hands {
     pub(super) door: Mutex<Door>,
     /// Held while the appliance is asked.
     pub(super) probing: tokio::sync::Mutex<()>,
+    /// Held while it is looked how ports are.
+    pub(super) looking: tokio::sync::Mutex<()>,
     pub(super) asked: Mutex<Asked>,
     /// The rows of jobs are told again although nobody wrote: somebody else looks at them.
     pub(super) tell_jobs: AtomicBool,
@@ -85,6 +87,7 @@ impl Hands {
             jobs: Mutex::default(),
             door: Mutex::default(),
             probing: tokio::sync::Mutex::default(),
+            looking: tokio::sync::Mutex::default(),
             asked: Mutex::default(),
             tell_jobs: AtomicBool::new(false),
             waiting: Mutex::default(),
@@ -182,6 +185,7 @@ impl Hands {
             }
             self.tell(Fact::Refreshing(false)).await;
             self.probe_if_due();
+            self.look_ports_if_due();
             tokio::select! {
                 () = tokio::time::sleep(every) => {}
                 () = self.refresh.notified() => looked = None,
@@ -338,6 +342,7 @@ impl Hands {
             Effect::Start(order) => drop(tokio::task::spawn_blocking(move || me.start(order))),
             Effect::Audit { words, below } => drop(tokio::task::spawn_blocking(move || me.read_audit(words, below))),
             Effect::Probe => drop(tokio::spawn(async move { me.probe().await })),
+            Effect::LookPorts => drop(tokio::spawn(async move { me.look_ports().await })),
             Effect::Cancel(id) => drop(tokio::task::spawn_blocking(move || me.cancel(id))),
             Effect::Save(save) => drop(tokio::task::spawn_blocking(move || me.save(&save))),
             Effect::History(key) => drop(tokio::task::spawn_blocking(move || me.history(key))),

@@ -85,6 +85,8 @@ pub enum Effect {
     EndTry,
     /// Ask the host, and then the appliance everything: its news come as a part of the World.
     Probe,
+    /// Ask how each pair of ports is; the news come as a part of the World.
+    LookPorts,
     /// Keep the credential that was tried under this number, for a site; the first has no name.
     Keep {
         /// Number of the try.

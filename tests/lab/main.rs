@@ -6,6 +6,7 @@ mod appliance;
 mod audit;
 mod console;
 mod debian;
+mod drift;
 mod harness;
 mod leases;
 mod logs;

@@ -52,7 +52,7 @@ pub fn files(d: &Desired) -> Vec<Made> {
         made(SYSCTLS, sysctls(d), Service::Sysctl),
         made(d.system.rules_file(), nat::ruleset(d), Service::Rules),
         made(DNSMASQ_CONF, dnsmasq(d), Service::Dnsmasq),
-        made(CADDYFILE, caddy(), Service::Caddy),
+        Made { path: CADDYFILE, text: base(), read_by: Service::Caddy },
     ];
     all.extend(d.system.own_files().iter().map(|(path, text, read_by)| made(path, (*text).into(), *read_by)));
     all
@@ -141,6 +141,11 @@ fn dnsmasq_body(d: &Desired) -> String {
         out.push_str("log-queries\n");
     }
     out
+}
+
+/// Caddy's base configuration as it should be: the same everywhere.
+pub fn base() -> String {
+    format!("{}{}", owned(CADDYFILE), caddy())
 }
 
 /// The base. Sites say `import access` to be in the access log; the global `log` is Caddy's own.

@@ -9,6 +9,24 @@ pub struct Member {
     pub path: String,
     /// Its bytes; `None` for what is no regular file.
     pub bytes: Option<Vec<u8>>,
+    /// Where it leads, for a symbolic link.
+    pub link: Option<String>,
+    /// Permission bits.
+    pub mode: u32,
+    /// Names of its owner and its group, where the archive tells them.
+    pub owner: (String, String),
+}
+
+impl Member {
+    /// Whether its own permissions let this user, of a group of the same name, read it.
+    pub fn lets_read(&self, user: &str) -> bool {
+        let has = |bit: u32| self.mode & bit != 0;
+        match &self.owner {
+            (owner, _) if owner == user => has(0o400),
+            (_, group) if group == user => has(0o040),
+            _ => has(0o004),
+        }
+    }
 }
 
 const BLOCK: usize = 512;
@@ -18,6 +36,7 @@ const BLOCK: usize = 512;
 pub fn members(archive: &[u8]) -> Result<Vec<Member>, String> {
     let mut out = Vec::new();
     let mut at = 0;
+    let mut long = None;
     loop {
         let head = archive.get(at..at + BLOCK).ok_or("the archive ends before its end mark")?;
         if head.iter().all(|b| *b == 0) {
@@ -29,14 +48,22 @@ pub fn members(archive: &[u8]) -> Result<Vec<Member>, String> {
         let size = octal(&head[124..136]).ok_or("the archive has a size that is no number")?;
         let from = at + BLOCK;
         let bytes = from.checked_add(size).and_then(|to| archive.get(from..to)).ok_or("the archive ends within a file")?;
+        at = from + size.div_ceil(BLOCK) * BLOCK;
+        // A name too long for a header stands before it, as GNU and busybox write it.
+        if head[156] == b'L' {
+            long = Some(text(bytes));
+            continue;
+        }
         let (prefix, name) = (text(&head[345..500]), text(&head[..100]));
-        let path = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
+        let path = long.take().unwrap_or_else(|| if prefix.is_empty() { name } else { format!("{prefix}/{name}") });
         let regular = matches!(head[156], b'0' | 0);
         out.push(Member {
             path: format!("/{}", path.trim_start_matches("./").trim_start_matches('/')),
             bytes: regular.then(|| bytes.to_vec()),
+            link: (head[156] == b'2').then(|| text(&head[157..257])),
+            mode: octal(&head[100..108]).and_then(|m| u32::try_from(m).ok()).unwrap_or(0),
+            owner: (text(&head[265..297]), text(&head[297..329])),
         });
-        at = from + size.div_ceil(BLOCK) * BLOCK;
     }
 }
 
@@ -122,7 +149,26 @@ mod tests {
         let all = members(&archive()).unwrap();
         let names: Vec<_> = all.iter().map(|m| (m.path.as_str(), m.bytes.as_ref().map(Vec::len))).collect();
         assert_eq!(names, [("/etc/a.conf", Some(1400)), ("/etc/empty", Some(0)), ("/etc/link", None)]);
+        let links: Vec<_> = all.iter().map(|m| m.link.as_deref()).collect();
+        assert_eq!(links, [None, None, Some("/etc/shadow")]);
         assert_eq!(members(&[0; 1024]), Ok(vec![]));
+    }
+
+    #[test]
+    fn long_names_are_read_and_permissions_told() {
+        use std::os::unix::fs::PermissionsExt;
+        for tool in [&["tar", "--format=gnu"][..], &["busybox", "tar"]] {
+            let dir = tempfile::tempdir().unwrap();
+            let (long, at) = ("x".repeat(150), dir.path().to_str().unwrap());
+            std::fs::write(dir.path().join(&long), "y").unwrap();
+            std::fs::set_permissions(dir.path().join(&long), std::fs::Permissions::from_mode(0o640)).unwrap();
+            let args = tool[1..].iter().copied().chain(["-C", at, "-cf", "-", long.as_str()]);
+            let Ok(out) = std::process::Command::new(tool[0]).args(args).output() else { continue };
+            let [one] = members(&out.stdout).unwrap().try_into().unwrap();
+            assert_eq!((one.path.as_str(), one.mode & 0o777), (format!("/{long}").as_str(), 0o640), "{tool:?}");
+            assert!(!one.lets_read("nobody-of-these"));
+            assert!(one.lets_read(&one.owner.0) && Member { mode: 0o644, ..one }.lets_read("caddy"));
+        }
     }
 
     #[test]

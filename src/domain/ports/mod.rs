@@ -4,6 +4,8 @@
 //! mod.rs       pairs, ranges, what is held, what was        sockets.rs  what listens, as the kernels tell
 //! allocate.rs  a wish becomes a change, or is refused       usage.rs    how full the ranges are, and what is full first
 //! truth.rs     how each pair is, and where that is not as it was promised
+//! knock.rs     many ports asked at once
+//! drift/       what was found becomes that: each difference, its name and what mends it
 //! ```
 //!
 //! A pair keeps both its numbers for as long as somebody has it, whatever becomes of the ranges.
@@ -20,11 +22,14 @@ use super::settings::{Settings, Value};
 use super::stamp::Stamp;
 
 mod allocate;
+pub mod drift;
+mod knock;
 mod sockets;
 mod truth;
 mod usage;
 
 pub use allocate::{Change, Decided, Known, PortWish};
+pub use knock::{Knock, Knocked, head};
 pub use sockets::{Listener, Sockets, listening};
 pub use truth::{Answer, Drift, Mend, Row, Truth};
 pub use usage::{Nearer, State, Usage};

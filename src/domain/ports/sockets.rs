@@ -56,6 +56,16 @@ impl Sockets {
         }
     }
 
+    /// [`Gap::what`] where it is not known what listens in the appliance.
+    pub const INSIDE: &'static str = "listeners of the appliance";
+    /// The same of the host.
+    pub const OUTSIDE: &'static str = "listeners of the host";
+
+    /// Whether this was asked and told.
+    pub fn knows(&self, what: &str) -> bool {
+        !self.gaps.iter().any(|g| g.what == what)
+    }
+
     /// The same for what could not be asked.
     pub fn gap(&mut self, what: &str, why: impl Into<String>) {
         self.gaps.push(Gap { what: what.to_owned(), why: why.into() });

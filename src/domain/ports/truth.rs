@@ -84,6 +84,19 @@ impl Answer {
     }
 }
 
+impl Answer {
+    /// In a few words, for a table.
+    pub fn words(&self) -> String {
+        match self {
+            Answer::NotAsked => "-".to_owned(),
+            Answer::Unknown(_) => "unknown".to_owned(),
+            Answer::Silent(how) => how.clone(),
+            Answer::Taken { ms } => format!("taken {ms} ms"),
+            Answer::Status { code, ms, .. } => format!("{code} {ms} ms"),
+        }
+    }
+}
+
 /// One difference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drift {
@@ -106,4 +119,16 @@ pub enum Mend {
     Start(Vmid),
     /// Something that only a person can decide: what, in words, with the command where there is one.
     Hand(String),
+}
+
+impl Mend {
+    /// What to do, in words or as a command.
+    pub fn words(&self) -> String {
+        match self {
+            Mend::Apply => "proximity ports converge".to_owned(),
+            Mend::Appliance => "proximity appliance converge".to_owned(),
+            Mend::Start(id) => format!("proximity guest start {id}"),
+            Mend::Hand(what) => what.clone(),
+        }
+    }
 }

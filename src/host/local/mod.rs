@@ -2,6 +2,7 @@
 
 pub mod file;
 mod journal;
+mod knock;
 mod look;
 mod process;
 
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Asked, Cmd, Found, Host, HostError, Look, NotOpened, Output, Pace, Said, Tree};
 use crate::domain::guest::Vmid;
 use crate::domain::job::Process;
+use crate::domain::ports::{Knock, Knocked};
 use crate::domain::stamp::Stamp;
 
 pub use journal::Journal;
@@ -50,6 +52,10 @@ impl Host for LocalHost {
 
     fn look<'a>(&'a self, at: Vec<Look>) -> Asked<'a, Vec<Result<Found, HostError>>> {
         Box::pin(look::look(at, Arc::clone(&self.hung)))
+    }
+
+    fn knock<'a>(&'a self, pid: Option<u32>, at: Vec<Knock>) -> Asked<'a, Result<Knocked, HostError>> {
+        Box::pin(knock::knock(pid, at))
     }
 
     fn tree(&self, guest: Option<Vmid>) -> Result<Tree, NotOpened> {

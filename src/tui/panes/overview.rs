@@ -598,6 +598,7 @@ fn finding_details(f: &Finding) -> Text {
         Level::Unknown => "could not be told, so it is not known to be well",
     };
     let place = match f.pane {
+        "ports" => "pane 5, Ports, knows more, and proximity ports drift",
         "backups" => "pane 6, Backups, knows more",
         "logs" if f.log.is_none() => "pane 4, Logs, knows more",
         "jobs" => "J, the jobs, know more",

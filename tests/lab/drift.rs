@@ -1,0 +1,194 @@
+//! Drift of what is published, made by hand in a real appliance: each kind seen and named, and mended by what it says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use serde_json::Value;
+
+use crate::appliance::appliance_lab;
+use crate::harness::{Lab, Said, skip, wait_for};
+
+/// `proximity ports …`, with the passphrase where it is asked for.
+fn ports(lab: &Lab, words: &str) -> Said {
+    lab.exec("pve1", &["bash", "-c", &format!("proximity ports {words} 3</root/pw")])
+}
+
+fn keep(lab: &Lab, words: &str) {
+    let said = ports(lab, &format!("{words} --yes --passphrase-fd 3"));
+    assert_eq!(said.rc, 0, "{words}: {said:?}");
+}
+
+/// What `ports drift` tells: kinds with what mends them, gaps, and everything.
+fn look(lab: &Lab) -> (BTreeMap<String, Value>, usize, Value) {
+    let said = lab.exec("pve1", &["proximity", "-o", "json", "ports", "drift"]);
+    let told: Value = serde_json::from_str(&said.out).unwrap_or_else(|e| panic!("{e}: {said:?}"));
+    let rows = told["items"].as_array().unwrap().iter().flat_map(|r| r["drift"].as_array().unwrap());
+    let all = rows.chain(told["drift"].as_array().unwrap());
+    let kinds: BTreeMap<String, Value> = all.map(|d| (d["kind"].as_str().unwrap().to_owned(), d["mend"].clone())).collect();
+    let gaps = told["unknown"].as_array().unwrap().len();
+    assert_eq!(said.rc, if kinds.is_empty() && gaps == 0 { 0 } else { 10 }, "{told}");
+    (kinds, gaps, told)
+}
+
+/// Waits until exactly these kinds are seen, with everything asked.
+fn seen(lab: &Lab, kinds: &[&str], after: &str, gaps: usize) -> BTreeMap<String, Value> {
+    let want: BTreeSet<&str> = kinds.iter().copied().collect();
+    let begun = Instant::now();
+    loop {
+        let (found, unknown, told) = look(lab);
+        if found.keys().map(String::as_str).eq(want.iter().copied()) && unknown <= gaps {
+            return found;
+        }
+        assert!(begun.elapsed().as_secs() < 40, "after {after}: {want:?} expected, and {found:?}\n{told}");
+    }
+}
+
+/// What mends it, where that is a command of ours; else somebody's hand, as it is said here.
+const BY_WHAT_IT_SAYS: &str = "";
+
+/// Kinds that are seen then; what is done to the appliance (`in:`) or on the node; what mends it.
+#[rustfmt::skip]
+const BREAKAGES: &[(&[&str], &str, &str)] = &[
+    (&["site-missing"], "in:rm $C/web.caddy", BY_WHAT_IT_SAYS),
+    (&["site-edited"], "in:sed -i s/web.prox/evil.prox/ $C/web.caddy", BY_WHAT_IT_SAYS),
+    (&["site-old-format"], "in:sed -i '1s/format 2/format 1/' $C/web.caddy", BY_WHAT_IT_SAYS),
+    (&["site-replaced"], "in:sed -i 1d $C/web.caddy", BY_WHAT_IT_SAYS),
+    (&["site-not-a-file"], "in:mv $C/web.caddy /tmp/web; chmod 644 /tmp/web; ln -s /tmp/web $C/web.caddy", BY_WHAT_IT_SAYS),
+    (&["site-unreadable"], "in:chmod 600 $C/web.caddy", "in:chmod 644 $C/web.caddy"),
+    (&["site-of-nobody"], "in:echo '# Made by Proximity, format 2, for old' >$C/old.caddy", BY_WHAT_IT_SAYS),
+    (&["site-unpublished"], "in:echo '# Made by Proximity, format 2, for later' >$C/later.caddy", BY_WHAT_IT_SAYS),
+    (&["site-cooling"], "in:echo '# Made by Proximity, format 2, for gone' >$C/gone.caddy", BY_WHAT_IT_SAYS),
+    (&["foreign-file"], "in:echo '# mine' >$C/mine.caddy", "in:rm $C/mine.caddy"),
+    (&["idle-file"], "in:cp $C/web.caddy $C/web.caddy.bak", "in:rm -r $C/web.caddy.bak"),
+    (&["current-missing"], "in:rm $C", BY_WHAT_IT_SAYS),
+    (&["current-not-a-link"], "in:cp -r $C/ /tmp/now; rm $C; mv /tmp/now $C", BY_WHAT_IT_SAYS),
+    (&["current-elsewhere"], "in:mkdir -p /tmp/sites; ln -sfn /tmp/sites $C", BY_WHAT_IT_SAYS),
+    (&["current-dangling"], "in:ln -sfn v999 $C", BY_WHAT_IT_SAYS),
+    (&["base-without-import"], "in:sed -i '/proximity.current/d' /etc/caddy/Caddyfile", BY_WHAT_IT_SAYS),
+    (&["base-edited"], "in:echo '# by hand' >>/etc/caddy/Caddyfile", BY_WHAT_IT_SAYS),
+    (&["base-old-format"], "in:sed -i '1s/format 2/format 1/' /etc/caddy/Caddyfile", BY_WHAT_IT_SAYS),
+    (&["base-edited", "base-refused"], "in:echo 'nonsense {' >>/etc/caddy/Caddyfile", BY_WHAT_IT_SAYS),
+    (&["base-missing"], "in:rm /etc/caddy/Caddyfile", BY_WHAT_IT_SAYS),
+    (&["site-edited", "files-refused"], "in:echo '{ nonsense' >>$C/web.caddy", BY_WHAT_IT_SAYS),
+    (&["foreign-refused"], "in:echo ':7009 { nonsense }' >$A/broken.caddy", "in:rm $A/broken.caddy"),
+    (&["foreign-not-loaded"], "in:printf 'http://:7003 {\\n\\trespond hi\\n}\\n' >$A/late.caddy", BY_WHAT_IT_SAYS),
+    (&["foreign-site-on-our-pair", "route-differs"], "in:printf 'http://x.example:40000 {\\n\\trespond hi\\n}\\n' >$A/ours.caddy", "in:rm $A/ours.caddy"),
+    (&["caddy-by-other-config"], "api:-X PUT -d 5000000000 /config/apps/http/grace_period", BY_WHAT_IT_SAYS),
+    (&["route-extra"], "api:-X PUT -d {\"listen\":[\":30500\"],\"routes\":[]} /config/apps/http/servers/more", BY_WHAT_IT_SAYS),
+    (&["route-missing"], "load:s/:30000\"/:30600\"/", BY_WHAT_IT_SAYS),
+    (&["route-differs"], "load:s/X-Frame-Options/X-Frames/", BY_WHAT_IT_SAYS),
+    (&["upstream-differs"], "load:s/web.prox.local:80/wiki.prox.local:80/g", BY_WHAT_IT_SAYS),
+    (&["internal-unguarded"], "load:s/\"status_code\":403/\"status_code\":418/g", BY_WHAT_IT_SAYS),
+    (&["trusted-differs"], "load:s,10.20.0.0/24,10.0.0.0/8,g", BY_WHAT_IT_SAYS),
+    (&["internal-open", "trusted-differs"], "load:s,10.20.0.0/24,0.0.0.0/0,g; pct exec 9999 -- iptables -I INPUT -p tcp --dport 40000:40999 -j ACCEPT", BY_WHAT_IT_SAYS),
+    (&["answers-nothing"], "in:iptables -I INPUT -p tcp --dport 30000 -j REJECT", BY_WHAT_IT_SAYS),
+    (&["caddy-not-running"], "in:rc-service -q caddy stop", BY_WHAT_IT_SAYS),
+    (&["caddy-not-running", "port-of-another"], "in:rc-service -q caddy stop; busybox nc -ll -p 30000 -e true >/dev/null 2>&1 &", "in:kill $(pidof nc); then:proximity appliance converge --yes"),
+    (&["caddy-admin-silent"], "in:kill -STOP $(pidof caddy)", "in:kill -CONT $(pidof caddy)"),
+    (&["host-has-the-port"], "setsid busybox nc -ll -p 30000 -e true >/dev/null 2>&1 </dev/null &", "pkill -f '[n]c -ll -p 30000'"),
+    (&["answers-502"], "pct exec 101 -- sh -c 'kill $(pidof httpd)'", "pct exec 101 -- busybox httpd -p 80 -h /srv"),
+    (&["upstream-guest-stopped"], "pct stop 101", "says; pct exec 101 -- busybox httpd -p 80 -h /srv"),
+    (&["upstream-name-twice"], "pct set 102 --hostname web", "pct set 102 --hostname wiki"),
+    (&["upstream-without-address"], "sed -i 's/hwaddr=[^,]*/hwaddr=BC:24:11:AA:AA:AA/' /etc/pve/lxc/101.conf", "cp /root/101.conf /etc/pve/lxc/101.conf"),
+    (&["upstream-moved"], "swap", "cp /root/101.conf /root/102.conf /etc/pve/lxc/"),
+    (&["appliance-stopped"], "pct stop 9999", BY_WHAT_IT_SAYS),
+];
+
+const C: &str = "/etc/caddy/proximity/current";
+const A: &str = "/etc/caddy/apps";
+
+/// Does to the lab what a line says.
+fn act(lab: &Lab, line: &str) {
+    let node = |line: &str| lab.node(&["bash", "-c", line]);
+    let inside = "nsenter --net=/proc/$(lxc-info -n 9999 -p -H)/ns/net";
+    if let Some(line) = line.strip_prefix("in:") {
+        lab.guest(9999, &format!("C={C}; A={A}; {line}"));
+    } else if let Some(words) = line.strip_prefix("api:") {
+        let (words, path) = words.rsplit_once(' ').unwrap();
+        let words = words.replace("-d ", "-d '") + "'";
+        node(&format!("{inside} curl -sSf -H 'Content-Type: application/json' {words} http://127.0.0.1:2019{path}"));
+    } else if let Some(line) = line.strip_prefix("load:") {
+        let (sed, more) = line.split_once("; ").unwrap_or((line, "true"));
+        let admin = "http://127.0.0.1:2019";
+        node(&format!(
+            "{inside} curl -sSf {admin}/config/ | sed '{sed}' >/root/config && {inside} curl -sSf -H 'Content-Type: application/json' --data-binary @/root/config {admin}/load && {more}"
+        ));
+    } else if line == "swap" {
+        node("mac() { sed -n 's/.*hwaddr=\\([^,]*\\).*/\\1/p' /root/$1.conf; }; a=$(mac 101) b=$(mac 102); sed -i s/$a/$b/ /etc/pve/lxc/101.conf; sed -i s/$b/$a/ /etc/pve/lxc/102.conf");
+    } else {
+        node(line);
+    }
+}
+
+/// Mends by the commands that the differences say, each once.
+fn mend(lab: &Lab, found: &BTreeMap<String, Value>) {
+    let commands: BTreeSet<&str> = found.values().filter_map(|m| m["command"].as_str()).collect();
+    assert!(!commands.is_empty(), "{found:?}");
+    for command in commands {
+        let argv: Vec<&str> = command.split(' ').chain(["--yes"]).collect();
+        let said = lab.exec("pve1", &argv);
+        assert!(matches!(said.rc, 0 | 10), "{command}: {said:?}");
+    }
+}
+
+#[test]
+fn each_drift_is_seen_named_and_mended_and_what_is_foreign_stays() {
+    let Some(lab) = appliance_lab() else { return skip("no lab on this machine") };
+    let lab = &lab;
+    let foreign = "# by hand\n:7001 {\n\timport access\n\treverse_proxy wiki.prox.local:80\n}\nhttp://:30008 {\n\trespond \"mine\"\n}\n";
+    lab.write("/root/mine", foreign);
+    lab.sh(&format!("pct exec 9999 -- tee {A}/mine.caddy </root/mine >/dev/null; cp /etc/pve/lxc/101.conf /etc/pve/lxc/102.conf /root/"));
+    let wiki = lab.sh("lxc-info -n 102 -i -H");
+    keep(lab, "publish web --to web:80");
+    keep(lab, &format!("publish wiki --to {wiki}:80"));
+    for words in ["reserve later", "reserve gone", "release gone"] {
+        let said = ports(lab, &format!("{words} --passphrase-fd 3"));
+        assert_eq!(said.rc, 0, "{said:?}");
+    }
+    seen(lab, &[], "publishing", 0);
+    let (_, _, told) = look(lab);
+    let row = |port: u16| told["items"].as_array().unwrap().iter().find(|r| r["public"] == port).cloned().unwrap_or_default();
+    assert_eq!((&row(30_000)["outside"]["status"], &row(30_000)["inside"]["status"]), (&200.into(), &200.into()), "{told}");
+    assert_eq!((&row(30_008)["state"], &row(30_008)["note"]), (&"foreign".into(), &format!("{A}/mine.caddy").into()), "{told}");
+    assert_eq!(&row(7001)["state"], "foreign", "{told}");
+
+    let only = std::env::var("PROXIMITY_DRIFT").ok();
+    let mut kinds = BTreeSet::new();
+    for (expected, make, by) in BREAKAGES.iter().filter(|(k, ..)| only.as_ref().is_none_or(|o| k.iter().any(|k| k == o))) {
+        let begun = Instant::now();
+        act(lab, make);
+        // What a stopped program or container could not be asked is a gap, and said.
+        let gaps = if expected.iter().any(|k| k.starts_with("caddy-") || k.starts_with("appliance-")) { 9 } else { 0 };
+        let found = seen(lab, expected, make, gaps);
+        let told = begun.elapsed();
+        match by.strip_prefix("says; ") {
+            _ if *by == BY_WHAT_IT_SAYS => mend(lab, &found),
+            Some(more) => {
+                mend(lab, &found);
+                act(lab, more);
+            }
+            None => {
+                let (first, then) = by.split_once(" then:").unwrap_or((by, "true"));
+                act(lab, first);
+                lab.sh(then);
+            }
+        }
+        seen(lab, &[], &format!("mending {expected:?}"), 0);
+        println!("{expected:?}: told after {:.1} s, mended after {:.1} s", told.as_secs_f32(), begun.elapsed().as_secs_f32());
+        kinds.extend(expected.iter().copied());
+    }
+
+    // What is published to nobody, by its own words.
+    for (kind, to) in [("upstream-guest-gone", "ghost:80"), ("upstream-address-not-lent", "10.20.0.77:80"), ("upstream-loops", "10.20.0.1:30000")] {
+        keep(lab, &format!("publish odd --to {to} --unanswered"));
+        seen(lab, &[kind], to, 0);
+        kinds.insert(kind);
+    }
+    keep(lab, "unpublish odd");
+    seen(lab, &[], "unpublish", 0);
+    println!("{} kinds of drift", kinds.len());
+    assert!(only.is_some() || kinds.len() >= 40, "{kinds:?}");
+    assert_eq!(lab.guest(9999, &format!("cat {A}/mine.caddy")) + "\n", foreign, "to the byte");
+    let mine = format!("http://{}:30008/", lab.guest(9999, "ip -4 -o addr show eth0").split_whitespace().nth(3).unwrap().split('/').next().unwrap());
+    wait_for("the foreign site", || lab.exec("op", &["curl", "-sS", &mine]).out == "mine");
+}
