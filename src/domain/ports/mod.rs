@@ -4,6 +4,7 @@
 //! mod.rs       pairs, ranges, what is held, what was        sockets.rs  what listens, as the kernels tell
 //! allocate.rs  a wish becomes a change, or is refused       usage.rs    how full the ranges are, and what is full first
 //! truth.rs     how each pair is, and where that is not as it was promised
+//! promised.rs  the same before anybody looked              asked.rs    one port, and its URL
 //! ```
 //!
 //! A pair keeps both its numbers for as long as somebody has it, whatever becomes of the ranges.
@@ -20,11 +21,15 @@ use super::settings::{Settings, Value};
 use super::stamp::Stamp;
 
 mod allocate;
+mod asked;
+mod promised;
 mod sockets;
 mod truth;
 mod usage;
 
 pub use allocate::{Change, Decided, Known, PortWish};
+pub use asked::{Asked, url};
+pub use promised::{joined, leads_to, promised};
 pub use sockets::{Listener, Sockets, listening};
 pub use truth::{Answer, Drift, Mend, Row, Truth};
 pub use usage::{Nearer, State, Usage};
