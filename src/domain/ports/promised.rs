@@ -8,15 +8,16 @@ use crate::domain::service::{Carry, Proof, Spec};
 use crate::domain::stamp::Stamp;
 
 /// Why nothing is known of a row that nobody looked at.
-const NOT_YET: &str = "not asked since it is so";
+const NOT_YET: &str = "not asked yet";
 
-/// Where a published thing leads, short: `10.20.0.104:80`, `https://app.prox.local:443`, `tcp 10.20.0.9:22`.
+/// Where a published thing leads, short: `10.20.0.104:80`, `tcp 10.20.0.9:22`, `unproven https://app.prox.local:443`.
 pub fn leads_to(spec: &Spec) -> String {
     let to = spec.to.to_string();
     let place = to.strip_prefix("http://").unwrap_or(&to);
-    let unproven = if spec.to.tls && spec.proof == Proof::Skipped { ", unproven" } else { "" };
+    // What is cut off where room is short is not this word.
+    let unproven = if spec.to.tls && spec.proof == Proof::Skipped { "unproven " } else { "" };
     match spec.carry {
-        Carry::Http => format!("{place}{unproven}"),
+        Carry::Http => format!("{unproven}{place}"),
         carry => format!("{} {place}", carry.word()),
     }
 }
@@ -141,7 +142,7 @@ mod tests {
     fn where_it_leads_is_short_and_says_what_is_not_proven() {
         let spec = |to: &str, carry, proof| Spec { carry, proof, ..Spec::to(to.parse().unwrap()) };
         assert_eq!(leads_to(&spec("http://10.0.0.1:80", Carry::Http, Proof::Own)), "10.0.0.1:80");
-        assert_eq!(leads_to(&spec("https://a.b:443", Carry::Http, Proof::Skipped)), "https://a.b:443, unproven");
+        assert_eq!(leads_to(&spec("https://a.b:443", Carry::Http, Proof::Skipped)), "unproven https://a.b:443");
         assert_eq!(leads_to(&spec("10.0.0.1:22", Carry::Tcp, Proof::Own)), "tcp 10.0.0.1:22");
     }
 }

@@ -39,12 +39,23 @@ impl Field {
         }
     }
 
+    /// What is wrong with it, for a window so wide inside.
+    fn wrong(&self, room: u16) -> Vec<text::Line> {
+        let lines = [(Tone::Bad, format!("✗ {}", self.said))];
+        if self.said.is_empty() { Vec::new() } else { text::wrapped(&lines, room.saturating_sub(VALUE + 1)) }
+    }
+
+    /// Rows it takes in a window so wide inside.
+    pub fn rows(&self, room: u16) -> u16 {
+        1 + self.wrong(room).len() as u16
+    }
+
     /// Draws it; gives the row below it.
     pub fn draw(&self, on: &mut Canvas<'_>, y: u16, here: bool) -> u16 {
         let y = value(on, y, self.label, "", here);
         self.input.draw(on, VALUE, y - 1, on.width().saturating_sub(VALUE + 1), here);
         let room = on.width().saturating_sub(VALUE + 1);
-        let lines = if self.said.is_empty() { Vec::new() } else { text::wrapped(&[(Tone::Bad, format!("✗ {}", self.said))], room) };
+        let lines = self.wrong(on.width());
         for (y, (tone, line)) in (y..).zip(&lines) {
             on.put(VALUE, y, room, line, *tone);
         }

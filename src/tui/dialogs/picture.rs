@@ -38,7 +38,7 @@ impl Pane for Picture {
 
     fn window(&self, known: &Known) -> Window {
         let (wide, high) = self.size();
-        let width = (wide.max(words::width(&self.url)) + 4).max(44).min(known.size.0);
+        let width = text::wide(known, (wide.max(words::width(&self.url)) + 4).max(44));
         Window { title: "public URL".into(), width, height: (high + 4).max(6).min(text::most_rows(known)) }
     }
 

@@ -108,15 +108,18 @@ impl Pane for Ask {
     }
 
     fn window(&self, known: &Known) -> Window {
-        Window { title: self.title.into(), width: text::text_width(known).min(76), height: 11.min(text::most_rows(known)) }
+        let width = text::wide(known, 76);
+        let fields: u16 = self.fields.iter().map(|f| f.rows(width.saturating_sub(2))).sum();
+        let hint = text::wrapped(&[(Tone::Quiet, self.hint.into())], width.saturating_sub(4)).len() as u16;
+        Window { title: self.title.into(), width, height: (fields + hint + 5).min(text::most_rows(known)) }
     }
 
     fn draw(&self, on: &mut Canvas<'_>, _known: &Known) {
+        let (room, end) = (on.width().saturating_sub(2), on.height().saturating_sub(1));
         let mut y = 0;
         for (nth, field) in self.fields.iter().enumerate() {
-            y = field.draw(on, y, nth == self.at);
+            y = field.draw(&mut on.rows(0, end), y, nth == self.at);
         }
-        let (room, end) = (on.width().saturating_sub(2), on.height().saturating_sub(1));
         for (y, (tone, line)) in (y + 1..end).zip(&text::wrapped(&[(Tone::Quiet, self.hint.into())], room)) {
             on.put(1, y, room, line, *tone);
         }

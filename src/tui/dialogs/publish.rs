@@ -135,6 +135,21 @@ impl Publish {
         true
     }
 
+    /// What is to be known of the field one is in.
+    fn hint(&self, known: &Known) -> [text::Line; 1] {
+        let offers = self.offers(known);
+        let hint = match self.at {
+            At::Name => "Letters, digits, dashes; its pair of ports is given to it, or it keeps the one it has.".to_owned(),
+            At::To if !offers.is_empty() => {
+                let more = if offers.len() > OFFERED { ", …" } else { "" };
+                format!("HOST:PORT. Running here: {}{more}", offers[..offers.len().min(OFFERED)].join(", "))
+            }
+            At::To => "HOST:PORT, http://HOST:PORT or https://HOST:PORT; a host without a dot is an app.".into(),
+            At::Carry | At::Proof | At::Unanswered => "Space: the next choice.".into(),
+        };
+        [(Tone::Quiet, hint)]
+    }
+
     fn go(&mut self, known: &Known) -> Vec<Then> {
         let name = match &self.old {
             Some((name, _)) => Some(name.clone()),
@@ -205,44 +220,40 @@ impl Pane for Publish {
 
     fn window(&self, known: &Known) -> Window {
         let title = self.old.as_ref().map_or("publish".into(), |(name, _)| format!("change how {name} is published"));
-        Window { title, width: text::text_width(known).min(76), height: 14.min(text::most_rows(known)) }
+        let width = text::wide(known, 76);
+        let room = width.saturating_sub(2);
+        let others = self.fields().iter().filter(|f| !matches!(f, At::Name | At::To)).count() as u16;
+        let name = if self.old.is_none() { self.name.rows(room) } else { 0 };
+        let hint = text::wrapped(&self.hint(known), room.saturating_sub(2)).len() as u16;
+        Window { title, width, height: (name + self.to.rows(room) + others + hint + 5).min(text::most_rows(known)) }
     }
 
     fn draw(&self, on: &mut Canvas<'_>, known: &Known) {
         let room = on.width().saturating_sub(2);
+        let end = on.height().saturating_sub(1);
+        let fields = &mut on.rows(0, end);
         let mut y = 0;
         if self.old.is_none() {
-            y = self.name.draw(on, y, self.at == At::Name);
+            y = self.name.draw(fields, y, self.at == At::Name);
         }
-        y = self.to.draw(on, y, self.at == At::To);
+        y = self.to.draw(fields, y, self.at == At::To);
         let carry = match self.carry {
             Carry::Http => "http: pages and what browsers ask for",
             Carry::Tcp => "tcp: connections, as they are",
             Carry::Udp => "udp: datagrams, as they are",
         };
-        y = value(on, y, "carries", carry, self.at == At::Carry);
+        y = value(fields, y, "carries", carry, self.at == At::Carry);
         if self.fields().contains(&At::Proof) {
             let proof = match &self.proof {
                 Proof::Own => "proven, for the name it is asked by".to_owned(),
                 Proof::Named(name) => format!("proven, for {name}"),
                 Proof::Skipped => "NOT proven: whoever stands there is believed".into(),
             };
-            y = value(on, y, "certificate", &proof, self.at == At::Proof);
+            y = value(fields, y, "certificate", &proof, self.at == At::Proof);
         }
         let unanswered = if self.unanswered { "[x] yes, also where nothing answers yet" } else { "[ ] no: what it leads to must answer" };
-        y = value(on, y, "unanswered", unanswered, self.at == At::Unanswered);
-        let offers = self.offers(known);
-        let hint = match self.at {
-            At::Name => "Letters, digits, dashes; its pair of ports is given to it, or it keeps the one it has.".to_owned(),
-            At::To if !offers.is_empty() => {
-                let more = if offers.len() > OFFERED { ", …" } else { "" };
-                format!("HOST:PORT. Running here: {}{more}", offers[..offers.len().min(OFFERED)].join(", "))
-            }
-            At::To => "HOST:PORT, http://HOST:PORT or https://HOST:PORT; a host without a dot is an app.".into(),
-            At::Carry | At::Proof | At::Unanswered => "Space: the next choice.".into(),
-        };
-        let end = on.height().saturating_sub(1);
-        let lines = text::wrapped(&[(Tone::Quiet, hint)], room);
+        y = value(fields, y, "unanswered", unanswered, self.at == At::Unanswered);
+        let lines = text::wrapped(&self.hint(known), room);
         for (y, (tone, line)) in (y + 1..end).zip(&lines) {
             on.put(1, y, room, line, *tone);
         }

@@ -126,7 +126,7 @@ impl Pane for WhoHas {
     }
 
     fn window(&self, known: &Known) -> Window {
-        let width = text::text_width(known).min(90);
+        let width = text::wide(known, 90);
         let lines = text::wrapped(&self.lines(known), width.saturating_sub(4)).len() as u16;
         Window { title: "who has a port".into(), width, height: (lines + 5).clamp(9, text::most_rows(known).max(9)) }
     }

@@ -65,11 +65,14 @@ struct Note {
 const COLUMNS: [Column; 6] = [
     column("public", 6, 6, 0, false),
     column("internal", 8, 8, 3, false),
-    column("app", 10, 20, 0, false),
-    column("answers", 13, 18, 0, false),
-    column("target", 16, 32, 4, false),
+    column("app", 10, 16, 0, false),
+    column("answers", 13, 15, 0, false),
+    column("target", 16, 26, 4, false),
     column("drift", 12, 200, 2, false),
 ];
+
+/// Columns that a difference and its key want.
+const TIGHT: u16 = 28;
 
 /// Rows above the list: title, usage, heads.
 const ABOVE: u16 = 3;
@@ -315,21 +318,25 @@ impl Ports {
         if places[5].is_none() && !row.drift.is_empty() {
             answer.insert_str(0, "! ");
         }
+        // Where there is no room for both, what is different counts, and not where it leads.
+        let tight = places[5].is_some_and(|(_, room)| room < TIGHT) && !row.drift.is_empty();
+        let drift = if tight { places[4].or(places[5]) } else { places[5] };
+        let target = if tight { None } else { places[4] };
+        let unproven = row.target.starts_with("unproven ");
         let cells = [
             (number(row.public), strong),
             (number(row.internal), Tone::Plain),
             (app, if published { strong } else { Tone::Plain }),
             (answer, tone),
-            (if published { fitting(&row.target, places[4], known) } else { String::new() }, Tone::Plain),
+            (if published { fitting(&row.target, target, known) } else { String::new() }, if unproven { Tone::Warn } else { Tone::Plain }),
         ];
-        for ((text, tone), place) in cells.iter().zip(places) {
+        for ((text, tone), place) in cells.iter().zip([places[0], places[1], places[2], places[3], target]) {
             if let Some(place) = place {
-                cell(on, y, *place, text, *tone, false);
+                cell(on, y, place, text, *tone, false);
             }
         }
         let end = on.width().saturating_sub(1);
-        let (target, drift) = (places[4], places[5]);
-        if !published && let Some((x, _)) = target.or(drift) {
+        if !published && let Some((x, _)) = target.or(drift.filter(|_| row.drift.is_empty())) {
             let room = match (drift, row.drift.is_empty()) {
                 (Some((drift, _)), false) => drift.saturating_sub(x + 2),
                 _ => end.saturating_sub(x),
@@ -486,7 +493,7 @@ impl Pane for Ports {
             return text::draw_lines(&mut on.rows(1, rows), &lines, 0);
         }
         let (usage, tone) = self.usage(known);
-        let filter = if self.filter.needle.is_empty() { String::new() } else { format!("filter /{}/ · ", self.filter.needle) };
+        let filter = if self.filter.needle.is_empty() || self.filter.input.is_some() { String::new() } else { format!("filter /{}/ · ", self.filter.needle) };
         on.line(1, 1, &[(&filter, Tone::Key), (&usage, tone)]);
         let places = fit(&COLUMNS, 2, on.width().saturating_sub(1));
         heads(on, 2, &COLUMNS, &places);

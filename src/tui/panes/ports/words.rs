@@ -69,10 +69,9 @@ pub(super) fn answers(row: &Row) -> (String, Tone) {
     match (outside, inside) {
         (Answer::NotAsked, Answer::NotAsked) => (row.state.to_owned(), Tone::Quiet),
         _ if is_wrong(outside) => (format!("✗ {}", short(outside)), Tone::Bad),
-        _ if is_wrong(inside) => (format!("✗ inside {}", short(inside)), Tone::Bad),
-        (Answer::Unknown(_), Answer::Unknown(_)) => ("?".into(), Tone::Unknown),
-        (Answer::Unknown(_), _) => (format!("? inside {}", short(inside)), Tone::Unknown),
-        (_, Answer::Unknown(_)) => (format!("{} inside ?", short(outside)), Tone::Unknown),
+        _ if is_wrong(inside) => (format!("✗ in {}", short(inside).replace("  ", " ")), Tone::Bad),
+        (Answer::Unknown(_), _) => ("?".into(), Tone::Unknown),
+        (_, Answer::Unknown(_)) => (format!("? {}", short(outside)), Tone::Unknown),
         _ => (short(outside), Tone::Good),
     }
 }
@@ -159,7 +158,7 @@ pub(super) fn details(row: &Row, urls: [Option<String>; 2], map: Option<&PortMap
         let Some(port) = port else { continue };
         let (tone, says) = told(answer);
         out.push((tone, format!("{name:<12} {port}  {says}")));
-        out.extend(url.map(|url| (Tone::Link, url)));
+        out.extend(url.map(|url| (if url.starts_with("http") { Tone::Link } else { Tone::Plain }, url)));
     }
     for drift in &row.drift {
         out.push((Tone::Plain, String::new()));
