@@ -461,14 +461,8 @@ fn told(ctx: &Ctx, wish: &PortWish, decided: &Decided, sockets: &Sockets) -> Don
     } else {
         let offset = ctx.host.clock().1;
         let now = ctx.host.clock().0;
-        let would = if ctx.dry_run { "would be " } else { "" };
-        let says = match (&decided.change, after, free) {
-            (None, ..) => "nothing to change: it is so already".to_owned(),
-            (_, Some(held), _) => format!("{would}{}", held.what),
-            (_, None, Some(free)) if free > now => format!("{would}given back; free for others at {}", free.minute(offset)),
-            (_, None, _) => format!("{would}free"),
-        };
-        output::say(&format!("{}: {says}", decided.pair));
+        let would = if ctx.dry_run && decided.change.is_some() { "would be " } else { "" };
+        output::say(&format!("{}: {would}{}", decided.pair, decided.says(now, offset)));
         let listens = listeners(sockets, decided.pair);
         if !listens.is_empty() {
             output::say(&format!("  listens there now: {}", listens.join(", ")));

@@ -114,7 +114,9 @@ fn act(lab: &Lab, line: &str) {
             "{inside} curl -sSf {admin}/config/ | sed '{sed}' >/root/config && {inside} curl -sSf -H 'Content-Type: application/json' --data-binary @/root/config {admin}/load && {more}"
         ));
     } else if line == "swap" {
-        node("mac() { sed -n 's/.*hwaddr=\\([^,]*\\).*/\\1/p' /root/$1.conf; }; a=$(mac 101) b=$(mac 102); sed -i s/$a/$b/ /etc/pve/lxc/101.conf; sed -i s/$b/$a/ /etc/pve/lxc/102.conf");
+        node(
+            "mac() { sed -n 's/.*hwaddr=\\([^,]*\\).*/\\1/p' /root/$1.conf; }; a=$(mac 101) b=$(mac 102); sed -i s/$a/$b/ /etc/pve/lxc/101.conf; sed -i s/$b/$a/ /etc/pve/lxc/102.conf",
+        );
     } else {
         node(line);
     }
@@ -179,7 +181,9 @@ fn each_drift_is_seen_named_and_mended_and_what_is_foreign_stays() {
     }
 
     // What is published to nobody, by its own words.
-    for (kind, to) in [("upstream-guest-gone", "ghost:80"), ("upstream-address-not-lent", "10.20.0.77:80"), ("upstream-loops", "10.20.0.1:30000")] {
+    for (kind, to) in
+        [("upstream-guest-gone", "ghost:80"), ("upstream-address-not-lent", "10.20.0.77:80"), ("upstream-loops", "10.20.0.1:30000")]
+    {
         keep(lab, &format!("publish odd --to {to} --unanswered"));
         seen(lab, &[kind], to, 0);
         kinds.insert(kind);
@@ -189,6 +193,9 @@ fn each_drift_is_seen_named_and_mended_and_what_is_foreign_stays() {
     println!("{} kinds of drift", kinds.len());
     assert!(only.is_some() || kinds.len() >= 40, "{kinds:?}");
     assert_eq!(lab.guest(9999, &format!("cat {A}/mine.caddy")) + "\n", foreign, "to the byte");
-    let mine = format!("http://{}:30008/", lab.guest(9999, "ip -4 -o addr show eth0").split_whitespace().nth(3).unwrap().split('/').next().unwrap());
+    let mine = format!(
+        "http://{}:30008/",
+        lab.guest(9999, "ip -4 -o addr show eth0").split_whitespace().nth(3).unwrap().split('/').next().unwrap()
+    );
     wait_for("the foreign site", || lab.exec("op", &["curl", "-sS", &mine]).out == "mine");
 }

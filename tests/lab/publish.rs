@@ -81,7 +81,8 @@ fn an_app_is_published_changed_and_given_up_and_what_fails_is_put_back() {
         let public = visit(lab, port, "/cgi-bin/env");
         assert!(public.starts_with("HTTP/1.1 200") && public.contains(&format!("X-App: {app}\r")), "{named}: {public}");
         assert!(public.contains("X-Frame-Options: DENY") && public.contains("Content-Security-Policy: none"), "{public}");
-        let right = ["FOR=10.77.0.1\n".to_owned(), "PROTO=http\n".to_owned(), format!("PORT={port}\n"), format!("HOST={}:{port}\n", wan(lab))];
+        let right =
+            ["FOR=10.77.0.1\n".to_owned(), "PROTO=http\n".to_owned(), format!("PORT={port}\n"), format!("HOST={}:{port}\n", wan(lab))];
         right.iter().for_each(|r| assert!(public.contains(&format!("HTTP_X_FORWARDED_{r}")), "no {r} in {public}"));
         let strange = visit(lab, port + 10_000, "/cgi-bin/env");
         assert!(!strange.contains("X-App") && !strange.starts_with("HTTP/1.1 200"), "{strange}");

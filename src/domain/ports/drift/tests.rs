@@ -47,7 +47,8 @@ fn guest(n: u32, name: &str, ip: &str) -> Guest {
 }
 
 fn lease(n: u8, address: &str, name: &str) -> lease::Row {
-    let lease = Lease { expires: None, mac: Mac::new(&mac(n)).unwrap(), address: address.parse().unwrap(), name: Some(name.into()), client: None };
+    let lease =
+        Lease { expires: None, mac: Mac::new(&mac(n)).unwrap(), address: address.parse().unwrap(), name: Some(name.into()), client: None };
     lease::Row { lease, guest: None, fixed: false, odd: Vec::new() }
 }
 
@@ -105,7 +106,8 @@ impl Scene {
             map.held.push(one);
         }
         let sites = wanted(&map, &settings).unwrap();
-        let mut members = vec![member(CADDYFILE, base()), link(CURRENT, "v3"), Member { bytes: None, ..member(&format!("{CURRENT}/./"), "") }];
+        let mut members =
+            vec![member(CADDYFILE, base()), link(CURRENT, "v3"), Member { bytes: None, ..member(&format!("{CURRENT}/./"), "") }];
         members.extend(sites.iter().map(|(name, text)| member(&format!("{CURRENT}/{name}"), text.as_str())));
         let found = Found {
             map: Ok(map),
@@ -273,7 +275,8 @@ const CASES: [Case; 53] = [
 fn what_is_as_promised_has_no_drift_and_no_gap() {
     let truth = Scene::new().judged();
     assert_eq!((kinds(&truth), truth.gaps.len(), truth.version), (BTreeSet::new(), 0, Some(3)));
-    let told: Vec<_> = truth.rows.iter().map(|r| (r.public.unwrap(), r.state, r.target.as_str(), r.outside.is_well(), r.inside.is_well())).collect();
+    let told: Vec<_> =
+        truth.rows.iter().map(|r| (r.public.unwrap(), r.state, r.target.as_str(), r.outside.is_well(), r.inside.is_well())).collect();
     assert_eq!(
         told,
         [(30_000, "published", "http://web.prox.local:80", true, true), (30_001, "published", "http://10.20.0.102:8080", true, true)]
