@@ -412,7 +412,7 @@ async fn publish_as(ctx: &Ctx, name: ServiceName, how: How, unanswered: bool, op
     let (domain, _) = caddy::around(&settings).map_err(unfit)?;
     let (spec, token) = how.spec(map.service(&name).map(|s| &s.spec), &domain, now)?;
     spec.marks().iter().for_each(|mark| eprintln!("{name}: {mark}"));
-    let done = publish(ctx, PublishWish::Publish { name: name.clone(), spec, unanswered }, open).await;
+    let done = publish(ctx, PublishWish::Publish { name: name.clone(), spec: Box::new(spec), unanswered }, open).await;
     if let (Some(token), false, Ok(_)) = (token, ctx.dry_run, &done) {
         token.show(&name);
     }

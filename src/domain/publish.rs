@@ -32,7 +32,7 @@ pub enum PublishWish {
         /// Its name.
         name: ServiceName,
         /// What, and how.
-        spec: Spec,
+        spec: Box<Spec>,
         /// Also where nothing answers behind it yet.
         unanswered: bool,
     },
@@ -63,7 +63,7 @@ impl PublishWish {
     /// What it changes of what is remembered.
     pub fn of_ports(&self) -> Option<PortWish> {
         match self {
-            PublishWish::Publish { name, spec, .. } => Some(PortWish::Publish(name.clone(), Box::new(spec.clone()), None)),
+            PublishWish::Publish { name, spec, .. } => Some(PortWish::Publish(name.clone(), spec.clone(), None)),
             PublishWish::Unpublish(name) => Some(PortWish::Unpublish(name.clone())),
             PublishWish::Converge => None,
         }

@@ -303,7 +303,7 @@ fn something_is_published_by_a_form_that_says_what_is_wrong() {
     let screen = text(&draw(&mut app, 80, 24));
     assert!(screen.contains("nextcloud:8080") && screen.contains("tcp: connections") && screen.contains("[x] yes"), "{screen}");
     let spec = Spec { carry: Carry::Tcp, ..Spec::to("nextcloud.prox.local:8080".parse().unwrap()) };
-    let publish = PublishWish::Publish { name: name("wiki"), spec, unanswered: true };
+    let publish = PublishWish::Publish { name: name("wiki"), spec: Box::new(spec), unanswered: true };
     assert_eq!(wish(keys(&mut app, "<Enter>")), Wish::Publish(publish));
     // One that is published already is changed where it stands.
     keys(&mut app, "pgitea<Tab>a.b:1<Enter>");

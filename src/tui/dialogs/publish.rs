@@ -172,7 +172,7 @@ impl Publish {
         // What the form does not show stays as it was.
         let mut spec = self.old.take().map_or_else(|| Spec::to(to.clone()), |(_, spec)| spec);
         (spec.to, spec.carry, spec.proof) = (to, self.carry, self.proof.clone());
-        vec![Then::Close, Then::Wish(Wish::Publish(PublishWish::Publish { name, spec, unanswered: self.unanswered }))]
+        vec![Then::Close, Then::Wish(Wish::Publish(PublishWish::Publish { name, spec: Box::new(spec), unanswered: self.unanswered }))]
     }
 }
 
