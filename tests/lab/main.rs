@@ -4,6 +4,7 @@
 
 mod appliance;
 mod audit;
+mod carry;
 mod console;
 mod debian;
 mod drift;
