@@ -6,7 +6,7 @@ use std::time::Instant;
 use proximity::domain::access::Who;
 use proximity::domain::caddy::site;
 use proximity::domain::ports::{Of, Pair, PortWish, Sockets};
-use proximity::domain::service::Service;
+use proximity::domain::service::{Service, Spec};
 use proximity::domain::stamp::Stamp;
 use proximity::ops::ports::keep;
 
@@ -35,7 +35,7 @@ pub fn ports(table: &mut Table, home: &Path) {
 
     let one = |(n, pair): (usize, &Pair)| {
         let to = format!("app-{n}.prox.local:8080").parse().unwrap();
-        Service { name: format!("app-{n}").parse().unwrap(), pair: *pair, to }
+        Service { name: format!("app-{n}").parse().unwrap(), pair: *pair, spec: Spec::to(to) }
     };
     let services: Vec<Service> = pairs.iter().enumerate().map(one).collect();
     let trusted = ["192.168.1.0/24".parse().unwrap(), "fd00::/8".parse().unwrap()];

@@ -117,7 +117,7 @@ pub fn wanted(map: &PortMap, settings: &Settings) -> Result<Vec<(String, String)
     let (domain, trusted) = caddy::around(settings)?;
     let site = |s: &Published| {
         let pair = map.of(&s.name)?.pair;
-        let spec = Spec { to: s.spec.to.clone().within(&domain), ..s.spec.clone() };
+        let spec = s.spec.clone().within(&domain);
         Some((format!("{}.caddy", s.name), caddy::site(&Service { name: s.name.clone(), pair, spec }, &trusted)))
     };
     Ok(map.services.iter().filter(|s| s.spec.carry == Carry::Http).filter_map(site).collect())

@@ -319,7 +319,7 @@ fn how_something_is_published_is_changed_and_the_rest_stays() {
     assert!(text(&draw(&mut app, 80, 24)).contains("NOT proven: whoever stands there is believed"));
     keys(&mut app, "<BS><BS><BS><BS>443<Tab><Tab> ");
     let spec = Spec { proof: Proof::Own, ..Spec::to("https://10.20.0.131:443".parse().unwrap()) };
-    let publish = PublishWish::Publish { name: name("web"), spec, unanswered: false };
+    let publish = PublishWish::Publish { name: name("web"), spec: Box::new(spec), unanswered: false };
     assert_eq!(wish(keys(&mut app, "<Enter>")), Wish::Publish(publish));
     assert!(keys(&mut at("later"), "e").is_empty(), "nothing is published there");
 }
