@@ -47,7 +47,8 @@ fn guest(n: u32, name: &str, ip: &str) -> Guest {
 }
 
 fn lease(n: u8, address: &str, name: &str) -> lease::Row {
-    let lease = Lease { expires: None, mac: Mac::new(&mac(n)).unwrap(), address: address.parse().unwrap(), name: Some(name.into()), client: None };
+    let lease =
+        Lease { expires: None, mac: Mac::new(&mac(n)).unwrap(), address: address.parse().unwrap(), name: Some(name.into()), client: None };
     lease::Row { lease, guest: None, fixed: false, odd: Vec::new() }
 }
 
@@ -105,7 +106,8 @@ impl Scene {
             map.held.push(one);
         }
         let sites = wanted(&map, &settings).unwrap();
-        let mut members = vec![member(CADDYFILE, base()), link(CURRENT, "v3"), Member { bytes: None, ..member(&format!("{CURRENT}/./"), "") }];
+        let mut members =
+            vec![member(CADDYFILE, base()), link(CURRENT, "v3"), Member { bytes: None, ..member(&format!("{CURRENT}/./"), "") }];
         members.extend(sites.iter().map(|(name, text)| member(&format!("{CURRENT}/{name}"), text.as_str())));
         let found = Found {
             map: Ok(map),
@@ -195,12 +197,22 @@ const CASES: [Case; 53] = [
     ("base-without-import", CONVERGE, |s| s.members[0].bytes = Some(base().replace("import proximity/", "#").into_bytes())),
     ("current-missing", APPLY, |s| s.members.retain(|m| !m.path.ends_with("/current") && !m.path.ends_with("/./"))),
     ("current-not-a-link", APPLY, |s| s.members.retain(|m| m.link.is_none())),
-    ("current-elsewhere", APPLY, |s| s.members[1] = link(CURRENT, "/tmp/sites")),
+    ("current-elsewhere", APPLY, |s| {
+        // What is not in force is in no file of Caddy's, and still served.
+        s.adapted = Some(Ok(json!({"admin": {"listen": "127.0.0.1:2019"}})));
+        s.members[1] = link(CURRENT, "/tmp/sites");
+        s.members.retain(|m| !m.path.starts_with(&format!("{CURRENT}/")));
+    }),
     ("current-dangling", APPLY, |s| s.members.retain(|m| m.path != format!("{CURRENT}/./"))),
     ("foreign-file", NO_MEND, |s| s.members.push(member(&format!("{CURRENT}/mine.caddy"), ":7000 {\n}\n"))),
     ("idle-file", NO_MEND, |s| s.members.push(member(&format!("{CURRENT}/web.caddy.bak"), "x"))),
     ("site-missing", APPLY, |s| s.members.retain(|m| !m.path.ends_with("/web.caddy"))),
-    ("site-edited", APPLY, |s| s.text("web", |t| t.replace("web.prox.local", "evil.prox.local"))),
+    ("site-edited", APPLY, |s| {
+        let mut written = s.running.clone();
+        written["apps"]["http"]["servers"]["srv0"] = server(30_000, "evil.prox.local:80");
+        s.adapted = Some(Ok(written));
+        s.text("web", |t| t.replace("web.prox.local", "evil.prox.local"));
+    }),
     ("site-old-format", APPLY, |s| s.text("web", |t| t.replacen("format 2", "format 1", 1))),
     ("site-replaced", APPLY, |s| s.text("web", |_| ":30000 {\n}\n".into())),
     ("site-not-a-file", APPLY, |s| s.site("web").bytes = None),
@@ -273,7 +285,8 @@ const CASES: [Case; 53] = [
 fn what_is_as_promised_has_no_drift_and_no_gap() {
     let truth = Scene::new().judged();
     assert_eq!((kinds(&truth), truth.gaps.len(), truth.version), (BTreeSet::new(), 0, Some(3)));
-    let told: Vec<_> = truth.rows.iter().map(|r| (r.public.unwrap(), r.state, r.target.as_str(), r.outside.is_well(), r.inside.is_well())).collect();
+    let told: Vec<_> =
+        truth.rows.iter().map(|r| (r.public.unwrap(), r.state, r.target.as_str(), r.outside.is_well(), r.inside.is_well())).collect();
     assert_eq!(
         told,
         [(30_000, "published", "http://web.prox.local:80", true, true), (30_001, "published", "http://10.20.0.102:8080", true, true)]
@@ -298,6 +311,17 @@ fn every_kind_is_found_alone_with_what_mends_it() {
     }
     let missing: Vec<_> = KINDS.iter().map(|(k, _)| *k).filter(|k| !CASES.iter().any(|(kind, ..)| kind == k)).collect();
     assert_eq!(missing, [""; 0], "kinds that no case makes");
+}
+
+#[test]
+fn the_manual_names_every_kind() {
+    let page = include_str!("../../../../assets/help/drift.md");
+    let words: Vec<&str> = page.split_whitespace().collect();
+    for (kind, means) in KINDS {
+        assert!(page.contains(&format!("    {kind} ")), "{kind}");
+        let all: Vec<&str> = means.split_whitespace().collect();
+        assert!(words.windows(all.len()).any(|w| w == all), "{means}");
+    }
 }
 
 #[test]
