@@ -196,7 +196,10 @@ const CASES: [Case; 53] = [
     ("base-edited", CONVERGE, |s| s.members[0].bytes = Some(format!("{}# x\n", base()).into_bytes())),
     ("base-without-import", CONVERGE, |s| s.members[0].bytes = Some(base().replace("import proximity/", "#").into_bytes())),
     ("current-missing", APPLY, |s| s.members.retain(|m| !m.path.ends_with("/current") && !m.path.ends_with("/./"))),
-    ("current-not-a-link", APPLY, |s| s.members.retain(|m| m.link.is_none())),
+    ("current-not-a-link", APPLY, |s| {
+        s.members[1] = Member { bytes: None, ..member(&format!("{CURRENT}/"), "") };
+        s.members.push(Member { bytes: None, ..member(&format!("{CURRENT}/./web.caddy"), "") });
+    }),
     ("current-elsewhere", APPLY, |s| {
         // What is not in force is in no file of Caddy's, and still served.
         s.adapted = Some(Ok(json!({"admin": {"listen": "127.0.0.1:2019"}})));
