@@ -7,10 +7,12 @@
 //! ```
 
 mod appliance;
+mod demo;
 mod door;
 mod hands;
 mod logs;
 mod order;
+mod ports;
 mod settings;
 mod truth;
 

@@ -4,6 +4,8 @@
 //! Changed on purpose? Run with `INSTA_UPDATE=always` and read the difference before you commit it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "screens/ports.rs"]
+mod ports;
 #[path = "screens/world.rs"]
 mod world;
 
@@ -1257,7 +1259,7 @@ fn hostile_log_lines_stay_in_their_cells() {
 #[test]
 fn odd_sizes() {
     for (w, h) in [(1, 1), (1, 50), (50, 1), (20, 5), (19, 5), (21, 8), (40, 10), (132, 43), (500, 200)] {
-        for go in ["", "4", "6", "9", "9e", "9 s", "x", ":", "?", "J", "r"] {
+        for go in ["", "4", "5", "5p", "5b", "5w", "5x", "6", "9", "9e", "9 s", "x", ":", "?", "J", "r"] {
             let mut app = test_app();
             with_logs(&mut app);
             keys(&mut app, &format!("1{go}"));
@@ -1298,7 +1300,7 @@ fn two_thousand_random_keys_and_sizes() {
         KeyCode::Backspace,
         KeyCode::Delete,
     ];
-    let letters: Vec<char> = "146923bxrlsawedu/nNyJRz+-:?jkgGcqd \u{6f22}e\u{301}0(".chars().collect();
+    let letters: Vec<char> = "1469235bxrlsawedu/nNyJRz+-:?jkgGcqdpUPofY \u{6f22}e\u{301}0(".chars().collect();
     let mut app = test_app();
     with_logs(&mut app);
     for round in 0..2_000 {

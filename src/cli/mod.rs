@@ -15,6 +15,7 @@ mod manual;
 mod operator;
 mod output;
 mod ports;
+mod ports_how;
 mod restricted;
 mod secrets;
 mod settings;

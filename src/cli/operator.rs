@@ -3,7 +3,6 @@
 use std::io::Write;
 
 use clap::Subcommand;
-use qrcode::{Color, EcLevel, QrCode};
 use serde_json::json;
 
 use super::init::memory_available;
@@ -14,6 +13,7 @@ use crate::domain::access::{Object, Permission, Role, Who, authorize};
 use crate::domain::audit::Deed;
 use crate::domain::clean::clean;
 use crate::domain::guest::Vmid;
+use crate::domain::picture;
 use crate::domain::secret::Shown;
 use crate::domain::stamp::Stamp;
 use crate::host::Host;
@@ -303,27 +303,9 @@ fn confirm(store: &Store, vault: &Vault, name: &str, ctx: &Ctx, open: &Open) -> 
     Err(Problem::new(Kind::Locked, "the second factor", "no right code was given; it stays off", "start again"))
 }
 
-/// A picture for a telephone's camera, two rows of it in each line of text, dark on light. It is as secret as what it shows.
+/// A picture for a telephone's camera. It is as secret as what it shows.
 pub(crate) fn picture(uri: &Secret) -> Option<Vec<String>> {
-    /// Cells of white around it. The standard wants four; every reader takes two.
-    const QUIET: i32 = 2;
-    let code = QrCode::with_error_correction_level(uri.expose(), EcLevel::L).ok()?;
-    let width = i32::try_from(code.width()).ok()?;
-    let colors = code.to_colors();
-    let dark = |x: i32, y: i32| {
-        let inside = (0..width).contains(&x) && (0..width).contains(&y);
-        inside && usize::try_from(y * width + x).ok().and_then(|at| colors.get(at)) == Some(&Color::Dark)
-    };
-    let row = |y: i32| {
-        let cell = |x: i32| match (dark(x, y), dark(x, y + 1)) {
-            (true, true) => ' ',
-            (true, false) => '▄',
-            (false, true) => '▀',
-            (false, false) => '█',
-        };
-        (-QUIET..width + QUIET).map(cell).collect()
-    };
-    Some((-QUIET..width + QUIET).step_by(2).map(row).collect())
+    picture::picture(uri.expose())
 }
 
 /// Secrets as lines for the screen.

@@ -8,6 +8,7 @@ use clap::Subcommand;
 use serde_json::{Value as Json, json};
 
 use super::login::Open;
+use super::ports_how::How;
 use super::settings::{Check, open, store};
 use super::{Ctx, Done, Form, Need, on_host, output};
 use crate::domain::access::Permission;
@@ -62,9 +63,8 @@ pub(super) enum Ports {
         /// The name of what is published
         #[arg(value_name = "NAME")]
         service: ServiceName,
-        /// What answers: HOST:PORT, http://HOST:PORT or https://HOST:PORT; a host without a dot is an app
-        #[arg(long, value_name = "UPSTREAM")]
-        to: Upstream,
+        #[command(flatten)]
+        how: Box<How>,
         /// Also where nothing answers behind it yet
         #[arg(long)]
         unanswered: bool,
@@ -170,9 +170,7 @@ pub(super) async fn run(ctx: &Ctx, command: Ports) -> Done {
         Ports::Drift { check } => return drift::drift(ctx, &check).await,
         Ports::Who { port, since, until, check } => return who(ctx, port, (since, until), &check).await,
         Ports::Site { service, to, check } => return site(ctx, &service, to, &check),
-        Ports::Publish { service, to, unanswered, open } => {
-            return publish(ctx, PublishWish::Publish { name: service, spec: Spec::to(to), unanswered }, &open).await;
-        }
+        Ports::Publish { service, how, unanswered, open } => return publish_as(ctx, service, *how, unanswered, &open).await,
         Ports::Unpublish { service, open } => return publish(ctx, PublishWish::Unpublish(service), &open).await,
         Ports::Converge => return ctx.fulfil(Wish::Publish(PublishWish::Converge)).await,
         Ports::Reserve { service, open } => (PortWish::Reserve(service), open),
@@ -399,6 +397,28 @@ fn site(ctx: &Ctx, name: &ServiceName, to: Upstream, check: &Check) -> Done {
     Ok(0)
 }
 
+/// What was said of it before is not lost by saying nothing. A token is shown when it is in force, or may be.
+async fn publish_as(ctx: &Ctx, name: ServiceName, how: How, unanswered: bool, open: &Open) -> Done {
+    let store = store(ctx)?;
+    let now = ctx.host.clock().0;
+    let mut map = store.ports(None, now)?;
+    if how.goes_on_from() && map.service(&name).is_some() {
+        // What is taken over into a new row is compared with its tag before.
+        let Unlocked { vault, .. } = super::settings::open(ctx, &store, open, Permission::Ports)?;
+        map = store.ports(Some(&vault), now)?;
+    }
+    let settings = store.settings(None)?;
+    let unfit = |why: String| Problem::new(Kind::Failed, format!("publish {name}"), why, "see proximity settings list");
+    let (domain, _) = caddy::around(&settings).map_err(unfit)?;
+    let (spec, token) = how.spec(map.service(&name).map(|s| &s.spec), &domain, now)?;
+    spec.marks().iter().for_each(|mark| eprintln!("{name}: {mark}"));
+    let done = publish(ctx, PublishWish::Publish { name: name.clone(), spec, unanswered }, open).await;
+    if let (Some(token), false, Ok(_)) = (token, ctx.dry_run, &done) {
+        token.show(&name);
+    }
+    done
+}
+
 async fn publish(ctx: &Ctx, wish: PublishWish, open: &Open) -> Done {
     ctx.fulfil_with(Wish::Publish(wish), open).await
 }
@@ -441,14 +461,8 @@ fn told(ctx: &Ctx, wish: &PortWish, decided: &Decided, sockets: &Sockets) -> Don
     } else {
         let offset = ctx.host.clock().1;
         let now = ctx.host.clock().0;
-        let would = if ctx.dry_run { "would be " } else { "" };
-        let says = match (&decided.change, after, free) {
-            (None, ..) => "nothing to change: it is so already".to_owned(),
-            (_, Some(held), _) => format!("{would}{}", held.what),
-            (_, None, Some(free)) if free > now => format!("{would}given back; free for others at {}", free.minute(offset)),
-            (_, None, _) => format!("{would}free"),
-        };
-        output::say(&format!("{}: {says}", decided.pair));
+        let would = if ctx.dry_run && decided.change.is_some() { "would be " } else { "" };
+        output::say(&format!("{}: {would}{}", decided.pair, decided.says(now, offset)));
         let listens = listeners(sockets, decided.pair);
         if !listens.is_empty() {
             output::say(&format!("  listens there now: {}", listens.join(", ")));

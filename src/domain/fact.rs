@@ -231,6 +231,8 @@ pub enum Fact {
     Saved(Result<usize, Refusal>),
     /// What a setting held before, newest first.
     History(Key, Vec<Past>),
+    /// What has a port, and who had it.
+    Port(Box<super::ports::Asked>),
     /// A job was started.
     Started(JobId),
     /// Something could not be done: what and why, and what to do.

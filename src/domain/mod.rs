@@ -31,6 +31,7 @@ pub mod log_page;
 pub mod log_sieve;
 pub mod log_tally;
 pub mod log_time;
+pub mod picture;
 pub mod plan;
 pub mod ports;
 pub mod power;

@@ -327,6 +327,13 @@ pub enum Check {
         /// The ports.
         ports: Vec<u16>,
     },
+    /// A port of the appliance takes a connection from outside, and something behind it does.
+    Takes {
+        /// The appliance.
+        vmid: Vmid,
+        /// The port.
+        port: u16,
+    },
     /// Both ports of a pair answer by HTTP: the public one from outside the guest, the other one from inside it.
     Serves {
         /// The guest.
@@ -412,7 +419,7 @@ impl Check {
             Check::Content { at: Place::Guest(id), .. } => Some(*id),
             Check::Answers { vmid } | Check::Rules { vmid, .. } | Check::CaddyByFiles { vmid } | Check::Lamps { vmid, .. } => Some(*vmid),
             Check::Contents { at: Place::Guest(id), .. } => Some(*id),
-            Check::Listens { vmid, .. } | Check::Serves { vmid, .. } => Some(*vmid),
+            Check::Listens { vmid, .. } | Check::Serves { vmid, .. } | Check::Takes { vmid, .. } => Some(*vmid),
             Check::Says { cmd, .. } => pve::inside(cmd),
             Check::Either(one, other) => one.inside().or_else(|| other.inside()),
             _ => None,
@@ -439,7 +446,10 @@ impl Check {
                 [one] => format!("port {one} is listened on"),
                 _ => format!("all {} ports are listened on", ports.len()),
             },
-            Check::Serves { pair, unanswered: false, .. } => format!("both ports answer: {} from outside, {} inside", pair.public, pair.internal),
+            Check::Takes { port, .. } => format!("a connection to {port} is taken"),
+            Check::Serves { pair, unanswered: false, .. } => {
+                format!("both ports answer: {} from outside, {} inside", pair.public, pair.internal)
+            }
             Check::Serves { pair, .. } => format!("both ports are served, whatever answers behind them: {pair}"),
             Check::Says { what, .. } => what.clone(),
             Check::Either(one, other) => format!("{}, or {}", one.words(), other.words()),

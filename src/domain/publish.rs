@@ -277,8 +277,8 @@ fn swap(ground: &Ground, mut lay: Lay, base: &str, version: &str, vmid: Vmid) ->
     // A folder in the link's place would swallow what is renamed to it.
     if ground.current.is_none() && ground.versions.iter().any(|v| v == "current") {
         let aside = format!("{VERSIONS}/set-aside-before-{version}");
-        let gone = Check::Content { at, path: CURRENT.into(), digest: None };
-        let step = Step::run("set aside what stands in the link's place", at.quick(["mv", "-T", CURRENT, &aside]), gone);
+        let there = Check::Says { what: format!("{aside} is there"), cmd: at.quick(["ls", "-d", &aside]), wants: Wants::Success };
+        let step = Step::run("set aside what stands in the link's place", at.quick(["mv", "-T", CURRENT, &aside]), there);
         steps.push(step.undone_by(at.quick(["mv", "-T", &aside, CURRENT])));
         lay.from = Some(aside);
     }
@@ -300,7 +300,7 @@ fn swap(ground: &Ground, mut lay: Lay, base: &str, version: &str, vmid: Vmid) ->
 
 /// By Caddy's administration: connections that are open go on.
 fn reload(vmid: Vmid) -> Cmd {
-    pve::attach(vmid, ["caddy", "reload", "--adapter", "caddyfile", "--config", CADDYFILE]).limit(60)
+    pve::attach(vmid, ["caddy", "reload", "--adapter", "caddyfile", "--config", CADDYFILE]).limit(20)
 }
 
 /// Has Caddy work by its files; where it does not run it is started.

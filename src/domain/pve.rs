@@ -27,7 +27,8 @@ pub fn attach<A: Into<String>>(id: Vmid, argv: impl IntoIterator<Item = A>) -> C
 
 /// The same as a user and a group of the guest, by their numbers there.
 pub fn attach_as<A: Into<String>>(id: Vmid, (user, group): (u32, u32), argv: impl IntoIterator<Item = A>) -> Cmd {
-    let head = ["-n".to_owned(), id.to_string(), "--clear-env".to_owned(), format!("--uid={user}"), format!("--gid={group}"), "--".to_owned()];
+    let head =
+        ["-n".to_owned(), id.to_string(), "--clear-env".to_owned(), format!("--uid={user}"), format!("--gid={group}"), "--".to_owned()];
     Cmd::new("lxc-attach", head.into_iter().chain(argv.into_iter().map(Into::into)))
 }
 

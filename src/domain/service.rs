@@ -4,12 +4,19 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::appliance::names::Name;
+use super::appliance::names::{Label, Name};
 use super::clean::clean;
 use super::ports::{Pair, ServiceName};
 use super::stamp::Stamp;
+
+mod auth;
+mod typed;
+
+pub use auth::{Auth, COST, GRACE_DAYS, Key, PREFIX, Slot, TOKEN_COST};
+pub use typed::{Account, Hash, HeaderName, Mail, UriPath};
 
 /// Something that answers on a pair of ports.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,12 +40,119 @@ pub struct Spec {
     /// How it proves who it is, where it is asked by TLS.
     #[serde(default)]
     pub proof: Proof,
+    /// Who may use the internal port; where it is not said, whoever the settings trust.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sources: Option<Vec<IpNet>>,
+    /// What is asked of it every half minute, so that nothing is sent to it while it does not answer that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<UriPath>,
+    /// Who may come in.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub auth: Auth,
+    /// TLS to whoever comes.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub tls: Tls,
+}
+
+fn is_default<T: Default + PartialEq>(it: &T) -> bool {
+    *it == T::default()
 }
 
 impl Spec {
     /// The plainest: HTTP to this place.
     pub fn to(to: Upstream) -> Spec {
-        Spec { to, carry: Carry::default(), proof: Proof::default() }
+        Spec {
+            to,
+            carry: Carry::default(),
+            proof: Proof::default(),
+            sources: None,
+            health: None,
+            auth: Auth::default(),
+            tls: Tls::default(),
+        }
+    }
+
+    /// The same, with names of one part as those of apps.
+    pub fn within(self, domain: &Name) -> Spec {
+        Spec { to: self.to.within(domain), auth: self.auth.within(domain), ..self }
+    }
+
+    /// The same, without what was to be only until now.
+    pub fn as_of(self, now: Stamp) -> Spec {
+        Spec { auth: self.auth.as_of(now), ..self }
+    }
+
+    /// Whether something of it was to be until now only, and is still written down.
+    pub fn is_over(&self, now: Stamp) -> bool {
+        self.clone().as_of(now) != *self
+    }
+
+    /// What is to be said wherever it is shown: one or a few words each.
+    pub fn marks(&self) -> Vec<String> {
+        let unproven = self.to.tls && self.proof == Proof::Skipped;
+        unproven.then(|| "upstream not verified".to_owned()).into_iter().collect()
+    }
+
+    /// How a visitor asks: `https` where there is TLS to him, else what is carried.
+    pub fn scheme(&self) -> &'static str {
+        match (self.carry, &self.tls) {
+            (Carry::Http, Tls::Off) | (Carry::Tcp | Carry::Udp, _) => self.carry.word(),
+            (Carry::Http, _) => "https",
+        }
+    }
+
+    /// What cannot be together, and what to do; nothing where all can.
+    pub fn refusal(&self) -> Option<String> {
+        let by_rules = self.carry != Carry::Http;
+        let word = self.carry.word();
+        let no = |is: bool, what: &str| (by_rules && is).then(|| format!("{word} is carried as it comes: it has no {what}"));
+        let named = |names: &[UpHost]| names.is_empty().then(|| "a certificate is for names: say those that visitors use".to_owned());
+        no(self.to.tls || self.proof != Proof::Own, "TLS of ours to the upstream")
+            .or_else(|| no(self.auth != Auth::None, "login"))
+            .or_else(|| no(self.tls != Tls::Off, "TLS of ours"))
+            .or_else(|| no(self.health.is_some(), "path that could be asked"))
+            .or_else(|| (!by_rules && !self.to.tls && self.proof != Proof::Own).then(|| "http proves nothing: say https://".to_owned()))
+            .or_else(|| if let Tls::Internal { names } = &self.tls { named(names) } else { None })
+    }
+}
+
+/// TLS to whoever comes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tls {
+    /// None.
+    #[default]
+    Off,
+    /// By the appliance's own authority, which a visitor must be told to trust.
+    Internal {
+        /// Names and addresses by which visitors ask. For these alone it has certificates, and requests for others get
+        /// nothing.
+        names: Vec<UpHost>,
+    },
+    /// By a certificate that an operator put there: `NAME.crt` and `NAME.key` in [`CERTIFICATES`](super::caddy::CERTIFICATES).
+    Given {
+        /// NAME.
+        certificate: Label,
+    },
+    /// By a certificate that a public authority gives out for a name that leads here (RFC 8555).
+    Acme {
+        /// The name.
+        name: Name,
+        /// Whom the authority writes to.
+        #[serde(default)]
+        mail: Option<Mail>,
+    },
+}
+
+impl Tls {
+    /// The word on the command line and in JSON.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Tls::Off => "off",
+            Tls::Internal { .. } => "internal",
+            Tls::Given { .. } => "given",
+            Tls::Acme { .. } => "acme",
+        }
     }
 }
 
@@ -96,7 +210,7 @@ pub struct Published {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Upstream {
-    /// By TLS, with the certificate proven by the appliance's authorities.
+    /// By TLS; see [`Proof`].
     pub tls: bool,
     /// Who.
     pub host: UpHost,
@@ -104,8 +218,9 @@ pub struct Upstream {
     pub port: u16,
 }
 
-/// Who answers behind a service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Who answers behind a service, or is asked by a visitor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum UpHost {
     /// A name, asked for again and again, so that it follows its guest.
     Name(Name),
@@ -140,13 +255,7 @@ impl FromStr for Upstream {
         let (host, port) = rest.rsplit_once(':').ok_or_else(no)?;
         // Digits only: a sign would be read, too.
         let port = Some(port).filter(|p| p.bytes().all(|b| b.is_ascii_digit())).and_then(|p| p.parse().ok()).filter(|p| *p > 0);
-        let address = match host.strip_prefix('[') {
-            Some(six) => six.strip_suffix(']').and_then(|six| six.parse().ok()).map(IpAddr::V6),
-            None => host.parse().ok().map(IpAddr::V4),
-        };
-        // What ends in a number is an address to a browser and to Go, or a mistake (WHATWG URL, ends in a number).
-        let name = Name::new(host).filter(|_| host.rsplit('.').next().is_some_and(|l| l.bytes().any(|b| b.is_ascii_alphabetic())));
-        let host = address.map(UpHost::Address).or(name.map(UpHost::Name)).ok_or_else(no)?;
+        let host = host.parse().map_err(|_| no())?;
         Ok(Upstream { tls, host, port: port.ok_or_else(no)? })
     }
 }
@@ -167,12 +276,7 @@ impl From<Upstream> for String {
 impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.tls { "https://" } else { "http://" })?;
-        match &self.host {
-            UpHost::Name(name) => name.fmt(f)?,
-            UpHost::Address(IpAddr::V4(four)) => four.fmt(f)?,
-            UpHost::Address(IpAddr::V6(six)) => write!(f, "[{six}]")?,
-        }
-        write!(f, ":{}", self.port)
+        write!(f, "{}:{}", self.host, self.port)
     }
 }
 

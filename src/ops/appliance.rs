@@ -230,9 +230,9 @@ async fn succeeds(host: &dyn Host, cmd: Cmd) -> bool {
 /// Whether what Caddy runs by is what its files make.
 pub async fn caddy_by_files(host: &dyn Host, id: Vmid) -> Held {
     let url = format!("http://{}/config/", files::ADMIN);
-    let adapt = pve::exec(id, ["caddy", "adapt", "--config", files::CADDYFILE, "--adapter", "caddyfile"]);
-    let config = pve::exec(id, ["busybox", "wget", "-q", "-O", "-", &url]);
-    let (want, have) = tokio::join!(host.run(adapt.limit(20)), host.run(config.limit(20)));
+    let adapt = pve::attach(id, ["caddy", "adapt", "--config", files::CADDYFILE, "--adapter", "caddyfile"]);
+    let config = pve::attach(id, ["busybox", "wget", "-q", "-O", "-", &url]);
+    let (want, have) = tokio::join!(host.run(adapt.limit(10)), host.run(config.limit(10)));
     let read = |asked: Result<crate::host::Output, HostError>| -> Result<Value, HostError> {
         let out = asked?;
         let text = out.success()?;

@@ -395,10 +395,12 @@ fn left_of_publishing(plan: &Plan, wish: Option<&PortWish>, life: &Life) -> Vec<
     let laid = plan.steps.iter().take(life.step).find_map(|s| if let Act::Lay(lay) = &s.act { Some(lay) } else { None });
     let mut left: Vec<String> = laid.map(|lay| format!("what was tried, for a look: {} in {}", lay.folder, lay.at)).into_iter().collect();
     left.extend(match wish {
-        Some(PortWish::Publish(name, ..)) => Some(format!(
-            "{name} is remembered and keeps its ports; ask again when it is mended, or: proximity ports unpublish {name}"
-        )),
-        Some(PortWish::Unpublish(name)) => Some(format!("{name} is given up, and may be served still; ask again: proximity ports converge")),
+        Some(PortWish::Publish(name, ..)) => {
+            Some(format!("{name} is remembered and keeps its ports; ask again when it is mended, or: proximity ports unpublish {name}"))
+        }
+        Some(PortWish::Unpublish(name)) => {
+            Some(format!("{name} is given up, and may be served still; ask again: proximity ports converge"))
+        }
         _ => None,
     });
     left

@@ -14,7 +14,7 @@ use crate::domain::unlock;
 use crate::host::{Found, Host, HostError, Look, text_of};
 
 use super::truth::{self, Truth};
-use super::{appliance, place, ports, publish};
+use super::{appliance, place, ports, publish, publish_rules};
 
 /// What a check gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +71,7 @@ pub async fn holds(host: &dyn Host, check: &Check, life: &Life, init: Option<u32
             },
             Err(why) => Held::Unknown(why),
         },
+        Check::Takes { vmid, port } => publish_rules::takes(host, *vmid, *port).await,
         Check::Serves { vmid, pair, unanswered } => publish::serves(host, *vmid, *pair, *unanswered).await,
         Check::Says { what, cmd, wants } => says(host, what, cmd, wants).await,
         Check::Either(one, other) => match Box::pin(holds(host, one, life, init)).await {

@@ -16,6 +16,7 @@ pub mod port_truth;
 pub mod ports;
 pub mod probe;
 pub mod publish;
+mod publish_rules;
 pub mod refresh;
 pub mod settings;
 pub mod settings_file;

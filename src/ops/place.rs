@@ -37,7 +37,8 @@ async fn read_by(
     };
     // A file that is not there makes tar fail, and the archive tells of the others all the same.
     let names = paths.iter().map(|p| p.trim_start_matches('/'));
-    let members = members(host, cmd(["tar", "-C", "/", "-cf", "-"].into_iter().chain(names).map(str::to_owned).collect()).limit(20)).await?;
+    let members =
+        members(host, cmd(["tar", "-C", "/", "-cf", "-"].into_iter().chain(names).map(str::to_owned).collect()).limit(20)).await?;
     let of = |path: &&str| match members.iter().find(|m| m.path == **path) {
         None => Ok(None),
         Some(m) => m.bytes.clone().map(Some).ok_or(HostError::Io { what: (*path).to_owned(), why: "it is no regular file".into() }),

@@ -19,6 +19,7 @@ use crate::domain::appliance::{LEASES, files, tar};
 use crate::domain::cmd::Cmd;
 use crate::domain::guest::{Guest, Power, Vmid};
 use crate::domain::interfaces::{self, Interfaces};
+use crate::domain::ports::PortMap;
 use crate::domain::pve;
 use crate::domain::stamp::Stamp;
 use crate::domain::world::Part;
@@ -266,6 +267,26 @@ pub(super) fn wish_with(
     interfaces: &HostInterfaces,
     pins: BTreeMap<Mac, Ipv4Addr>,
 ) -> Result<Desired, Vec<String>> {
+    let ports = match &world.ports.known {
+        Ok(map) => map,
+        // There is no store yet, so nothing is published.
+        Err(_) if world.ports.is_pending() => &PortMap::default(),
+        Err(why) => return Err(vec![format!("what is published is unknown: {why}")]),
+    };
+    wish_of(world, vmid, interfaces, pins, ports)
+}
+
+/// The same with other things published than those that are remembered now.
+pub(super) fn wish_of(
+    world: &World,
+    vmid: Vmid,
+    interfaces: &HostInterfaces,
+    pins: BTreeMap<Mac, Ipv4Addr>,
+    ports: &PortMap,
+) -> Result<Desired, Vec<String>> {
+    if let Some((_, why)) = ports.bad_services.first() {
+        return Err(vec![why.clone()]);
+    }
     let settings = world.chosen().map_err(|why| vec![why])?;
     let guests = world.guests.known.as_ref().map_err(|why| vec![format!("the guests are unknown: {why}")])?;
     let appliance = guests.iter().find(|g| g.id == vmid);
@@ -273,7 +294,9 @@ pub(super) fn wish_with(
     let bridges = interfaces.files.iter().flat_map(|(_, f)| f.bridges());
     let addresses = bridges.filter(|b| Some(&b.name) == wan.as_ref()).flat_map(|b| b.addresses);
     let guarded: Vec<Ipv4Addr> = addresses.filter_map(|a| a.split('/').next()?.parse().ok()).collect();
-    desired(&settings, appliance, guests, &Around { guarded, pins, ..Around::default() })
+    let mut d = desired(&settings, appliance, guests, &Around { guarded, pins, ..Around::default() })?;
+    d.publish(ports);
+    Ok(d)
 }
 
 /// The host's network files.

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use super::check::{Held, init_pid};
 use super::place::{members, read_quick};
 use super::probe::{self, NOBODY};
-use super::{appliance, ports, visitor};
+use super::{appliance, ports, publish_rules, visitor};
 use crate::domain::appliance::desired::WAN;
 use crate::domain::appliance::files::{CADDYFILE, CURRENT, VERSIONS};
 use crate::domain::appliance::judge::sites;
@@ -49,7 +49,11 @@ pub async fn plan(host: &dyn Host, world: &World, asked: &PublishWish) -> Result
         then = publish::after(map, &decided);
         wish = Some((asked, decided.pair));
     }
+    // A token whose time is over is no part of any site.
+    then.services.iter_mut().for_each(|s| s.spec = s.spec.clone().as_of(host.clock().0));
+    let (rules, last) = publish_rules::steps(host, world, vmid, asked, &then).await.map_err(|(why, hint)| refuse(why, &hint))?;
     let mut plan = publish::plan(world, asked, &then, wish, &settings, &ground)?;
+    plan.steps = [rules, plan.steps, last].concat();
     plan.notes.extend(sockets.gaps.iter().map(|g| format!("unknown: {}: {}", g.what, g.why)));
     Ok(plan)
 }
@@ -60,7 +64,7 @@ async fn ground(host: &dyn Host, vmid: Vmid, system: System) -> Result<Ground, S
         out.success().map(|text| String::from_utf8_lossy(text.out).into_owned())
     };
     let status = system.status(Service::Caddy);
-    let (base, files, listed, link, user, group, runs, in_force) = tokio::join!(
+    let (base, files, listed, link, user, group, runs, in_force, admin) = tokio::join!(
         read_quick(host, Place::Guest(vmid), &[CADDYFILE]),
         members(host, pve::attach(vmid, ["tar", "-C", CURRENT, "-cf", "-", "."]).limit(20)),
         says(&["ls", "-1", VERSIONS]),
@@ -69,7 +73,12 @@ async fn ground(host: &dyn Host, vmid: Vmid, system: System) -> Result<Ground, S
         says(&["id", "-g", CADDY_USER]),
         says(&status),
         appliance::caddy_by_files(host, vmid),
+        probe::ask_admin(host, vmid),
     );
+    let answers = admin.answer.and_then(|gave| if gave.status == 0 { Ok(()) } else { Err(format!("it ended with {}", gave.status)) });
+    if let (Ok(_), Err(why)) = (&runs, answers) {
+        return Err(format!("Caddy runs and its administration does not answer ({why}); restart it: proximity appliance restart caddy"));
+    }
     let lost = |e: HostError| e.to_string();
     let versions: Vec<String> = match listed {
         Ok(text) => text.lines().map(str::to_owned).collect(),
@@ -92,7 +101,9 @@ async fn ground(host: &dyn Host, vmid: Vmid, system: System) -> Result<Ground, S
         }
         (Err(e), Some(_)) => return Err(e.to_string()),
         // What stands in the link's place is set aside, and what is not ours in it goes with the copy.
-        (found, None) => found.unwrap_or_default().into_iter().filter_map(|m| Some((m.path.strip_prefix('/')?.to_owned(), m.bytes))).collect(),
+        (found, None) => {
+            found.unwrap_or_default().into_iter().filter_map(|m| Some((m.path.strip_prefix('/')?.to_owned(), m.bytes))).collect()
+        }
     };
     let files = files.into_iter().filter(|(name, _): &(String, _)| !name.is_empty() && !name.contains('/')).collect();
     let base = base.map_err(lost)?.into_iter().next().flatten();
@@ -104,7 +115,7 @@ async fn ground(host: &dyn Host, vmid: Vmid, system: System) -> Result<Ground, S
 }
 
 /// The network of whoever asks: the host.
-const OWN: &str = "/proc/self/ns/net";
+pub(super) const OWN: &str = "/proc/self/ns/net";
 
 /// Whether both ports of a pair answer: the public one asked by the host at the appliance's address on the way out, the
 /// internal one inside.

@@ -60,7 +60,8 @@ impl Hands {
     /// jobs.
     pub(super) fn jobs_changed(&self, before: &[Job], now: &[Job]) {
         let appliance = locked(&self.world).appliance_id();
-        let of_it = |plan: &Plan| plan.guest == appliance || matches!(plan.purpose, Purpose::Appliance | Purpose::Pin(_) | Purpose::Publish(_));
+        let of_it =
+            |plan: &Plan| plan.guest == appliance || matches!(plan.purpose, Purpose::Appliance | Purpose::Pin(_) | Purpose::Publish(_));
         let ended = |job: &&Job| job.state.is_final() && of_it(job.order.plan());
         let was_ended = |job: &Job| before.iter().any(|b| b.id == job.id && b.state.is_final());
         if now.iter().filter(ended).any(|job| !was_ended(job)) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Hands, locked};
+use super::{Hands, demo, locked};
 use crate::cli::{self, Need};
 use crate::domain::access::{Object, Permission, Refused, Role, Who, of_log, of_plan, of_wish};
 use crate::domain::audit::Deed;
@@ -72,7 +72,8 @@ pub(super) fn need(effect: &Effect) -> Option<Need> {
         Effect::Plan(wish) => permission(of_wish(wish)),
         Effect::Start(order) => permission(of_plan(order.plan())),
         Effect::Cancel(id) => Some(Need::Job(Permission::CancelJob, *id)),
-        Effect::Probe | Effect::LookPorts => permission((Permission::LookAppliance, Object::Host)),
+        Effect::Probe | Effect::LookPorts | Effect::AskPort(_) => permission((Permission::LookAppliance, Object::Host)),
+        Effect::KeepPorts(_) => permission((Permission::Ports, Object::Host)),
         Effect::Save(_) | Effect::Try { .. } | Effect::Keep { .. } | Effect::CredentialBack(_) => {
             permission((Permission::ChangeSettings, Object::Host))
         }
@@ -124,8 +125,12 @@ impl Hands {
     /// The gate of a store that was opened; the door is closed by it, but for the demo.
     pub(super) fn gate(&self, jobs: &Jobs) -> Gate {
         if self.ctx.host.is_demo() {
-            return match Vault::of_demo(&jobs.store()) {
+            let store = jobs.store();
+            return match Vault::of_demo(&store) {
                 Ok(vault) => {
+                    if let Err(e) = demo::remember(&store, &vault, self.ctx.host.clock().0) {
+                        tracing::warn!(%e, "the demo begins without ports");
+                    }
                     *locked(&self.door) = Door::Open(Inside { who: Who::owner("demo"), vault: Arc::new(vault), session: None });
                     Gate::Open("demo".into())
                 }

@@ -343,6 +343,8 @@ impl Hands {
             Effect::Audit { words, below } => drop(tokio::task::spawn_blocking(move || me.read_audit(words, below))),
             Effect::Probe => drop(tokio::spawn(async move { me.probe().await })),
             Effect::LookPorts => drop(tokio::spawn(async move { me.look_ports().await })),
+            Effect::KeepPorts(wish) => drop(tokio::spawn(async move { me.keep_ports(wish).await })),
+            Effect::AskPort(port) => drop(tokio::spawn(async move { me.ask_port(port).await })),
             Effect::Cancel(id) => drop(tokio::task::spawn_blocking(move || me.cancel(id))),
             Effect::Save(save) => drop(tokio::task::spawn_blocking(move || me.save(&save))),
             Effect::History(key) => drop(tokio::task::spawn_blocking(move || me.history(key))),

@@ -70,6 +70,11 @@ pub use vault::{
 pub use watch::watch;
 pub use words::RecoveryWords;
 
+/// Random bytes of the operating system. Fails with `Refused` where it gives none.
+pub fn random<const N: usize>() -> Result<[u8; N], VaultError> {
+    Ok(crypto::random()?)
+}
+
 /// The file name of the store inside its directory.
 pub const FILE_NAME: &str = "proximity.db";
 

@@ -10,6 +10,7 @@ pub enum Action {
     ShowLogs,
     ShowBackups,
     ShowAppliance,
+    ShowPorts,
     ShowSettings,
     Edit,
     Unset,
@@ -22,6 +23,15 @@ pub enum Action {
     Menu,
     Mend,
     Pin,
+    Publish,
+    Unpublish,
+    Block,
+    Reserve,
+    Release,
+    ReleaseNow,
+    Converge,
+    WhoHas,
+    Picture,
     KeepChange,
     LogsOf,
     Sources,
@@ -48,6 +58,7 @@ pub enum Action {
     Marks,
     Export,
     Copy,
+    CopyInternal,
     NextPart,
     PrevPart,
     Down,
@@ -91,6 +102,8 @@ pub enum Context {
     Appliance,
     /// Pane 4.
     Logs,
+    /// Pane 5.
+    Ports,
     /// Pane 6.
     Backups,
     /// Pane 9.
@@ -123,8 +136,10 @@ pub enum Context {
 
 impl Context {
     /// All of them.
-    pub const ALL: &[Context] =
-        &[Overview, Appliance, Logs, Backups, Settings, Text, Choice, File, Jobs, Job, Audit, Record, Plan, Form, Confirm, Proof, Unlock];
+    pub const ALL: &[Context] = &[
+        Overview, Appliance, Logs, Ports, Backups, Settings, Text, Choice, File, Jobs, Job, Audit, Record, Plan, Form, Confirm, Proof,
+        Unlock,
+    ];
 
     /// Its name in the list of keys.
     pub fn word(self) -> &'static str {
@@ -132,6 +147,7 @@ impl Context {
             Overview => "overview",
             Appliance => "appliance",
             Logs => "logs",
+            Ports => "ports",
             Backups => "backups",
             Settings => "settings",
             Text => "reading",
@@ -151,7 +167,7 @@ impl Context {
 }
 
 use Context::{
-    Appliance, Audit, Backups, Choice, Confirm, File, Form, Job, Jobs, Logs, Overview, Plan, Proof, Record, Settings, Text, Unlock,
+    Appliance, Audit, Backups, Choice, Confirm, File, Form, Job, Jobs, Logs, Overview, Plan, Ports, Proof, Record, Settings, Text, Unlock,
 };
 
 /// A key with or without Ctrl.
@@ -232,12 +248,12 @@ const fn row(keys: &'static [Key], action: Action, contexts: &'static [Context],
     Binding { keys, action, contexts, word, sentence }
 }
 
-const PANES: &[Context] = &[Overview, Appliance, Logs, Backups, Settings];
+const PANES: &[Context] = &[Overview, Appliance, Logs, Ports, Backups, Settings];
 const SEARCHED: &[Context] = &[Overview, Logs, File, Backups];
 const GUESTS: &[Context] = &[Overview, Backups];
-const MOVING: &[Context] = &[Overview, Appliance, Logs, Backups, Settings, Text, Choice, File, Jobs, Job, Audit, Record, Plan];
+const MOVING: &[Context] = &[Overview, Appliance, Logs, Ports, Backups, Settings, Text, Choice, File, Jobs, Job, Audit, Record, Plan];
 const WITHOUT_UNLOCK: &[Context] =
-    &[Overview, Appliance, Logs, Backups, Settings, Choice, File, Jobs, Job, Audit, Record, Plan, Form, Confirm];
+    &[Overview, Appliance, Logs, Ports, Backups, Settings, Choice, File, Jobs, Job, Audit, Record, Plan, Form, Confirm];
 
 /// Rows stand in the order of the footer: what is special to a place comes first.
 static TABLE: &[Binding] = &[
@@ -249,10 +265,27 @@ static TABLE: &[Binding] = &[
     row(&[c('f')], Action::Mend, &[Appliance], "fix", "bring the appliance back to its settings, or build it; the plan is shown first"),
     row(&[c('p')], Action::Pin, &[Appliance], "static", "make the selected lease static, or dynamic again; the plan is shown first"),
     row(&[c('x')], Action::Menu, &[Appliance], "actions", "what can be done with the appliance: build, fix, restart a service"),
+    row(&[c('p')], Action::Publish, &[Ports], "publish", "publish something under a name, on a pair of ports; the plan is shown first"),
+    row(&[c('e')], Action::Edit, &[Ports], "edit", "change how the selected name is published; the plan is shown first"),
+    row(
+        &[c('f')],
+        Action::Mend,
+        &[Ports],
+        "fix",
+        "mend the selected difference: by a plan, or with the words for what only a person can do",
+    ),
+    row(
+        &[c('x')],
+        Action::Menu,
+        &[Ports],
+        "actions",
+        "what can be done with the selected ports: reserve, give back, and all that has a key",
+    ),
+    row(&[c('U')], Action::Unpublish, &[Ports], "", "publish the selected name no more, its ports are given back; the plan is shown first"),
     row(
         &[k(KeyCode::Enter)],
         Action::Open,
-        &[Overview, Appliance, Logs, File, Backups, Choice, Jobs, Audit, Record, Form, Proof, Unlock],
+        &[Overview, Appliance, Logs, Ports, File, Backups, Choice, Jobs, Audit, Record, Form, Proof, Unlock],
         "open",
         "open what is selected, or go on",
     ),
@@ -265,6 +298,10 @@ static TABLE: &[Binding] = &[
     row(&[c('U')], Action::CredentialBack, &[Settings], "", "bring the Proxmox credential back that was kept before"),
     row(&[c('a')], Action::AddSite, &[Settings], "new site", "one more Proxmox site, with hosts and a credential of its own"),
     row(&[k(KeyCode::Enter)], Action::Open, &[Plan, Confirm, Text], "", "go on, where nothing is interrupted or lost by it"),
+    row(&[c('w')], Action::WhoHas, &[Ports], "who", "ask who has a port now, what listens there, and who had it"),
+    row(&[c('P')], Action::Pin, &[Ports], "pin", "keep the selected ports for their name for ever, or no more"),
+    row(&[c('b')], Action::Block, &[Ports], "block", "let nobody have a pair of ports, with a reason; on a blocked one, give it out again"),
+    row(&[c('o')], Action::Picture, &[Ports], "picture", "the public URL as a picture (QR code) for a telephone"),
     row(&[c('s'), c(' ')], Action::Sources, &[Logs], "sources", "choose the logs that are followed"),
     row(&[c('o')], Action::OpenFile, &[Logs], "file", "read a file of this host or of a guest, of any size"),
     row(&[c(':')], Action::GoTo, &[File], "go to", "go to a line by its number, or to hundredths of the file such as 50%"),
@@ -277,6 +314,7 @@ static TABLE: &[Binding] = &[
         "filter",
         "keep lines in which all words match; !word drops lines; words are regular expressions",
     ),
+    row(&[c('/')], Action::Search, &[Ports], "filter", "keep rows in which all words are found: name, port, target, difference"),
     row(&[c('n')], Action::NextHit, SEARCHED, "", "next hit"),
     row(&[c('N')], Action::PrevHit, SEARCHED, "", "previous hit"),
     row(&[c('a')], Action::Around, &[Logs, File], "all/matching", "show all lines with hits marked, or only the lines that match"),
@@ -326,6 +364,8 @@ static TABLE: &[Binding] = &[
         "copy",
         "copy what is selected to the clipboard of your terminal",
     ),
+    row(&[c('y')], Action::Copy, &[Ports], "copy", "copy the public URL to the clipboard of your terminal"),
+    row(&[c('Y')], Action::CopyInternal, &[Ports], "", "copy the internal URL, for trusted sources"),
     row(&[c('c')], Action::KeepChange, PANES, "", "your line still holds after a change of the host's network: keep the change"),
     row(&[c('J')], Action::Jobs, PANES, "jobs", "list the jobs: what runs, how it goes, how it ended"),
     row(&[c('J')], Action::Jobs, &[Audit], "its job", "open the job of this entry"),
@@ -333,12 +373,19 @@ static TABLE: &[Binding] = &[
     row(&[c('A')], Action::Audit, PANES, "", "read the audit: who did what, and what came of it"),
     row(&[c('R')], Action::Refresh, &[Audit], "", "read it again from the end"),
     row(&[c('R')], Action::Refresh, PANES, "", "ask the host everything again, now"),
-    row(&[c('P')], Action::Credential, PANES, "", "try a credential of the Proxmox API, step by step"),
+    row(
+        &[c('P')],
+        Action::Credential,
+        &[Overview, Appliance, Logs, Backups, Settings],
+        "",
+        "try a credential of the Proxmox API, step by step",
+    ),
     row(&[c('+')], Action::Grow, &[Overview], "", "give the part you are in the whole pane"),
     row(&[c('-')], Action::Shrink, &[Overview], "", "show all parts again"),
     row(&[c('1')], Action::ShowOverview, PANES, "", "pane 1, Overview: what is wrong first"),
     row(&[c('3')], Action::ShowAppliance, PANES, "", "pane 3, Appliance: its lamps and what it lent"),
     row(&[c('4')], Action::ShowLogs, PANES, "", "pane 4, Logs"),
+    row(&[c('5')], Action::ShowPorts, PANES, "", "pane 5, Ports: what is published, what answers, what is not as promised"),
     row(&[c('6')], Action::ShowBackups, PANES, "", "pane 6, Backups"),
     row(&[c('9')], Action::ShowSettings, PANES, "", "pane 9, Settings"),
     row(&[k(KeyCode::Esc)], Action::Back, Context::ALL, "back", "back: close, say no, end a search"),

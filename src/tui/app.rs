@@ -14,7 +14,7 @@ use super::dialogs::{audit, credential, help, jobs, palette, plan, prove, questi
 use super::effect::Effect;
 use super::frame::{self, Rows, SMALLEST, Said};
 use super::pane::{Known, Pane, Then};
-use super::panes::{appliance::Appliance, backups::Backups, logs::Logs, overview::Overview, settings::Settings};
+use super::panes::{appliance::Appliance, backups::Backups, logs::Logs, overview::Overview, ports::Ports, settings::Settings};
 use super::theme::{Theme, Tone};
 use super::words;
 use crate::domain::clean::clean;
@@ -32,6 +32,7 @@ struct Panes {
     overview: Overview,
     logs: Logs,
     appliance: Appliance,
+    ports: Ports,
     backups: Backups,
     settings: Settings,
 }
@@ -186,7 +187,7 @@ impl App {
             Fact::News(news) => {
                 self.look();
                 let ours = news.jobs.is_some();
-                if news.appliance.is_some() && std::mem::take(&mut self.asking) {
+                if (news.appliance.is_some() || news.truth.is_some()) && std::mem::take(&mut self.asking) {
                     self.dirty = true;
                 }
                 let active = self.active_jobs();
@@ -194,6 +195,7 @@ impl App {
                 let known = &self.known;
                 self.panes.overview.news(known);
                 self.panes.appliance.news(known);
+                self.panes.ports.news(known);
                 self.panes.backups.news(known);
                 self.panes.settings.news(known);
                 let word = known.world.chosen().ok().and_then(|s| s.word("system.theme").ok());
@@ -268,6 +270,10 @@ impl App {
             }
             Fact::History(key, past) if self.lock.is_none() => self.push(Box::new(settings::History::new(key, past))),
             Fact::History(..) => {}
+            Fact::Port(asked) => {
+                self.stack.iter_mut().for_each(|d| d.port(&asked));
+                self.dirty |= self.lock.is_none() && !self.stack.is_empty();
+            }
             Fact::Started(id) => self.say(format!("job {id} started; J lists the jobs")),
             Fact::Problem { what, hint } => self.push(Box::new(text::problem(&what, &hint))),
             Fact::Trial { nth, news } => {
@@ -335,6 +341,7 @@ impl App {
         match self.here {
             Action::ShowLogs => &self.panes.logs,
             Action::ShowAppliance => &self.panes.appliance,
+            Action::ShowPorts => &self.panes.ports,
             Action::ShowBackups => &self.panes.backups,
             Action::ShowSettings => &self.panes.settings,
             _ => &self.panes.overview,
@@ -490,6 +497,10 @@ impl App {
                 self.here = action;
                 effects.push(Effect::Probe);
             }
+            Action::ShowPorts => {
+                self.here = action;
+                effects.push(Effect::LookPorts);
+            }
             Action::ShowLogs => {
                 self.here = action;
                 let then = self.panes.logs.opened();
@@ -515,8 +526,12 @@ impl App {
             Action::Help => self.push(Box::new(help::help(self.top().context()))),
             Action::Refresh => {
                 self.asking = true;
-                // Asking the appliance asks the host first.
-                effects.push(if self.here == Action::ShowAppliance { Effect::Probe } else { Effect::Refresh });
+                effects.push(match self.here {
+                    // Asking the appliance, or for its ports, asks the host first.
+                    Action::ShowAppliance => Effect::Probe,
+                    Action::ShowPorts => Effect::LookPorts,
+                    _ => Effect::Refresh,
+                });
             }
             Action::Lock => match &self.known.gate {
                 Some(Gate::Open(_)) if !self.known.world.place.demo => effects.push(Effect::Lock),
@@ -625,6 +640,7 @@ fn top_mut<'a>(lock: &'a mut Option<Unlock>, stack: &'a mut [Box<dyn Pane>], her
         (None, None) => match here {
             Action::ShowLogs => &mut panes.logs,
             Action::ShowAppliance => &mut panes.appliance,
+            Action::ShowPorts => &mut panes.ports,
             Action::ShowBackups => &mut panes.backups,
             Action::ShowSettings => &mut panes.settings,
             _ => &mut panes.overview,
@@ -700,6 +716,7 @@ mod tests {
             Context::Overview | Context::Plan | Context::Unlock => &[&[]],
             Context::Logs => &[&[Action::ShowLogs]],
             Context::Appliance => &[&[Action::ShowAppliance]],
+            Context::Ports => &[&[Action::ShowPorts]],
             Context::Backups => &[&[Action::ShowBackups]],
             Context::Settings => &[&[Action::ShowSettings]],
             Context::Text => &[&[Action::Help]],

@@ -6,6 +6,7 @@ use crate::domain::job::JobId;
 use crate::domain::log_marks::Mark;
 use crate::domain::log_page::FileAsk;
 use crate::domain::plan::Approved;
+use crate::domain::ports::PortWish;
 use crate::domain::secret::Secret;
 use crate::domain::settings::{Key, Save};
 
@@ -87,6 +88,10 @@ pub enum Effect {
     Probe,
     /// Ask how each pair of ports is; the news come as a part of the World.
     LookPorts,
+    /// Make a wish about ports true that takes no plan: nothing but what is remembered changes.
+    KeepPorts(PortWish),
+    /// Ask what has a port and who had it; the answer is a [`crate::domain::fact::Fact::Port`].
+    AskPort(u16),
     /// Keep the credential that was tried under this number, for a site; the first has no name.
     Keep {
         /// Number of the try.

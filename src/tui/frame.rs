@@ -137,6 +137,7 @@ pub fn bar(on: &mut Canvas<'_>, here: Action, known: &Known) {
         (Action::ShowOverview, "1", "Overview"),
         (Action::ShowAppliance, "3", "Appliance"),
         (Action::ShowLogs, "4", "Logs"),
+        (Action::ShowPorts, "5", "Ports"),
         (Action::ShowBackups, "6", "Backups"),
         (Action::ShowSettings, "9", "Settings"),
     ] {

@@ -10,6 +10,7 @@ use crate::domain::audit::Page;
 use crate::domain::fact::{Gate, LogLine, LogSource, LogState, Login, Wish};
 use crate::domain::guest::Vmid;
 use crate::domain::log_page::FileNews;
+use crate::domain::ports::Asked;
 use crate::domain::settings::{Change, Key};
 use crate::domain::stamp::Stamp;
 use crate::domain::trial::Progress;
@@ -156,6 +157,9 @@ pub trait Pane {
     fn trial(&mut self, _nth: u32, _news: &Progress) -> Vec<Then> {
         Vec::new()
     }
+
+    /// What has a port, for whoever asked.
+    fn port(&mut self, _asked: &Asked) {}
 
     /// Does a slice of work that was put off; `true` while some is left.
     fn work(&mut self) -> bool {

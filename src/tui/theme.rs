@@ -29,6 +29,8 @@ pub enum Tone {
     Unknown,
     /// Where the operator is.
     Chosen,
+    /// A URL that the terminal may open. No other tone looks like it: the screen finds links by this look.
+    Link,
     /// What a search found.
     Mark,
     /// An abnormal mode in the header.
@@ -38,6 +40,9 @@ pub enum Tone {
     /// A picture for a camera: white on black on every terminal.
     Picture,
 }
+
+/// How a link looks.
+pub const LINK: Modifier = Modifier::UNDERLINED;
 
 impl Theme {
     /// `mono` as `NO_COLOR` asks for; `ascii` for a terminal without UTF-8.
@@ -66,6 +71,7 @@ impl Theme {
             Tone::Unknown => colour(Color::Magenta, plain),
             Tone::Chosen | Tone::Mode => plain.add_modifier(Modifier::REVERSED),
             Tone::Picture => plain.fg(Color::White).bg(Color::Black),
+            Tone::Link => plain.add_modifier(LINK),
             Tone::Mark => plain.add_modifier(Modifier::UNDERLINED | Modifier::BOLD),
         }
     }

@@ -2,7 +2,7 @@
 //! leaves the old or the new.
 
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -81,7 +81,8 @@ fn an_app_is_published_changed_and_given_up_and_what_fails_is_put_back() {
         let public = visit(lab, port, "/cgi-bin/env");
         assert!(public.starts_with("HTTP/1.1 200") && public.contains(&format!("X-App: {app}\r")), "{named}: {public}");
         assert!(public.contains("X-Frame-Options: DENY") && public.contains("Content-Security-Policy: none"), "{public}");
-        let right = ["FOR=10.77.0.1\n".to_owned(), "PROTO=http\n".to_owned(), format!("PORT={port}\n"), format!("HOST={}:{port}\n", wan(lab))];
+        let right =
+            ["FOR=10.77.0.1\n".to_owned(), "PROTO=http\n".to_owned(), format!("PORT={port}\n"), format!("HOST={}:{port}\n", wan(lab))];
         right.iter().for_each(|r| assert!(public.contains(&format!("HTTP_X_FORWARDED_{r}")), "no {r} in {public}"));
         let strange = visit(lab, port + 10_000, "/cgi-bin/env");
         assert!(!strange.contains("X-App") && !strange.starts_with("HTTP/1.1 200"), "{strange}");
@@ -108,11 +109,11 @@ fn an_app_is_published_changed_and_given_up_and_what_fails_is_put_back() {
 
     // A program that has the port by now: Caddy cannot listen, and goes on as it was.
     assert!(ports(lab, "reserve late").out.contains("30002"));
-    lab.guest(9999, "busybox nc -ll -p 30002 -e true >/dev/null 2>&1 &");
+    lab.guest(9999, "busybox nc -ll -p 30002 -e true >/dev/null 2>&1 & echo $! >/tmp/nc");
     let before = (files(lab), running(lab));
     refused(lab, "publish late --to web:80", "address already in use");
     assert_eq!((files(lab), running(lab)), before);
-    lab.guest(9999, "pkill nc || kill $(pidof nc)");
+    lab.guest(9999, "kill $(cat /tmp/nc)");
     done(lab, "publish late --to web:80");
 
     // What was broken by hand is refused by Caddy before anything takes its place.
@@ -133,29 +134,27 @@ fn an_app_is_published_changed_and_given_up_and_what_fails_is_put_back() {
     lab.guest(9999, "cd /etc/caddy/proximity; cp -a $(readlink current) x; rm current; mv x current; echo note >current/note.txt; rm current/late.caddy");
     lab.sh("proximity ports converge --yes");
     assert!(current(lab).starts_with('v') && lab.guest(9999, "cat /etc/caddy/proximity/current/note.txt") == "note");
-    assert!(visit(lab, 30_002, "/").contains("page of web"));
+    assert!(visit(lab, 30_002, "/").contains("page of wiki"), "what was refused is promised still");
 
     // No room in the appliance: nothing is half there.
     lab.guest(9999, "cp -a /etc/caddy/proximity /tmp/keep; mount -t tmpfs -o size=24k tmpfs /etc/caddy/proximity; cp -a /tmp/keep/current /etc/caddy/proximity/; cp -a /tmp/keep/$(readlink /tmp/keep/current) /etc/caddy/proximity/");
     let before = (files(lab), running(lab), lab.guest(9999, "ls /etc/caddy/proximity"));
     lab.guest(9999, "dd if=/dev/zero of=/etc/caddy/proximity/fill bs=1k count=64 2>/dev/null; true");
-    refused(lab, "publish late --to wiki:80", "No space left");
+    refused(lab, "publish late --to web:80", "No space left");
     lab.guest(9999, "rm /etc/caddy/proximity/fill");
     assert_eq!((files(lab), running(lab), lab.guest(9999, "ls /etc/caddy/proximity")), before);
     lab.guest(9999, "umount /etc/caddy/proximity; rm -r /tmp/keep");
 
-    // Caddy that hangs: it is said in time, and what was is put back. Caddy that does not run is started.
+    // Caddy that hangs: nothing is begun. Caddy that does not run is started.
     lab.guest(9999, "kill -STOP $(pidof caddy)");
     let before = files(lab);
-    let begun = Instant::now();
-    let said = ports(lab, "publish late --to wiki:80");
-    assert!(said.rc != 0 && begun.elapsed() < Duration::from_secs(100), "{said:?}");
+    refused(lab, "publish late --to web:80", "its administration does not answer");
     lab.guest(9999, "kill -CONT $(pidof caddy)");
     assert_eq!(files(lab), before);
     lab.sh("proximity ports converge --yes");
     lab.guest(9999, "rc-service -q caddy stop");
-    done(lab, "publish late --to web:80");
-    assert!(visit(lab, 30_002, "/").contains("page of web") && visit(lab, 30_000, "/").contains("page of web"));
+    done(lab, "publish late --to wiki:80");
+    assert!(visit(lab, 30_002, "/").contains("page of wiki") && visit(lab, 30_000, "/").contains("page of web"));
 
     // Given up: nobody answers there, and nobody else gets the pair.
     done(lab, "unpublish late");

@@ -141,6 +141,7 @@ pub fn news() -> News {
         settings: None,
         pins: None,
         ports: None,
+        truth: None,
         appliance: None,
         logs: Some(part(vec![])),
     }
@@ -187,6 +188,7 @@ pub fn unknown() -> News {
     News {
         pins: None,
         ports: None,
+        truth: None,
         node: no(),
         quorum: no(),
         guests: no(),

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 
+use super::forward::{Forward, Opened};
 use super::names::{Interface, Label, Mac, Name};
 use super::system::System;
 use crate::domain::clean::clean;
@@ -58,6 +59,12 @@ pub struct Desired {
     pub clients: Vec<Client>,
     /// Apps with an address of their own, by name.
     pub records: Vec<(Label, Ipv4Addr)>,
+    /// What is carried by rules, by its ports.
+    #[serde(default)]
+    pub forwards: Vec<Forward>,
+    /// Internal ports that are for others than those who are trusted.
+    #[serde(default)]
+    pub opened: Vec<Opened>,
     /// Whether every DNS query is logged.
     pub log_queries: bool,
     /// What was left out and why, one sentence each.
@@ -145,6 +152,8 @@ pub fn desired(settings: &Settings, appliance: Option<&Guest>, guests: &[Guest],
         guarded,
         clients: Vec::new(),
         records: Vec::new(),
+        forwards: Vec::new(),
+        opened: Vec::new(),
         log_queries: around.log_queries,
         notes,
     };

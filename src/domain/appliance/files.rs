@@ -178,10 +178,12 @@ mod tests {
     /// Compared with what stands beside; `PROXIMITY_GOLDEN=write` writes them anew, to be read before they are committed.
     #[test]
     fn files_are_what_they_were() {
-        let mut debian = sample();
+        let mut alpine = sample();
+        alpine.publish(&super::super::forward::tests::published());
+        let mut debian = alpine.clone();
         debian.system = System::Debian;
         debian.log_queries = true;
-        for (system, d) in [("alpine", sample()), ("debian", debian)] {
+        for (system, d) in [("alpine", alpine), ("debian", debian)] {
             for file in files(&d) {
                 let path = golden(&format!("{system}{}", file.path.replace('/', "_")));
                 if std::env::var("PROXIMITY_GOLDEN").is_ok_and(|v| v == "write") {

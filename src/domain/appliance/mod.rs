@@ -4,6 +4,7 @@
 //! system.rs   the two systems it may run: services, commands, places of files
 //! names.rs    names and hardware addresses that may stand in a generated file
 //! desired.rs  settings and guests → how it should be
+//! forward.rs  what is published and carried by rules
 //! files.rs    how it should be → its files, byte for byte; nat.rs: the rules among them
 //! lease.rs    what dnsmasq lent, joined to the guests; how much of the range is left
 //! hold.rs     leases made static, or taken back
@@ -23,6 +24,7 @@ pub mod answer;
 pub mod desired;
 pub mod fallback;
 pub mod files;
+pub mod forward;
 pub mod hold;
 pub mod judge;
 pub mod lamp;

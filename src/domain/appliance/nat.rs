@@ -2,7 +2,10 @@
 //!
 //! Rules are written as `iptables-save` prints them, so that what is in force is compared word for word (facts §12.5).
 
+use ipnet::Ipv4Net;
+
 use super::desired::{Desired, LAN, WAN};
+use super::forward::Forward;
 
 /// The rules of a table, without those of chains that other programs own.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -15,26 +18,56 @@ pub struct Table {
     pub rules: Vec<String>,
 }
 
+/// The beginning of a rule for this source; that for all says nothing.
+fn from(net: &Ipv4Net) -> String {
+    if net.prefix_len() == 0 { String::new() } else { format!("-s {net} ") }
+}
+
+/// For each source: the rule that leads it there, and the one that lets it through. What comes back is the network's own.
+fn forward(f: &Forward) -> impl Iterator<Item = (String, String)> {
+    let (proto, to, port) = (f.carry.word(), f.to, f.to_port);
+    let rules = move |from: String, at: u16| {
+        let lead = format!("-A PREROUTING {from}-i {WAN} -p {proto} -m {proto} --dport {at} -j DNAT --to-destination {to}:{port}");
+        let through = format!(
+            "-A FORWARD {from}-d {to}/32 -i {WAN} -o {LAN} -p {proto} -m {proto} --dport {port} -m conntrack --ctstate DNAT --ctorigdstport {at} -j ACCEPT"
+        );
+        (lead, through)
+    };
+    let sources = f.sources.iter().map(from).collect::<Vec<_>>();
+    std::iter::once((String::new(), f.ports.public))
+        .chain(sources.into_iter().map(move |s| (s, f.ports.internal)))
+        .map(move |(s, at)| rules(s, at))
+}
+
 /// The rules that should be in force.
 pub fn tables(d: &Desired) -> [Table; 2] {
     let chains = |all: &[(&str, &str)]| all.iter().map(|(c, p)| ((*c).to_owned(), (*p).to_owned())).collect();
     let (lan, internal) = (d.lan, format!("{}:{}", d.internal.0, d.internal.1));
     let mut filter = Vec::new();
     for net in &d.trusted {
-        let from = if net.prefix_len() == 0 { String::new() } else { format!("-s {net} ") };
-        filter.push(format!("-A INPUT {from}-i {WAN} -p tcp -m tcp --dport {internal} -j ACCEPT"));
+        filter.push(format!("-A INPUT {}-i {WAN} -p tcp -m tcp --dport {internal} -j ACCEPT", from(net)));
+    }
+    for opened in &d.opened {
+        filter.extend(
+            opened.sources.iter().map(|net| format!("-A INPUT {}-i {WAN} -p tcp -m tcp --dport {} -j ACCEPT", from(net), opened.port)),
+        );
     }
     filter.push(format!("-A INPUT -i {WAN} -p tcp -m tcp --dport {internal} -j REJECT --reject-with icmp-port-unreachable"));
     for address in &d.guarded {
         filter.push(format!("-A FORWARD -d {address}/32 -i {LAN} -j REJECT --reject-with icmp-admin-prohibited"));
     }
     filter.push(format!("-A FORWARD -s {lan} -i {LAN} -o {WAN} -j ACCEPT"));
+    let (mut nat, accept): (Vec<String>, Vec<String>) = d.forwards.iter().flat_map(forward).unzip();
+    filter.extend(accept);
+    // What once led elsewhere goes on nowhere, however long it is open: the kernel forgets where only when it is silent.
+    filter.push(format!("-A FORWARD -i {WAN} -o {LAN} -m conntrack --ctstate DNAT -j REJECT --reject-with icmp-port-unreachable"));
+    nat.push(format!("-A POSTROUTING -s {lan} -o {WAN} -j MASQUERADE"));
     filter.push(format!("-A FORWARD -d {lan} -i {WAN} -o {LAN} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"));
     [
         Table {
             name: "nat".into(),
             chains: chains(&[("PREROUTING", "ACCEPT"), ("INPUT", "ACCEPT"), ("OUTPUT", "ACCEPT"), ("POSTROUTING", "ACCEPT")]),
-            rules: vec![format!("-A POSTROUTING -s {lan} -o {WAN} -j MASQUERADE")],
+            rules: nat,
         },
         Table { name: "filter".into(), chains: chains(&[("INPUT", "ACCEPT"), ("FORWARD", "DROP"), ("OUTPUT", "ACCEPT")]), rules: filter },
     ]

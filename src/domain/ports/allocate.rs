@@ -72,6 +72,18 @@ pub struct Decided {
     pub change: Option<Change>,
 }
 
+impl Decided {
+    /// What it comes to, for whoever wished: `reserved for web`, `given back; free for others at …`.
+    pub fn says(&self, now: Stamp, offset_s: i32) -> String {
+        let Some(change) = &self.change else { return "nothing to change: it is so already".into() };
+        match (&change.after, &change.past) {
+            (Some(held), _) => held.what.to_string(),
+            (None, Some(past)) if past.free > now => format!("given back; free for others at {}", past.free.minute(offset_s)),
+            (None, _) => "free".into(),
+        }
+    }
+}
+
 /// What a wish is decided by.
 #[derive(Debug, Clone, Copy)]
 pub struct Known<'a> {

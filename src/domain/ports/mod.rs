@@ -6,6 +6,7 @@
 //! truth.rs     how each pair is, and where that is not as it was promised
 //! knock.rs     many ports asked at once
 //! drift/       what was found becomes that: each difference, its name and what mends it
+//! promised.rs  the same before anybody looked              asked.rs    one port, and its URL
 //! ```
 //!
 //! A pair keeps both its numbers for as long as somebody has it, whatever becomes of the ranges.
@@ -22,14 +23,18 @@ use super::settings::{Settings, Value};
 use super::stamp::Stamp;
 
 mod allocate;
+mod asked;
 pub mod drift;
 mod knock;
+mod promised;
 mod sockets;
 mod truth;
 mod usage;
 
 pub use allocate::{Change, Decided, Known, PortWish};
+pub use asked::{Asked, url};
 pub use knock::{Knock, Knocked, head};
+pub use promised::{joined, leads_to, promised};
 pub use sockets::{Listener, Sockets, listening};
 pub use truth::{Answer, Drift, Mend, Row, Truth};
 pub use usage::{Nearer, State, Usage};

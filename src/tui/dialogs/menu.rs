@@ -23,9 +23,11 @@ enum What {
     Wish(Wish),
     Restore,
     Logs,
+    /// What a key of the pane does.
+    Act(Action),
 }
 
-/// The action menu of a guest, or of the appliance.
+/// The action menu of a guest, of the appliance, or of a pair of ports.
 pub struct Menu {
     title: String,
     guest: Option<Guest>,
@@ -68,13 +70,21 @@ impl Menu {
         Menu { title: "the appliance".into(), guest: None, entries, list: List::default() }
     }
 
+    /// For a pair of ports: what the keys of its pane do, and what has no key.
+    pub fn of_ports(title: String, entries: Vec<(&'static str, Action)>) -> Menu {
+        let entries = entries.into_iter().map(|(word, action)| (word, What::Act(action))).collect();
+        Menu { title, guest: None, entries, list: List::default() }
+    }
+
     /// Why an entry is not possible now.
     fn against(&self, what: &What, known: &Known) -> Option<String> {
         match what {
             What::Wish(Wish::Power(wish)) => power::plan(&known.world, wish).err().map(|r| r.why),
             What::Wish(Wish::Unlock(wish)) => unlock::plan(&known.world, wish).err().map(|r| r.why),
             What::Wish(Wish::Backup(wish)) => backup::plan(&known.world, wish).err().map(|r| r.why),
-            What::Wish(Wish::Restore(_) | Wish::Appliance(_) | Wish::Publish(_) | Wish::KeepChange | Wish::Move(_)) | What::Logs => None,
+            What::Wish(Wish::Restore(_) | Wish::Appliance(_) | Wish::Publish(_) | Wish::KeepChange | Wish::Move(_))
+            | What::Logs
+            | What::Act(_) => None,
             What::Restore => match known.world.archives.get() {
                 None => Some("the backups are unknown".into()),
                 Some(_) => self.archive(known).is_none().then(|| "it has no backup".into()),
@@ -93,6 +103,7 @@ impl Menu {
         }
         let next = match what {
             What::Wish(wish) => Some(Then::Wish(wish.clone())),
+            What::Act(action) => Some(Then::Act(*action)),
             What::Restore => self.archive(known).map(|a| Then::Open(Box::new(Restore::new(a.clone(), known)))),
             What::Logs => self.guest.as_ref().map(|g| Then::LogsOf(None, log_words(g))),
         };

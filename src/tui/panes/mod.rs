@@ -5,4 +5,5 @@ pub mod backups;
 pub mod guest;
 pub mod logs;
 pub mod overview;
+pub mod ports;
 pub mod settings;

@@ -5,6 +5,7 @@ use crate::domain::appliance::desired::Desired;
 use crate::domain::appliance::files::{self, CADDYFILE, DNSMASQ_CONF, IN_EFFECT, Made, SITES, SYSCTLS, VERSIONS};
 use crate::domain::appliance::system::{AT_BOOT, Service, System};
 use crate::domain::appliance::{CADDY_LOG, CADDY_USER, LEASES, nat};
+use crate::domain::caddy::CERTIFICATES;
 use crate::domain::change::{Change, Place, Was};
 use crate::domain::cmd::Cmd;
 use crate::domain::guest::Vmid;
@@ -37,9 +38,11 @@ pub(super) fn laid_down(d: &Desired, found: Option<&Files>, vmid: Vmid) -> Vec<S
     let (at, system) = (Place::Guest(vmid), d.system);
     let all = files::files(d);
     let folder = |path: &str| path.rsplit_once('/').map_or("/", |(dir, _)| dir).to_owned();
-    let mut folders: Vec<String> =
-        all.iter().map(|m| folder(m.path))
-            .chain([SITES.to_owned(), VERSIONS.to_owned(), folder(CADDY_LOG), folder(LEASES)]).collect();
+    let mut folders: Vec<String> = all
+        .iter()
+        .map(|m| folder(m.path))
+        .chain([SITES.to_owned(), VERSIONS.to_owned(), CERTIFICATES.to_owned(), folder(CADDY_LOG), folder(LEASES)])
+        .collect();
     folders.sort();
     folders.dedup();
     folders.retain(|f| f != "/etc");
@@ -49,14 +52,7 @@ pub(super) fn laid_down(d: &Desired, found: Option<&Files>, vmid: Vmid) -> Vec<S
     steps.extend(access_log(vmid));
     for made in all {
         let was = found.and_then(|f| f.iter().find(|(path, _)| path == made.path)).map_or(Was::Any, |(_, bytes)| bytes.clone().into());
-        steps.push(Step::put(Change {
-            at,
-            path: made.path.into(),
-            was,
-            test: test(&made, system).iter().map(|w| (*w).to_owned()).collect(),
-            now: Some(made.text.into()),
-            mode: 0o644,
-        }));
+        steps.push(put(made, was, at, system));
     }
     for service in AT_BOOT {
         let name = system.service(service);
@@ -64,6 +60,33 @@ pub(super) fn laid_down(d: &Desired, found: Option<&Files>, vmid: Vmid) -> Vec<S
             Check::Says { what: format!("{name} starts with it"), cmd: pve::exec(vmid, system.is_enabled(service)), wants: Wants::Success };
         steps.push(Step::run(format!("have {name} start with it"), pve::exec(vmid, system.enable(service)), check));
     }
+    steps
+}
+
+fn put(made: Made, was: Was, at: Place, system: System) -> Step {
+    let test = test(&made, system).iter().map(|w| (*w).to_owned()).collect();
+    Step::put(Change { at, path: made.path.into(), was, test, now: Some(made.text.into()), mode: 0o644 })
+}
+
+/// The rules alone, as a change of what is published wants them; `was` is what their file holds, where it was read. Taken back,
+/// what the file held is in force again.
+pub(super) fn rules(d: &Desired, was: Was, vmid: Vmid) -> Vec<Step> {
+    let (path, held) = (d.system.rules_file(), matches!(was, Was::This(_)));
+    let load = pve::exec(vmid, ["iptables-restore", path]);
+    let mut steps = Vec::new();
+    if held {
+        let takes = Check::Says {
+            what: "the rules of before can be loaded".into(),
+            cmd: pve::exec(vmid, ["iptables-restore", "--test", path]),
+            wants: Wants::Success,
+        };
+        // Taken back last: the file is by then as it was.
+        let asked = Step::wait("ask whether the rules of before can be loaded", 0, takes).undone_by(load.clone());
+        steps.push(Step { always: true, ..asked });
+    }
+    let made = files::files(d).into_iter().find(|made| made.path == path);
+    steps.extend(made.map(|made| put(made, was, Place::Guest(vmid), d.system)));
+    steps.push(Step::run("put the rules in force", load, Check::Rules { vmid, text: nat::ruleset(d) }));
     steps
 }
 

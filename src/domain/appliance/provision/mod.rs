@@ -17,6 +17,7 @@ use super::judge::BridgeSeen;
 use super::lease::Lease;
 use super::system::Service;
 use super::{MARK, Seat, TAG, is_ours};
+use crate::domain::change::Was;
 use crate::domain::clean::clean;
 use crate::domain::guest::{Guest, Kind, Power, Vmid};
 use crate::domain::interfaces::Interfaces;
@@ -218,6 +219,12 @@ pub fn release(world: &World, d: &Desired, vmid: Vmid, lease: &Lease) -> Result<
         risk: Risk::Interrupts,
         steps,
     })
+}
+
+/// The steps that put the appliance's rules in force, where what is published and carried by them changes; with a way back.
+/// `was` is what their file ([`System::rules_file`](super::system::System::rules_file)) holds now.
+pub fn rules_steps(d: &Desired, was: Was, vmid: Vmid) -> Vec<Step> {
+    inside::rules(d, was, vmid)
 }
 
 /// Waits until dnsmasq answers by its file.

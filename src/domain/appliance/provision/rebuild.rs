@@ -8,6 +8,7 @@ use super::{Ground, Options, container, inside};
 use crate::domain::appliance::desired::{Desired, LAN, WAN};
 use crate::domain::appliance::files::{SITES, VERSIONS};
 use crate::domain::appliance::{LEASES, MARK, Seat, is_ours, nat, remains};
+use crate::domain::caddy::CERTIFICATES;
 use crate::domain::cmd::Cmd;
 use crate::domain::guest::{Guest, Nic, Power, Vmid};
 use crate::domain::plan::{Act, Check, Step, Wants};
@@ -120,7 +121,7 @@ fn clear(guest: &Guest, begun: bool) -> Vec<Step> {
 
 /// What cannot be made anew: what was lent, sites, and the keys of Caddy's own authority.
 fn carry(from: Vmid, to: Vmid) -> Step {
-    let paths = [LEASES, SITES, VERSIONS, CADDY_HOME].map(str::to_owned).to_vec();
+    let paths = [LEASES, SITES, VERSIONS, CERTIFICATES, CADDY_HOME].map(str::to_owned).to_vec();
     let check = Check::Says { what: format!("{SITES} is in {to}"), cmd: pve::exec(to, ["ls", "-d", SITES]), wants: Wants::Success };
     Step {
         title: format!("carry what was lent, sites and certificates over from {from}"),

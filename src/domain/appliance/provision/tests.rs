@@ -338,7 +338,7 @@ fn a_new_one_takes_the_place_of_the_old_and_never_stands_beside_it() {
         "pct start 9998",
         "apk add",
         "write /etc/dnsmasq.conf in 9998",
-        "carry /var/lib/misc/dnsmasq.leases /etc/caddy/apps /var/lib/caddy from 9999 to 9998",
+        "carry /var/lib/misc/dnsmasq.leases /etc/caddy/apps /etc/caddy/proximity /etc/caddy/proximity-tls /var/lib/caddy from 9999 to 9998",
         "pct stop 9998",
         &format!("pct set 9998 --onboot 1 {wan} --net1 name=eth1,bridge=proximity-lan,hwaddr=BC:24:11:00:00:99"),
         "pct set 9998 --description 'Proximity network appliance. Made",

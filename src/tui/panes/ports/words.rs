@@ -1,0 +1,172 @@
+//! Rows of ports in words: a cell, a note, all details.
+
+use super::is_wrong;
+use crate::domain::clean::clean;
+use crate::domain::ports::{Answer, Mend, PortMap, Row};
+use crate::domain::service::Proof;
+use crate::domain::stamp;
+use crate::tui::dialogs::text::{Line, field};
+use crate::tui::pane::Known;
+use crate::tui::theme::Tone;
+
+/// What to do about a row that cannot be relied on.
+pub(super) const BAD_ROW: &str =
+    "find out who wrote to the store; while this row is there no port is given out, and proximity ports release NUMBER gives it back";
+
+/// How a row stands, worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Somebody who asks is not answered.
+    Wrong,
+    /// It is not as it was promised.
+    Drifts,
+    /// It was not asked, or could not be.
+    Unknown,
+    /// Nothing is known against it.
+    Well,
+}
+
+/// How a row stands.
+pub(super) fn standing(row: &Row) -> Standing {
+    let both = [&row.outside, &row.inside];
+    if both.iter().any(|a| is_wrong(a)) {
+        Standing::Wrong
+    } else if !row.drift.is_empty() {
+        Standing::Drifts
+    } else if both.iter().any(|a| matches!(a, Answer::Unknown(_))) {
+        Standing::Unknown
+    } else {
+        Standing::Well
+    }
+}
+
+/// Whose a row is: its name, else its port.
+pub(super) fn whose(row: &Row) -> String {
+    let port = row.public.or(row.internal).map_or("?".into(), |p| p.to_string());
+    row.name.as_ref().map_or(port, ToString::to_string)
+}
+
+/// The title of a row's dialogs.
+pub(super) fn title(row: &Row) -> String {
+    let number = |port: Option<u16>| port.map_or("–".into(), |p| p.to_string());
+    let whose = row.name.as_ref().filter(|_| row.state != "cooling").map_or(row.state.to_owned(), ToString::to_string);
+    format!("{} / {} {whose}", number(row.public), number(row.internal))
+}
+
+fn short(answer: &Answer) -> String {
+    match answer {
+        Answer::NotAsked => "–".into(),
+        Answer::Unknown(_) => "?".into(),
+        Answer::Silent(how) => how.clone(),
+        Answer::Taken { ms } => format!("taken  {ms} ms"),
+        Answer::Status { code, ms, .. } => format!("{code}  {ms} ms"),
+    }
+}
+
+/// The cell of what a row answers; the worse of both ports decides, and what was not asked is never well.
+pub(super) fn answers(row: &Row) -> (String, Tone) {
+    let (outside, inside) = (&row.outside, &row.inside);
+    match (outside, inside) {
+        (Answer::NotAsked, Answer::NotAsked) => (row.state.to_owned(), Tone::Quiet),
+        _ if is_wrong(outside) => (format!("✗ {}", short(outside)), Tone::Bad),
+        _ if is_wrong(inside) => (format!("✗ in {}", short(inside).replace("  ", " ")), Tone::Bad),
+        (Answer::Unknown(_), _) => ("?".into(), Tone::Unknown),
+        (_, Answer::Unknown(_)) => (format!("? {}", short(outside)), Tone::Unknown),
+        _ => (short(outside), Tone::Good),
+    }
+}
+
+/// What a row says where nothing leads anywhere, in about `room` columns.
+pub(super) fn note(row: &Row, map: Option<&PortMap>, known: &Known, room: u16) -> String {
+    let past = row.public.filter(|_| row.state == "cooling").and_then(|port| map?.cooling_at(port, known.now));
+    let Some(past) = past else { return row.note.clone() };
+    let until = past.free.minute(known.offset_s);
+    let was = past.was.what.name().map_or(past.was.what.word().to_owned(), ToString::to_string);
+    let all = format!("until {until}, was {was}");
+    // On a narrow screen the day and the minute say more than the year.
+    if all.len() > room.into() { format!("until {}, was {was}", until.get(5..).unwrap_or_default()) } else { all }
+}
+
+/// All that came back from a port.
+fn told(answer: &Answer) -> Line {
+    let (tone, says) = match answer {
+        Answer::NotAsked => (Tone::Quiet, "not asked: nothing is promised there".to_owned()),
+        Answer::Unknown(why) => (Tone::Unknown, format!("? {why}")),
+        Answer::Silent(how) => (Tone::Bad, format!("✗ {how}")),
+        Answer::Taken { ms } => (Tone::Good, format!("takes connections, in {ms} ms")),
+        Answer::Status { code, ms, size } => {
+            let size = size.map_or(String::new(), |s| format!(", {}", stamp::bytes(s)));
+            let well = answer.is_well();
+            let behind = if well { "" } else { ": what stands behind it did not answer" };
+            let sign = if well { "" } else { "✗ " };
+            (if well { Tone::Good } else { Tone::Bad }, format!("{sign}{code} in {ms} ms{size}{behind}"))
+        }
+    };
+    (tone, says)
+}
+
+/// What a mend is, for a menu.
+pub(super) fn kind_of_mend(mend: &Mend) -> &'static str {
+    match mend {
+        Mend::Apply => "fix it: bring what is published in force as promised",
+        Mend::Appliance => "fix it: bring the appliance back to its settings",
+        Mend::Start(_) => "fix it: start its guest",
+        Mend::Hand(_) => "how a person fixes it",
+    }
+}
+
+/// What mends something, for whoever reads about it.
+pub(super) fn mends(mend: &Mend) -> String {
+    match mend {
+        Mend::Apply => "  f mends it: what is published is brought in force as promised".into(),
+        Mend::Appliance => "  f mends it: the appliance is brought back to its settings".into(),
+        Mend::Start(guest) => format!("  f mends it: guest {guest} is started"),
+        Mend::Hand(how) => format!("  by hand: {how}"),
+    }
+}
+
+/// Everything known of a row: what was promised, by whom and since when, what both ports answer, what is not as promised.
+pub(super) fn details(row: &Row, urls: [Option<String>; 2], map: Option<&PortMap>, known: &Known) -> Vec<Line> {
+    let time = |at: stamp::Stamp| at.minute(known.offset_s);
+    let mut out: Vec<Line> = Vec::new();
+    let held = row.public.and_then(|port| map?.at(port));
+    let service = row.name.as_ref().filter(|_| row.state == "published").and_then(|name| map?.service(name));
+    out.push(field("is", Ok(row.state.to_owned())));
+    if let Some(held) = held {
+        out.push(field("ports", Ok(format!("{}, since {} by {}", held.what, time(held.at), clean(&held.by)))));
+    }
+    if row.state == "cooling" {
+        out.push(field("cools down", Ok(note(row, map, known, u16::MAX))));
+    } else if !row.note.is_empty() && held.is_none() {
+        out.push(field("what", Ok(row.note.clone())));
+    }
+    if let Some(service) = service {
+        out.push(field("leads to", Ok(format!("{} ({})", service.spec.to, service.spec.carry.word()))));
+        out.push(field("promised", Ok(format!("{} by {}", time(service.at), clean(&service.by)))));
+        if service.spec.to.tls {
+            match &service.spec.proof {
+                Proof::Own => out.push(field("certificate", Ok("proven, for the name it is asked by".into()))),
+                Proof::Named(name) => out.push(field("certificate", Ok(format!("proven, for {name}")))),
+                Proof::Skipped => out.push((Tone::Warn, "! its certificate is not proven: whoever stands there is believed".into())),
+            }
+        }
+    } else if !row.target.is_empty() {
+        out.push(field("leads to", Ok(row.target.clone())));
+    }
+    let ports = [("public", row.public, &row.outside), ("internal", row.internal, &row.inside)];
+    for ((name, port, answer), url) in ports.into_iter().zip(urls) {
+        let Some(port) = port else { continue };
+        let (tone, says) = told(answer);
+        out.push((tone, format!("{name:<12} {port}  {says}")));
+        out.extend(url.map(|url| (if url.starts_with("http") { Tone::Link } else { Tone::Plain }, url)));
+    }
+    for drift in &row.drift {
+        out.push((Tone::Plain, String::new()));
+        out.push((Tone::Warn, format!("! {}: {}", drift.kind, drift.says)));
+        out.push((Tone::Strong, mends(&drift.mend)));
+    }
+    if let (Some(past), None) = (row.public.and_then(|port| map?.cooling_at(port, known.now)), held) {
+        out.push(field("given back", Ok(format!("{} by {}", time(past.until), clean(&past.by)))));
+    }
+    out
+}
