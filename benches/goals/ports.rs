@@ -4,11 +4,18 @@ use std::path::Path;
 use std::time::Instant;
 
 use proximity::domain::access::Who;
-use proximity::domain::caddy::site;
-use proximity::domain::ports::{Of, Pair, PortWish, Sockets};
-use proximity::domain::service::{Service, Spec};
+use proximity::domain::appliance::files::{CADDYFILE, CURRENT, base};
+use proximity::domain::appliance::tar::{self, Member};
+use proximity::domain::caddy::{around, site};
+use proximity::domain::ports::drift::{Answered, Appliance, Around, Files, Found, Served, judge};
+use proximity::domain::ports::{Answer, Held, Listener, Of, Pair, PortMap, PortWish, Ranges, Sockets, What};
+use proximity::domain::publish::wanted;
+use proximity::domain::service::{Published, Service, Spec};
+use proximity::domain::settings::Settings;
 use proximity::domain::stamp::Stamp;
 use proximity::ops::ports::keep;
+
+use serde_json::{Value, json};
 
 use super::figures::{Table, Times, check, ms};
 use super::scratch;
@@ -47,4 +54,77 @@ pub fn ports(table: &mut Table, home: &Path) {
         assert!(bytes > 100_000);
     }
     table.row("S22", "ports: files of 1,000 sites, p50", ms(times.p50()), "", vec![check("<= 50 ms", times.p50() <= 50.0)]);
+    drift(table, &services);
+}
+
+/// S22: all that a look brings is read and judged: two configurations of Caddy as JSON, the archive of its files, the answers.
+fn drift(table: &mut Table, services: &[Service]) {
+    let settings = Settings::default();
+    let held = |s: &Service| Held { pair: s.pair, what: What::Reserved(s.name.clone()), at: Stamp(1), by: "marta".into() };
+    let published = |s: &Service| Published { name: s.name.clone(), spec: s.spec.clone(), at: Stamp(1), by: "marta".into() };
+    let map = PortMap {
+        held: services.iter().map(held).collect(),
+        services: services.iter().map(published).collect(),
+        checked: true,
+        ..PortMap::default()
+    };
+    let sites = wanted(&map, &settings).unwrap();
+    let file = |(name, text): &(String, String)| (format!("{CURRENT}/{name}"), text.clone());
+    let files: Vec<(String, String)> = sites.iter().map(file).chain([(CADDYFILE.to_owned(), base())]).collect();
+    let archive = tar::of_files(files.iter().map(|(path, text)| (path.as_str(), text.as_bytes(), 0o644))).unwrap();
+    let refuse = json!({"match": [{"not": [{"remote_ip": {"ranges": ["127.0.0.1", "::1", "10.20.0.0/24"]}}]}],
+        "handle": [{"handler": "static_response", "status_code": 403}]});
+    let server = |s: &Service, port: u16| {
+        let dial = s.spec.to.to_string().replace("http://", "");
+        let headers: Vec<String> = (0..5).map(|n| format!("X-Header-{n}")).collect();
+        let proxy =
+            json!({"handle": [{"handler": "reverse_proxy", "headers": {"response": {"delete": headers}}, "upstreams": [{"dial": dial}]}]});
+        let routes = if port == s.pair.internal { json!([refuse, proxy]) } else { json!([proxy]) };
+        (format!("srv{port}"), json!({"listen": [format!(":{port}")], "routes": routes}))
+    };
+    let servers: serde_json::Map<String, Value> =
+        services.iter().flat_map(|s| [server(s, s.pair.public), server(s, s.pair.internal)]).collect();
+    let config = json!({"apps": {"http": {"servers": servers}}}).to_string();
+    let mut sockets = Sockets::default();
+    let ports = || services.iter().flat_map(|s| [s.pair.public, s.pair.internal]);
+    sockets.add(ports().chain([2019]), Listener::Appliance);
+    let well =
+        |port: fn(&Service) -> u16| Ok(services.iter().map(|s| (port(s), Answer::Status { code: 200, ms: 2, size: None })).collect());
+    let (domain, trusted) = around(&settings).unwrap();
+    let mut times = Times::default();
+    for _ in 0..10 {
+        let begun = Instant::now();
+        let mut members = tar::members(&archive).unwrap();
+        members.push(Member { path: CURRENT.into(), bytes: None, link: Some("v1".into()), ..members[0].clone() });
+        members.push(Member { path: format!("{CURRENT}/./"), bytes: None, ..members[0].clone() });
+        let found = Found {
+            map: Ok(map.clone()),
+            sites: wanted(&map, &settings),
+            around: Ok(Around { ranges: Ranges::of(&settings).unwrap(), domain: domain.clone(), trusted: trusted.clone(), lan: None }),
+            appliance: Appliance::Runs(9999.try_into().unwrap()),
+            files: Ok(Files::of(members)),
+            adapted: Ok(Ok(Served::parse(config.as_bytes()).unwrap())),
+            running: Ok(Served::parse(config.as_bytes()).unwrap()),
+            sockets: sockets.clone(),
+            leases: Err("of none".into()),
+            guests: Err("of none".into()),
+            answered: Answered {
+                outside: well(|s| s.pair.public),
+                inside: well(|s| s.pair.internal),
+                strange: Ok(Default::default()),
+                asker_trusted: false,
+            },
+            pool: Err("of none".into()),
+        };
+        let truth = judge(&found, Stamp(2));
+        times.add(begun.elapsed());
+        assert!(truth.rows.len() == services.len() && truth.rows.iter().all(|r| r.drift.is_empty()) && truth.drift.is_empty());
+    }
+    table.row(
+        "S22",
+        "ports: drift of 1,000 services, read and judged, p50",
+        ms(times.p50()),
+        "",
+        vec![check("<= 1 s", times.p50() <= 1000.0)],
+    );
 }

@@ -12,11 +12,12 @@ macro_rules! pages {
 }
 
 /// Name and text of every page, in reading order.
-const PAGES: [(&str, &str); 14] = pages![
+const PAGES: [(&str, &str); 15] = pages![
     "start",
     "overview",
     "appliance",
     "ports",
+    "drift",
     "logs",
     "backups",
     "settings",

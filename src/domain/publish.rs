@@ -193,7 +193,9 @@ pub fn plan(
     if !ground.caddy_runs {
         notes.push("Caddy does not run; it is started".into());
     }
-    let mut steps = match (changes.is_empty(), &ground.in_force) {
+    // Files that are as promised are not in force where the link leads to no version, or is none.
+    let astray = !wanted.is_empty() && ground.current.as_deref().and_then(Ground::number).is_none();
+    let mut steps = match (changes.is_empty() && !astray, &ground.in_force) {
         (true, Ok(())) => Vec::new(),
         (true, Err(_)) => vec![load(ground, vmid)],
         (false, _) => {

@@ -30,16 +30,18 @@ fn look(lab: &Lab) -> (BTreeMap<String, Value>, usize, Value) {
     (kinds, gaps, told)
 }
 
-/// Waits until exactly these kinds are seen, with everything asked.
-fn seen(lab: &Lab, kinds: &[&str], after: &str, gaps: usize) -> BTreeMap<String, Value> {
+/// Waits until exactly these kinds are seen, with everything asked; else what is seen instead.
+fn seen(lab: &Lab, kinds: &[&str], after: &str, gaps: usize) -> Result<BTreeMap<String, Value>, String> {
     let want: BTreeSet<&str> = kinds.iter().copied().collect();
     let begun = Instant::now();
     loop {
         let (found, unknown, told) = look(lab);
         if found.keys().map(String::as_str).eq(want.iter().copied()) && unknown <= gaps {
-            return found;
+            return Ok(found);
         }
-        assert!(begun.elapsed().as_secs() < 40, "after {after}: {want:?} expected, and {found:?}\n{told}");
+        if begun.elapsed().as_secs() >= 10 {
+            return Err(format!("after {after}: {want:?} expected, and {found:?}\n{told}"));
+        }
     }
 }
 
@@ -61,7 +63,7 @@ const BREAKAGES: &[(&[&str], &str, &str)] = &[
     (&["foreign-file"], "in:echo '# mine' >$C/mine.caddy", "in:rm $C/mine.caddy"),
     (&["idle-file"], "in:cp $C/web.caddy $C/web.caddy.bak", "in:rm -r $C/web.caddy.bak"),
     (&["current-missing"], "in:rm $C", BY_WHAT_IT_SAYS),
-    (&["current-not-a-link"], "in:cp -r $C/ /tmp/now; rm $C; mv /tmp/now $C", BY_WHAT_IT_SAYS),
+    (&["current-not-a-link"], "in:mkdir -m 755 /tmp/now; cp -a $C/. /tmp/now; rm $C; mv /tmp/now $C", BY_WHAT_IT_SAYS),
     (&["current-elsewhere"], "in:mkdir -p /tmp/sites; ln -sfn /tmp/sites $C", BY_WHAT_IT_SAYS),
     (&["current-dangling"], "in:ln -sfn v999 $C", BY_WHAT_IT_SAYS),
     (&["base-without-import"], "in:sed -i '/proximity.current/d' /etc/caddy/Caddyfile", BY_WHAT_IT_SAYS),
@@ -125,11 +127,12 @@ fn act(lab: &Lab, line: &str) {
 /// Mends by the commands that the differences say, each once.
 fn mend(lab: &Lab, found: &BTreeMap<String, Value>) {
     let commands: BTreeSet<&str> = found.values().filter_map(|m| m["command"].as_str()).collect();
-    assert!(!commands.is_empty(), "{found:?}");
     for command in commands {
         let argv: Vec<&str> = command.split(' ').chain(["--yes"]).collect();
         let said = lab.exec("pve1", &argv);
-        assert!(matches!(said.rc, 0 | 10), "{command}: {said:?}");
+        if !matches!(said.rc, 0 | 10) {
+            println!("{command}: {said:?}");
+        }
     }
 }
 
@@ -147,7 +150,7 @@ fn each_drift_is_seen_named_and_mended_and_what_is_foreign_stays() {
         let said = ports(lab, &format!("{words} --passphrase-fd 3"));
         assert_eq!(said.rc, 0, "{said:?}");
     }
-    seen(lab, &[], "publishing", 0);
+    seen(lab, &[], "publishing", 0).unwrap();
     let (_, _, told) = look(lab);
     let row = |port: u16| told["items"].as_array().unwrap().iter().find(|r| r["public"] == port).cloned().unwrap_or_default();
     assert_eq!((&row(30_000)["outside"]["status"], &row(30_000)["inside"]["status"]), (&200.into(), &200.into()), "{told}");
@@ -155,13 +158,17 @@ fn each_drift_is_seen_named_and_mended_and_what_is_foreign_stays() {
     assert_eq!(&row(7001)["state"], "foreign", "{told}");
 
     let only = std::env::var("PROXIMITY_DRIFT").ok();
-    let mut kinds = BTreeSet::new();
+    let (mut kinds, mut wrong) = (BTreeSet::new(), Vec::new());
     for (expected, make, by) in BREAKAGES.iter().filter(|(k, ..)| only.as_ref().is_none_or(|o| k.iter().any(|k| k == o))) {
         let begun = Instant::now();
         act(lab, make);
         // What a stopped program or container could not be asked is a gap, and said.
         let gaps = if expected.iter().any(|k| k.starts_with("caddy-") || k.starts_with("appliance-")) { 9 } else { 0 };
-        let found = seen(lab, expected, make, gaps);
+        let found = seen(lab, expected, make, gaps).unwrap_or_else(|why| {
+            println!("{why}");
+            wrong.push(why);
+            look(lab).0
+        });
         let told = begun.elapsed();
         match by.strip_prefix("says; ") {
             _ if *by == BY_WHAT_IT_SAYS => mend(lab, &found),
@@ -175,7 +182,12 @@ fn each_drift_is_seen_named_and_mended_and_what_is_foreign_stays() {
                 lab.sh(then);
             }
         }
-        seen(lab, &[], &format!("mending {expected:?}"), 0);
+        if let Err(why) = seen(lab, &[], &format!("mending {expected:?}"), 0) {
+            println!("{why}");
+            wrong.push(why);
+            lab.exec("pve1", &["proximity", "appliance", "converge", "--yes"]);
+            lab.exec("pve1", &["proximity", "ports", "converge", "--yes"]);
+        }
         println!("{expected:?}: told after {:.1} s, mended after {:.1} s", told.as_secs_f32(), begun.elapsed().as_secs_f32());
         kinds.extend(expected.iter().copied());
     }
@@ -185,11 +197,12 @@ fn each_drift_is_seen_named_and_mended_and_what_is_foreign_stays() {
         [("upstream-guest-gone", "ghost:80"), ("upstream-address-not-lent", "10.20.0.77:80"), ("upstream-loops", "10.20.0.1:30000")]
     {
         keep(lab, &format!("publish odd --to {to} --unanswered"));
-        seen(lab, &[kind], to, 0);
+        wrong.extend(seen(lab, &[kind], to, 0).err());
         kinds.insert(kind);
     }
     keep(lab, "unpublish odd");
-    seen(lab, &[], "unpublish", 0);
+    wrong.extend(seen(lab, &[], "unpublish", 0).err());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
     println!("{} kinds of drift", kinds.len());
     assert!(only.is_some() || kinds.len() >= 40, "{kinds:?}");
     assert_eq!(lab.guest(9999, &format!("cat {A}/mine.caddy")) + "\n", foreign, "to the byte");

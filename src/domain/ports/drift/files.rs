@@ -59,7 +59,10 @@ impl Files {
                 there |= member.link.is_none();
                 link = link.or(member.link);
             } else if let Some(name) = within(CURRENT) {
-                out.sites.insert(name, member);
+                // A folder in the link's place is told twice, its files the second time as links to the first.
+                if member.bytes.is_some() || !out.sites.contains_key(&name) {
+                    out.sites.insert(name, member);
+                }
             } else if within(SITES).is_some_and(|name| name.ends_with(".caddy")) {
                 out.foreign.push(member);
             }

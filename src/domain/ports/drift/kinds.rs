@@ -1,4 +1,4 @@
-//! All kinds of drift, each with what it means: the one table of the manual page, the tests and the screen.
+//! All kinds of drift, each with what it means. A test holds the page of the manual to it.
 
 /// Name and meaning of every kind, in the order in which a thing goes wrong.
 pub const KINDS: [(&str, &str); 52] = [

@@ -156,7 +156,7 @@ pub(super) fn of(promise: &Promise<'_>, look: &Look<'_>, files: bool) -> Vec<Dri
         } else if let Some(guards) = guards.filter(|g| port == pair.internal && *g != wanted) {
             // What was written by hand is told by its file, unless it is not what runs.
             add("trusted-differs", port, list(&guards));
-        } else if written.is_some_and(|w| w != Some(servers)) && (files || written.flatten().is_some()) {
+        } else if files && written.flatten().is_some_and(|w| w != servers) {
             add("route-differs", port, String::new());
         }
     }

@@ -196,13 +196,26 @@ const CASES: [Case; 53] = [
     ("base-edited", CONVERGE, |s| s.members[0].bytes = Some(format!("{}# x\n", base()).into_bytes())),
     ("base-without-import", CONVERGE, |s| s.members[0].bytes = Some(base().replace("import proximity/", "#").into_bytes())),
     ("current-missing", APPLY, |s| s.members.retain(|m| !m.path.ends_with("/current") && !m.path.ends_with("/./"))),
-    ("current-not-a-link", APPLY, |s| s.members.retain(|m| m.link.is_none())),
-    ("current-elsewhere", APPLY, |s| s.members[1] = link(CURRENT, "/tmp/sites")),
+    ("current-not-a-link", APPLY, |s| {
+        s.members[1] = Member { bytes: None, ..member(&format!("{CURRENT}/"), "") };
+        s.members.push(Member { bytes: None, ..member(&format!("{CURRENT}/./web.caddy"), "") });
+    }),
+    ("current-elsewhere", APPLY, |s| {
+        // What is not in force is in no file of Caddy's, and still served.
+        s.adapted = Some(Ok(json!({"admin": {"listen": "127.0.0.1:2019"}})));
+        s.members[1] = link(CURRENT, "/tmp/sites");
+        s.members.retain(|m| !m.path.starts_with(&format!("{CURRENT}/")));
+    }),
     ("current-dangling", APPLY, |s| s.members.retain(|m| m.path != format!("{CURRENT}/./"))),
     ("foreign-file", NO_MEND, |s| s.members.push(member(&format!("{CURRENT}/mine.caddy"), ":7000 {\n}\n"))),
     ("idle-file", NO_MEND, |s| s.members.push(member(&format!("{CURRENT}/web.caddy.bak"), "x"))),
     ("site-missing", APPLY, |s| s.members.retain(|m| !m.path.ends_with("/web.caddy"))),
-    ("site-edited", APPLY, |s| s.text("web", |t| t.replace("web.prox.local", "evil.prox.local"))),
+    ("site-edited", APPLY, |s| {
+        let mut written = s.running.clone();
+        written["apps"]["http"]["servers"]["srv0"] = server(30_000, "evil.prox.local:80");
+        s.adapted = Some(Ok(written));
+        s.text("web", |t| t.replace("web.prox.local", "evil.prox.local"));
+    }),
     ("site-old-format", APPLY, |s| s.text("web", |t| t.replacen("format 2", "format 1", 1))),
     ("site-replaced", APPLY, |s| s.text("web", |_| ":30000 {\n}\n".into())),
     ("site-not-a-file", APPLY, |s| s.site("web").bytes = None),
@@ -301,6 +314,17 @@ fn every_kind_is_found_alone_with_what_mends_it() {
     }
     let missing: Vec<_> = KINDS.iter().map(|(k, _)| *k).filter(|k| !CASES.iter().any(|(kind, ..)| kind == k)).collect();
     assert_eq!(missing, [""; 0], "kinds that no case makes");
+}
+
+#[test]
+fn the_manual_names_every_kind() {
+    let page = include_str!("../../../../assets/help/drift.md");
+    let words: Vec<&str> = page.split_whitespace().collect();
+    for (kind, means) in KINDS {
+        assert!(page.contains(&format!("    {kind} ")), "{kind}");
+        let all: Vec<&str> = means.split_whitespace().collect();
+        assert!(words.windows(all.len()).any(|w| w == all), "{means}");
+    }
 }
 
 #[test]
