@@ -324,3 +324,7 @@ fn forget(at: Place, gone: &[String]) -> Step {
     let check = Check::Content { at, path: TRIAL.into(), digest: None };
     Step { always: true, ..Step::run("forget what is older than the version before", at.quick(words), check) }
 }
+
+#[cfg(test)]
+#[path = "publish_tests.rs"]
+mod tests;
