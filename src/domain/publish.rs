@@ -162,6 +162,10 @@ pub fn plan(
     if let Some((name, why)) = wanted.iter().find_map(|(name, text)| Some((name, caddy::denied(text)?))) {
         return Err(refuse(format!("{name} would hold what no site may: {why}"), ""));
     }
+    // A link to what is no version, or to one that is gone, has nothing to go on from: all is written anew.
+    let astray = ground.current.as_ref().is_some_and(|to| !ground.versions.contains(to));
+    let emptied = Ground { files: Vec::new(), ..ground.clone() };
+    let ground = if astray { &emptied } else { ground };
     let at = Place::Guest(vmid);
     let number = ground.next();
     let version = format!("v{number}");
@@ -193,13 +197,13 @@ pub fn plan(
     if !ground.caddy_runs {
         notes.push("Caddy does not run; it is started".into());
     }
-    // Files that are as promised are not in force where the link leads to no version, or is none.
-    let astray = !wanted.is_empty() && ground.current.as_deref().and_then(Ground::number).is_none();
-    let mut steps = match (changes.is_empty() && !astray, &ground.in_force) {
+    // Files that are as promised are not in force where there is no link to them.
+    let in_place = wanted.is_empty() || ground.current.is_some();
+    let mut steps = match (changes.is_empty() && in_place, &ground.in_force) {
         (true, Ok(())) => Vec::new(),
         (true, Err(_)) => vec![load(ground, vmid)],
         (false, _) => {
-            let lay = Lay { at, from: ground.current.clone().map(|_| CURRENT.to_owned()), files: changes, folder };
+            let lay = Lay { at, from: ground.current.as_ref().filter(|_| !astray).map(|_| CURRENT.to_owned()), files: changes, folder };
             swap(ground, lay, &base, &version, vmid)
         }
     };
