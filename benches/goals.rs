@@ -38,6 +38,8 @@ mod memory_host;
 mod node;
 #[path = "goals/ports.rs"]
 mod ports;
+#[path = "goals/ports_pane.rs"]
+mod ports_pane;
 #[path = "goals/pty.rs"]
 mod pty;
 #[path = "goals/scratch.rs"]
@@ -77,7 +79,7 @@ fn main() {
     let home = tempfile::tempdir().unwrap();
     let mut table = Table::default();
     let on = console::Bench::new(home.path());
-    let parts: [(&str, &dyn Fn(&mut Table)); 15] = [
+    let parts: [(&str, &dyn Fn(&mut Table)); 16] = [
         ("S1", &|t| on.start(t)),
         ("S2", &|t| logs::end(t, home.path())),
         ("S3", &|t| {
@@ -102,6 +104,7 @@ fn main() {
         ("S20", &|t| audit::all(home.path(), t)),
         ("S21", &|t| settings::save(t, home.path())),
         ("S22", &|t| ports::ports(t, home.path())),
+        ("S22", &|t| ports_pane::pane(t)),
     ];
     for (id, part) in parts {
         if want(id) {

@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+/// Bytes of what was written last that are kept.
+const KEPT: usize = 64 << 10;
+
 pub struct Term {
     child: Box<dyn Child + Send + Sync>,
     keys: Box<dyn Write + Send>,
@@ -16,6 +19,8 @@ pub struct Term {
     pub born: Instant,
     /// Bytes it wrote so far, as far as they were taken in.
     pub bytes: usize,
+    /// The last of them.
+    last: Vec<u8>,
     master: Box<dyn MasterPty + Send>,
 }
 
@@ -51,7 +56,7 @@ impl Term {
         let born = Instant::now();
         let child = pair.slave.spawn_command(cmd).unwrap();
         drop(pair.slave);
-        Term { child, keys, said, screen: vt100::Parser::new(40, 120, 0), born, bytes: 0, master: pair.master }
+        Term { child, keys, said, screen: vt100::Parser::new(40, 120, 0), born, bytes: 0, last: Vec::new(), master: pair.master }
     }
 
     pub fn pid(&self) -> u32 {
@@ -60,6 +65,11 @@ impl Term {
 
     pub fn text(&self) -> String {
         self.screen.screen().contents()
+    }
+
+    /// What it wrote last, as it came.
+    pub fn sent(&self) -> String {
+        String::from_utf8_lossy(&self.last).into_owned()
     }
 
     /// Gives it another size; what was painted before is not seen any more.
@@ -90,6 +100,8 @@ impl Term {
 
     fn take(&mut self, chunk: &[u8]) {
         self.bytes += chunk.len();
+        self.last.extend_from_slice(chunk);
+        self.last.drain(..self.last.len().saturating_sub(KEPT));
         self.screen.process(chunk);
     }
 
@@ -111,6 +123,16 @@ impl Term {
 
     pub fn until_text(&mut self, seconds: u64, text: &str) -> Option<Instant> {
         self.until(Duration::from_secs(seconds), |screen| screen.contains(text))
+    }
+
+    /// Whether these bytes came, at the latest within so many seconds.
+    pub fn until_sent(&mut self, seconds: u64, bytes: &str) -> bool {
+        let end = Instant::now() + Duration::from_secs(seconds);
+        while !self.sent().contains(bytes) {
+            let Ok((_, chunk)) = self.said.recv_timeout(end.saturating_duration_since(Instant::now())) else { return false };
+            self.take(&chunk);
+        }
+        true
     }
 
     /// Presses keys and gives the time until the first chunk that changes the screen or its cursor.

@@ -208,7 +208,8 @@ impl App {
                 // What a job changed is asked for as soon as it ended.
                 let still = self.active_jobs();
                 if active.iter().any(|id| !still.contains(id)) {
-                    return vec![Effect::Refresh];
+                    // Asking for ports asks the host first.
+                    return vec![if self.here == Action::ShowPorts { Effect::LookPorts } else { Effect::Refresh }];
                 }
             }
             Fact::Refreshing(on) => {
@@ -779,6 +780,8 @@ mod tests {
         jobs.known.as_mut().unwrap()[0].state = State::Succeeded;
         assert!(matches!(learn(&jobs)[..], [Effect::Refresh]));
         assert!(learn(&jobs).is_empty());
+        let mut app = of(Context::Ports).remove(0);
+        assert!(matches!(app.learn(Fact::News(Box::new(News { jobs: Some(jobs), ..News::default() })))[..], [Effect::LookPorts]));
     }
 
     #[test]
@@ -788,6 +791,10 @@ mod tests {
         app = of(Context::Appliance).remove(0);
         assert!(matches!(app.does(Action::Refresh).unwrap()[..], [Effect::Probe]), "it brings the host's news too");
         assert!(app.asking);
+        let mut ports = of(Context::Ports).remove(0);
+        assert!(matches!(ports.does(Action::Refresh).unwrap()[..], [Effect::LookPorts]) && ports.asking);
+        drop(ports.learn(Fact::News(Box::new(News { truth: Some(Part::unknown("x", Stamp(2))), ..News::default() }))));
+        assert!(!ports.asking);
         drop(app.learn(Fact::News(Box::new(News { appliance: Some(Part::unknown("not allowed", Stamp(2))), ..News::default() }))));
         assert!(!app.asking && app.is_dirty());
     }

@@ -36,11 +36,13 @@ pub fn promised(map: &PortMap, now: Stamp) -> Vec<Row> {
         since: Some(since),
         drift: Vec::new(),
     };
+    // Each name once: with a thousand of them a search for each takes longer than all the rest.
+    let services: HashMap<_, _> = map.services.iter().map(|s| (s.name.to_string(), s)).collect();
     let held = map.held.iter().map(|held| {
         let mut out = Row { name: held.what.name().cloned(), ..row(held.pair, held.what.word(), held.at) };
         out.note = held.what.reason().map(|r| clean(&r.to_string())).unwrap_or_default();
         let has = !matches!(held.what, What::Kept(_));
-        if let Some(service) = held.what.name().filter(|_| has).and_then(|name| map.service(name)) {
+        if let Some(service) = held.what.name().filter(|_| has).and_then(|name| services.get(&name.to_string())) {
             let unknown = || Answer::Unknown(NOT_YET.into());
             (out.state, out.target, out.since) = ("published", leads_to(&service.spec), Some(service.at));
             (out.outside, out.inside) = (unknown(), unknown());

@@ -170,8 +170,13 @@ impl Publish {
         }
         let (Some(name), Some(to)) = (name, to) else { return Vec::new() };
         // What the form does not show stays as it was.
-        let mut spec = self.old.take().map_or_else(|| Spec::to(to.clone()), |(_, spec)| spec);
-        (spec.to, spec.carry, spec.proof) = (to, self.carry, self.proof.clone());
+        let mut spec = self.old.as_ref().map_or_else(|| Spec::to(to.clone()), |(_, spec)| spec.clone());
+        (spec.to, spec.carry) = (to, self.carry);
+        spec.proof = if spec.to.tls { self.proof.clone() } else { Proof::Own };
+        if let Some(why) = spec.refusal() {
+            self.to.said = why;
+            return Vec::new();
+        }
         vec![Then::Close, Then::Wish(Wish::Publish(PublishWish::Publish { name, spec: Box::new(spec), unanswered: self.unanswered }))]
     }
 }

@@ -17,7 +17,7 @@ use crate::domain::fact::Wish;
 use crate::domain::ports::{Answer, Held, Mend, Nearer, Of, PortMap, PortWish, Ranges, Row, Truth, What, joined, url};
 use crate::domain::power::{PowerWish, Turn};
 use crate::domain::publish::PublishWish;
-use crate::domain::service::{Carry, Published};
+use crate::domain::service::Published;
 use crate::tui::action::{Action, Context};
 use crate::tui::canvas::Canvas;
 use crate::tui::dialogs::menu::Menu;
@@ -160,8 +160,7 @@ impl Ports {
             return Err(format!("nothing is published there, it is {}", row.state));
         }
         let port = if internal { row.internal } else { row.public };
-        let carry = self.published(known).map_or(Carry::Http, |s| s.spec.carry);
-        url(&known.world, port.ok_or("it has no such port")?, carry)
+        url(&known.world, port.ok_or("it has no such port")?, self.published(known).map(|s| &s.spec))
     }
 
     fn copy(&self, known: &Known, internal: bool) -> Vec<Then> {

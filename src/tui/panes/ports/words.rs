@@ -3,7 +3,7 @@
 use super::is_wrong;
 use crate::domain::clean::clean;
 use crate::domain::ports::{Answer, Mend, PortMap, Row};
-use crate::domain::service::Proof;
+use crate::domain::service::{Auth, Proof, Spec, Tls};
 use crate::domain::stamp;
 use crate::tui::dialogs::text::{Line, field};
 use crate::tui::pane::Known;
@@ -150,6 +150,18 @@ pub(super) fn details(row: &Row, urls: [Option<String>; 2], map: Option<&PortMap
                 Proof::Skipped => out.push((Tone::Warn, "! its certificate is not proven: whoever stands there is believed".into())),
             }
         }
+        let Spec { auth, tls, sources, health, .. } = &service.spec;
+        if *tls != Tls::Off {
+            out.push(field("visitors", Ok(format!("come by TLS: {}", tls.word()))));
+        }
+        if *auth != Auth::None {
+            out.push(field("login", Ok(auth.word().to_owned())));
+        }
+        if let Some(sources) = sources {
+            let nets = sources.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            out.push(field("internal for", Ok(nets)));
+        }
+        out.extend(health.as_ref().map(|path| field("health", Ok(format!("{path} is asked each half minute")))));
     } else if !row.target.is_empty() {
         out.push(field("leads to", Ok(row.target.clone())));
     }
