@@ -94,6 +94,9 @@ pub struct Ground {
 /// The base while a version is tried: it imports that one. In its own folder, so that it reads everything else the same.
 const TRIAL: &str = "/etc/caddy/Caddyfile.proximity-next";
 
+/// What Caddy writes when it only tries: its internal authority, where a site wants one.
+const TRIAL_DATA: &str = "/tmp/proximity-trial";
+
 /// Versions that stay besides the one in force: the one before.
 const KEPT: usize = 1;
 
@@ -273,7 +276,9 @@ fn swap(ground: &Ground, mut lay: Lay, base: &str, version: &str, vmid: Vmid) ->
     let trial = base.replace(&format!("{within}/"), &format!("{}/", lay.folder));
     let beside = Change { at, path: TRIAL.into(), was: Was::Any, now: Some(trial.into()), mode: 0o644, test: Vec::new() };
     lay.files.push(beside);
-    let argv = ["env", "HOME=/var/lib/caddy", "caddy", "validate", "--adapter", "caddyfile", "--config", TRIAL];
+    // An authority that is made for a trial is none of the appliance's.
+    let data = format!("XDG_DATA_HOME={TRIAL_DATA}");
+    let argv = ["env", "HOME=/var/lib/caddy", &data, "caddy", "validate", "--adapter", "caddyfile", "--config", TRIAL];
     let taken = Check::Says {
         what: "Caddy takes all files together".into(),
         cmd: pve::attach_as(vmid, ground.caddy, argv).limit(30),
@@ -324,7 +329,7 @@ fn left_over(ground: &Ground, new: u32) -> Vec<String> {
 }
 
 fn forget(at: Place, gone: &[String]) -> Step {
-    let words = ["rm", "-rf", "--", TRIAL].into_iter().map(str::to_owned).chain(gone.iter().cloned());
+    let words = ["rm", "-rf", "--", TRIAL, TRIAL_DATA].into_iter().map(str::to_owned).chain(gone.iter().cloned());
     let check = Check::Content { at, path: TRIAL.into(), digest: None };
     Step { always: true, ..Step::run("forget what is older than the version before", at.quick(words), check) }
 }

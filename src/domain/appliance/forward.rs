@@ -219,7 +219,8 @@ pub(super) mod tests {
             let (plain, tables) = (nat::tables(&sample()), nat::tables(&d));
             prop_assert_eq!(nat::parse(&nat::ruleset(&d)).unwrap(), &tables);
             for (was, is) in plain.iter().zip(&tables) {
-                for rule in is.rules.iter().filter(|r| !was.rules.contains(r)) {
+                let answers = "-A FORWARD -i eth1 -o eth0 -m conntrack --ctstate DNAT --ctdir REPLY -j ACCEPT";
+                for rule in is.rules.iter().filter(|r| !was.rules.contains(r) && *r != answers) {
                     let words: Vec<&str> = rule.split(' ').collect();
                     prop_assert!(["PREROUTING", "FORWARD"].contains(&words[1]) && words.contains(&"eth0"), "{}", rule);
                     prop_assert!(words.contains(&"30000") || words.contains(&"40000"), "{}", rule);

@@ -53,6 +53,10 @@ pub fn tables(d: &Desired) -> [Table; 2] {
         );
     }
     filter.push(format!("-A INPUT -i {WAN} -p tcp -m tcp --dport {internal} -j REJECT --reject-with icmp-port-unreachable"));
+    if !d.forwards.is_empty() {
+        // The node may use what is published, too; what answers it began nothing.
+        filter.push(format!("-A FORWARD -i {LAN} -o {WAN} -m conntrack --ctstate DNAT --ctdir REPLY -j ACCEPT"));
+    }
     for address in &d.guarded {
         filter.push(format!("-A FORWARD -d {address}/32 -i {LAN} -j REJECT --reject-with icmp-admin-prohibited"));
     }
