@@ -207,6 +207,10 @@ fn whole(found: &Found, map: &PortMap, promises: &[Promise<'_>], out: &mut Truth
         Appliance::Runs(vmid) => {
             out.drift.extend(files::whole(found, map, promises, *vmid));
             out.drift.extend(running::whole(found, map, promises, *vmid));
+            // What is not there cannot be taken, and that is told as what it is.
+            if out.drift.iter().any(|d| d.kind == "base-missing") {
+                out.drift.retain(|d| d.kind != "base-refused");
+            }
         }
         _ => {}
     }

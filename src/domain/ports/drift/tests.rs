@@ -191,7 +191,10 @@ const CASES: [Case; 53] = [
     ("outside-ranges", NO_MEND, |s| s.found.around.as_mut().unwrap().ranges = Ranges::new((30_001, 30_999), (40_001, 40_999)).unwrap()),
     ("appliance-missing", NO_MEND, |s| s.found.appliance = Appliance::Missing),
     ("appliance-stopped", START, |s| s.found.appliance = Appliance::Stopped(id(9999))),
-    ("base-missing", CONVERGE, |s| s.members.retain(|m| m.path != CADDYFILE)),
+    ("base-missing", CONVERGE, |s| {
+        s.members.retain(|m| m.path != CADDYFILE);
+        s.adapted = Some(Err("Error: reading config file: open /etc/caddy/Caddyfile: no such file or directory".into()));
+    }),
     ("base-old-format", CONVERGE, |s| s.members[0].bytes = Some(base().replacen("format 2", "format 1", 1).into_bytes())),
     ("base-edited", CONVERGE, |s| s.members[0].bytes = Some(format!("{}# x\n", base()).into_bytes())),
     ("base-without-import", CONVERGE, |s| s.members[0].bytes = Some(base().replace("import proximity/", "#").into_bytes())),
