@@ -36,7 +36,7 @@ pub(super) struct How {
     /// TLS to visitors
     #[arg(long, value_enum)]
     tls: Option<TlsWord>,
-    /// With --tls internal or acme: the names and addresses by which visitors ask
+    /// With --tls internal or acme: the names by which visitors ask
     #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "tls")]
     tls_name: Vec<UpHost>,
     /// With --tls given: NAME.crt and NAME.key in /etc/caddy/proximity-tls of the appliance
@@ -201,13 +201,17 @@ impl How {
         let tls = match (self.tls, self.tls_name.as_slice()) {
             (None, _) => Tls::Off,
             (Some(TlsWord::Off), []) => Tls::Off,
+            // Without a name in the handshake Caddy 2.6 makes no certificate when it is asked for one.
+            (Some(TlsWord::Internal), all) if all.iter().any(|n| matches!(n, UpHost::Address(_))) => {
+                return needs("visitors ask by a name, not by an address", "--tls-name cloud.home");
+            }
             (Some(TlsWord::Internal), [_, ..]) => Tls::Internal { names: self.tls_name.clone() },
             (Some(TlsWord::Given), []) => match &self.certificate {
                 Some(certificate) => Tls::Given { certificate: certificate.clone() },
                 None => return needs("which certificate is not said", "--certificate NAME"),
             },
             (Some(TlsWord::Acme), [UpHost::Name(name)]) => Tls::Acme { name: name.clone(), mail: self.mail.clone() },
-            (Some(TlsWord::Internal), []) => return needs("for which names is not said", "--tls-name NAME,ADDRESS"),
+            (Some(TlsWord::Internal), []) => return needs("for which names is not said", "--tls-name NAME,NAME"),
             (Some(TlsWord::Acme), _) => return needs("a public authority certifies one name", "--tls-name cloud.example.org"),
             (Some(TlsWord::Off | TlsWord::Given), _) => return needs("it has no names of its own", "leave --tls-name out"),
         };
@@ -300,12 +304,12 @@ mod tests {
         assert_eq!(plain, Spec::to("http://web.prox.local:80".parse().unwrap()));
         let all = spec(
             "--to https://web:443 --upstream-name cloud.internal --sources 10.9.1.2/16,192.168.1.7,10.9.0.0/16 --health /healthz \
-             --tls internal --tls-name cloud.home,192.168.1.50 --auth jwt --verifier auth:9091 --verify-path /verify --copy-header X-User",
+             --tls internal --tls-name cloud.home,cloud.lan --auth jwt --verifier auth:9091 --verify-path /verify --copy-header X-User",
         );
         let json = serde_json::to_string(&all).unwrap();
         assert_eq!(
             json,
-            r#"{"to":"https://web.prox.local:443","carry":"http","proof":{"named":"cloud.internal"},"sources":["10.9.0.0/16","192.168.1.7/32"],"health":"/healthz","auth":{"jwt":{"verifier":"http://auth.prox.local:9091","path":"/verify","copy":["X-User"]}},"tls":{"internal":{"names":["cloud.home","192.168.1.50"]}}}"#
+            r#"{"to":"https://web.prox.local:443","carry":"http","proof":{"named":"cloud.internal"},"sources":["10.9.0.0/16","192.168.1.7/32"],"health":"/healthz","auth":{"jwt":{"verifier":"http://auth.prox.local:9091","path":"/verify","copy":["X-User"]}},"tls":{"internal":{"names":["cloud.home","cloud.lan"]}}}"#
         );
         assert_eq!(spec("--to https://web:443 --insecure-upstream").marks(), ["upstream not verified"]);
         let udp = spec("--to wiki:53 --protocol udp --sources 0.0.0.0/0");
