@@ -257,7 +257,6 @@ pub enum Fact {
 
 /// What the operator wishes; becomes a plan or a refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(clippy::large_enum_variant)] // One is made for each thing that somebody wants.
 pub enum Wish {
     /// Back this guest up.
     Backup(super::backup::BackupWish),

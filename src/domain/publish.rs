@@ -26,7 +26,6 @@ use super::world::World;
 
 /// What is wished.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(clippy::large_enum_variant)] // One is made for each thing that somebody wants.
 pub enum PublishWish {
     /// Publish this under its name, on the pair that it has or gets; again, it is changed to this.
     Publish {

@@ -21,12 +21,8 @@ fn map() -> PortMap {
         at: Stamp(1),
         by: "ada".into(),
     };
-    let published = |of: &str| Published {
-        name: name(of),
-        spec: Spec::to(format!("{of}:80").parse().unwrap()),
-        at: Stamp(1),
-        by: "ada".into(),
-    };
+    let published =
+        |of: &str| Published { name: name(of), spec: Spec::to(format!("{of}:80").parse().unwrap()), at: Stamp(1), by: "ada".into() };
     PortMap { held: vec![held(0, "web"), held(1, "wiki")], services: vec![published("web"), published("wiki")], ..PortMap::default() }
 }
 
@@ -82,7 +78,8 @@ fn told(plan: &Plan) -> Vec<String> {
         _ => s.title.clone(),
     };
     let all = plan.steps.iter().map(|s| (act(s), s.undo.as_ref().map_or(String::new(), |u| format!(" | {}", u.shown()))));
-    all.map(|(act, undo)| format!("{act}{undo}").replace("lxc-attach -n 9999 --clear-env -- ", "IN ").replace("/etc/caddy/proximity", "P")).collect()
+    all.map(|(act, undo)| format!("{act}{undo}").replace("lxc-attach -n 9999 --clear-env -- ", "IN ").replace("/etc/caddy/proximity", "P"))
+        .collect()
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::appliance::appliance_lab;
-use crate::harness::{Lab, Said, skip, wait_for};
+use crate::harness::{Lab, PATIENCE, Said, skip, wait_for};
 
 /// `proximity ports …`, with the passphrase where it is asked for.
 fn ports(lab: &Lab, words: &str) -> Said {
@@ -39,7 +39,7 @@ fn seen(lab: &Lab, kinds: &[&str], after: &str, gaps: usize) -> Result<BTreeMap<
         if found.keys().map(String::as_str).eq(want.iter().copied()) && unknown <= gaps {
             return Ok(found);
         }
-        if begun.elapsed().as_secs() >= 10 {
+        if begun.elapsed() > PATIENCE / 3 {
             return Err(format!("after {after}: {want:?} expected, and {found:?}\n{told}"));
         }
     }
@@ -88,7 +88,7 @@ const BREAKAGES: &[(&[&str], &str, &str)] = &[
     (&["caddy-not-running", "port-of-another"], "in:rc-service -q caddy stop; busybox nc -ll -p 30000 -e true >/dev/null 2>&1 &", "pkill -f '[n]c -ll -p 30000' then:proximity appliance converge --yes"),
     (&["caddy-admin-silent"], "in:kill -STOP $(pidof caddy)", "in:kill -CONT $(pidof caddy)"),
     (&["host-has-the-port"], "setsid busybox nc -ll -p 30000 -e true >/dev/null 2>&1 </dev/null &", "pkill -f '[n]c -ll -p 30000'"),
-    (&["answers-502"], "pct exec 101 -- sh -c 'kill $(pidof httpd)'", "pct exec 101 -- busybox httpd -p 80 -h /srv"),
+    (&["answers-502"], "pct exec 101 -- sh -c 'for p in /proc/[0-9]*; do case $(cat $p/cmdline 2>/dev/null | tr -d \\0) in *htt[p]d*) kill ${p#/proc/};; esac; done'", "pct exec 101 -- busybox httpd -p 80 -h /srv"),
     (&["upstream-guest-stopped"], "pct stop 101", "says; pct exec 101 -- busybox httpd -p 80 -h /srv"),
     (&["upstream-name-twice"], "pct set 102 --hostname web", "pct set 102 --hostname wiki"),
     (&["upstream-without-address"], "sed -i 's/hwaddr=[^,]*/hwaddr=BC:24:11:AA:AA:AA/' /etc/pve/lxc/101.conf", "cp /root/101.conf /etc/pve/lxc/101.conf"),

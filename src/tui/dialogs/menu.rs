@@ -19,7 +19,6 @@ use crate::tui::list::{List, marker};
 use crate::tui::pane::{Known, Pane, Then, Window};
 use crate::tui::theme::Tone;
 
-#[allow(clippy::large_enum_variant)] // A handful of them at most.
 enum What {
     Wish(Wish),
     Restore,

@@ -15,7 +15,6 @@ use crate::tui::pane::{Known, Pane, Then, Typed, Window};
 use crate::tui::theme::Tone;
 use crate::tui::words;
 
-#[allow(clippy::large_enum_variant)] // A handful of them at most.
 enum What {
     Act(Action),
     Wish(Wish),
