@@ -1,5 +1,5 @@
 //! Plans for what is published, from plain data: what is written, in which order, what is refused.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
 use crate::domain::conf::parse_lxc;

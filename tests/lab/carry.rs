@@ -107,11 +107,7 @@ fn connections_and_datagrams_are_carried_to_an_address_that_stays_and_no_further
     done(lab, "publish mail --to web:7000 --protocol tcp");
 
     // A flow that never rests: from the change on the old app hears nothing of it.
-    let script = format!(
-        "exec 3<>/dev/udp/{}/{}; while :; do echo $EPOCHREALTIME >&3; read -t 0.1 -u 3 x && echo \"$x\"; echo -; done 2>/dev/null",
-        wan(lab),
-        names.0
-    );
+    let script = format!("(while :; do echo $EPOCHREALTIME; echo - >&2; sleep 0.1; done | socat - UDP:{}:{}) 2>&1", wan(lab), names.0);
     let mut flow = Server(lab.command("op", &["bash", "-c", &script]).stdout(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap());
     let mut lines = BufReader::new(flow.0.stdout.take().unwrap()).lines().map(Result::unwrap);
     assert!(lines.by_ref().take(100).any(|l| l.starts_with("101:")), "it flows");
