@@ -320,6 +320,11 @@ fn load(ground: &Ground, vmid: Vmid) -> Step {
     Step { always: true, ..Step::run("have Caddy work by them", cmd, Check::CaddyByFiles { vmid }) }
 }
 
+/// Asks whether Caddy works by its files, and changes nothing.
+pub fn is_in_force(vmid: Vmid) -> Step {
+    Step { always: true, ..Step::wait("ask whether Caddy works by its files", 8, Check::CaddyByFiles { vmid }) }
+}
+
 /// Old versions: all but the one in force, the one before, and the new one.
 fn left_over(ground: &Ground, new: u32) -> Vec<String> {
     let current = ground.current.as_deref().and_then(Ground::number);

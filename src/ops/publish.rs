@@ -40,13 +40,14 @@ pub async fn plan(host: &dyn Host, world: &World, asked: &PublishWish) -> Result
         tokio::join!(ground(host, vmid, system), async { if new { ports::sockets(host, world).await } else { Sockets::default() } });
     let ground = ground.map_err(|why| refuse(why, "see proximity appliance status"))?;
     let unfit = |why| refuse(why, "see proximity ports list");
-    let (mut then, mut wish) = (map.clone(), None);
+    let (mut then, mut wish, mut is_news) = (map.clone(), None, false);
     if let Some(asked) = asked.of_ports() {
         let ranges = Ranges::of(&settings).map_err(unfit)?;
         let cool_down_s = settings.span("ports.cool_down").map_err(unfit)?;
         let known = Known { map, ranges, cool_down_s, sockets: &sockets, now: host.clock().0, by: "" };
         let decided = known.decide(&asked).map_err(unfit)?;
         then = publish::after(map, &decided);
+        is_news = decided.change.is_some();
         wish = Some((asked, decided.pair));
     }
     // A token whose time is over is no part of any site.
@@ -54,6 +55,10 @@ pub async fn plan(host: &dyn Host, world: &World, asked: &PublishWish) -> Result
     let (rules, last) = publish_rules::steps(host, world, vmid, asked, &then).await.map_err(|(why, hint)| refuse(why, &hint))?;
     let mut plan = publish::plan(world, asked, &then, wish, &settings, &ground)?;
     plan.steps = [rules, plan.steps, last].concat();
+    // What is to be remembered is news also where the appliance is so already.
+    if plan.steps.is_empty() && is_news {
+        plan.steps.push(publish::is_in_force(vmid));
+    }
     plan.notes.extend(sockets.gaps.iter().map(|g| format!("unknown: {}: {}", g.what, g.why)));
     Ok(plan)
 }

@@ -111,7 +111,7 @@ fn connections_and_datagrams_are_carried_to_an_address_that_stays_and_no_further
     let mut flow = Server(lab.command("op", &["bash", "-c", &script]).stdout(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap());
     let mut lines = BufReader::new(flow.0.stdout.take().unwrap()).lines().map(Result::unwrap);
     assert!(lines.by_ref().take(100).any(|l| l.starts_with("101:")), "it flows");
-    done(lab, "publish names --to wiki:7001 --protocol udp");
+    done(lab, "publish names --to wiki:7001 --protocol udp --sources default");
     let changed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
     assert_eq!(ask(lab, "UDP", names.0), "102:hello", "whoever comes now");
     for line in lines {
@@ -136,7 +136,8 @@ fn connections_and_datagrams_are_carried_to_an_address_that_stays_and_no_further
     done(lab, "unpublish mail");
     assert!(ask(lab, "TCP", mail.0).contains("refused"));
     done(lab, "unpublish names");
-    assert!(!lab.guest(9999, "iptables-save").contains("-j DNAT"), "nothing stays open");
+    let left = lab.guest(9999, "iptables-save");
+    assert!(!left.contains("-j DNAT"), "nothing stays open: {left}");
     green(lab, "nothing carried any more");
     drop(servers);
 }

@@ -162,6 +162,10 @@ fn an_app_is_published_changed_and_given_up_and_what_fails_is_put_back() {
     assert!(lab.guest(9999, "ls /etc/caddy/proximity/current").lines().all(|l| l != "late.caddy"));
     assert!(ports(lab, "reserve other").out.contains("30003"));
     refused(lab, "unpublish late", "nothing is published as late");
+    // What never came in force is given up as well.
+    refused(lab, "publish never --to web:81", "answers 502");
+    assert!(done(lab, "unpublish never").out.contains("works by its files"));
+    refused(lab, "unpublish never", "nothing is published as never");
     refused(lab, "release cloud", "it is published".strip_prefix("it ").unwrap_or_default());
     for name in ["a b", "a{", "a}", "\"a\"", "a#", "a\\nb", "é", "-a", "3", &"a".repeat(300)] {
         let said = ports(lab, &format!("publish $'{name}' --to web:80"));
