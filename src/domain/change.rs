@@ -230,6 +230,15 @@ impl Turn {
         }
     }
 
+    /// What holds then: `/etc/caddy/proximity/current in 9999 leads to v43`.
+    pub fn leads(&self) -> String {
+        let link = super::clean::clean(&self.link);
+        match &self.to {
+            Some(to) => format!("{link} in {} leads to {}", self.at, super::clean::clean(to)),
+            None => format!("{link} is not in {}", self.at),
+        }
+    }
+
     /// The question that shows where it leads.
     pub fn question(&self) -> Cmd {
         self.at.quick(["readlink", self.link.as_str()])

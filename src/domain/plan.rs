@@ -177,7 +177,7 @@ impl Step {
     /// A step that has a link lead somewhere else, and back where it led when it is taken back.
     pub fn turn(turn: Turn, was: Option<String>) -> Step {
         let wants = turn.to.clone().map_or(Wants::Status(1), |to| Wants::OneOf(vec![to]));
-        let check = Check::Says { what: turn.shown().replacen("have ", "", 1), cmd: turn.question(), wants };
+        let check = Check::Says { what: turn.leads(), cmd: turn.question(), wants };
         let undo = Some(Undo::Turn(Turn { to: was, ..turn.clone() }));
         Step { title: turn.shown(), act: Act::Turn(turn), check, undo, always: true }
     }

@@ -94,7 +94,7 @@ fn a_new_one_is_tried_put_in_force_by_a_rename_and_asked() {
             "ask whether nobody else changed them | IN caddy reload --adapter caddyfile --config /etc/caddy/Caddyfile",
             "have P/current in 9999 lead to v8 | have P/current in 9999 lead to v7",
             "IN caddy reload --adapter caddyfile --config /etc/caddy/Caddyfile",
-            "IN rm -rf -- /etc/caddy/Caddyfile.proximity-next P/v6 P/v5",
+            "IN rm -rf -- /etc/caddy/Caddyfile.proximity-next /tmp/proximity-trial P/v6 P/v5",
             "ask both ports",
         ]
     );

@@ -103,7 +103,8 @@ pub async fn lay(host: &dyn Host, lay: &Lay) -> Result<(), String> {
             run(["rm", "-f", "--"].into_iter().chain(gone).collect(), None).await?;
         }
         run(vec!["tar", "-C", "/", "-xpf", "-"], Some(archive)).await?;
-        run(vec!["sync"], None).await
+        // Its own file system: another one of the node may hang.
+        run(vec!["sync", "-f", &lay.folder], None).await
     };
     let filled = filled.await;
     if filled.is_err() {
