@@ -85,7 +85,7 @@ fn a_printed_site_serves_everybody_in_public_and_only_those_who_are_trusted_in_a
     assert_eq!(ports(lab, site).0.rc, 5, "no ports, no site");
     assert_eq!(change(lab, "reserve cloud", 0), 30_000);
     let (said, told) = ports(lab, site);
-    assert_eq!((said.rc, &told["path"]), (0, &"/etc/caddy/apps/cloud.caddy".into()), "{said:?}");
+    assert_eq!((said.rc, &told["path"]), (0, &"/etc/caddy/proximity/current/cloud.caddy".into()), "{said:?}");
     assert_eq!(lab.sh(&format!("proximity ports {site} 2>/dev/null")), told["text"].as_str().unwrap().trim_end());
     lab.write("/root/base", BASE);
     lab.sh("(cat /root/base; echo 'import apps/*.caddy') | pct exec 9999 -- tee /etc/caddy/Caddyfile >/dev/null");
