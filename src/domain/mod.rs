@@ -47,6 +47,7 @@ pub mod session;
 pub mod settings;
 pub mod stamp;
 pub mod storage;
+pub mod swap;
 pub mod task;
 pub mod trial;
 pub mod unlock;
