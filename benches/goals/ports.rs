@@ -114,6 +114,7 @@ fn drift(table: &mut Table, services: &[Service]) {
                 strange: Ok(Default::default()),
                 asker_trusted: false,
             },
+            traffic: Ok(Default::default()),
             pool: Err("of none".into()),
         };
         let truth = judge(&found, Stamp(2));

@@ -453,6 +453,7 @@ mod tests {
             target: String::new(),
             outside,
             inside: Answer::NotAsked,
+            lately: Default::default(),
             since: None,
             drift,
         };

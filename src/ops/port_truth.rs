@@ -12,14 +12,16 @@ use super::visitor::net_of;
 use crate::domain::appliance::answer::{Asked, Gave};
 use crate::domain::appliance::files::{CADDYFILE, CURRENT, SITES};
 use crate::domain::appliance::tar::{self, Member};
-use crate::domain::appliance::{LEASES, is_ours, lease};
+use crate::domain::appliance::{CADDY_LOG, LEASES, is_ours, lease};
 use crate::domain::caddy;
 use crate::domain::guest::{Guest, Power};
 use crate::domain::ports::drift::{Answered, Appliance, Around, Files, Found, Served, judge};
+use crate::domain::ports::traffic::{self, Log};
 use crate::domain::ports::{Knock, Knocked, PortMap, Ranges, Sockets, Truth};
 use crate::domain::publish::wanted;
 use crate::domain::service::Carry;
 use crate::domain::settings::{Settings, Value};
+use crate::domain::stamp::Stamp;
 use crate::domain::world::{From, Part, World};
 use crate::host::{Host, HostError, last_lines};
 
@@ -58,6 +60,7 @@ async fn found(host: &dyn Host, world: &World) -> Found {
         leases: Err(NOT.into()),
         guests: guests(world),
         answered: Answered { outside: Err(NOT.into()), inside: Err(NOT.into()), strange: Err(NOT.into()), asker_trusted: true },
+        traffic: Err(NOT.into()),
         pool: Err(NOT.into()),
     };
     let Appliance::Runs(vmid) = appliance else {
@@ -70,8 +73,10 @@ async fn found(host: &dyn Host, world: &World) -> Found {
     let paths = [within(CADDYFILE), within(SITES), within(CURRENT), format!("{}/.", within(CURRENT)), within(LEASES)];
     let argv = ["tar", "-C", "/", "-cf", "-"].map(str::to_owned).into_iter().chain(paths);
     let adapt = ["caddy", "adapt", "--config", CADDYFILE, "--adapter", "caddyfile"];
-    let (archive, adapted, (sockets, admin), answered) =
-        tokio::join!(room.inside(argv), room.inside(adapt), sockets_and_caddy(host, world), answered(host, &room, &out));
+    let (archive, adapted, (sockets, admin), (answered, from), log) =
+        tokio::join!(room.inside(argv), room.inside(adapt), sockets_and_caddy(host, world), answered(host, &room, &out), log(&room));
+    let own: Vec<IpAddr> = from.into_iter().collect();
+    out.traffic = log.and_then(|log| traffic::count(&log, &visited(&out), &own, host.clock().0));
     let members = archive.answer.and_then(members);
     let leases = members.as_ref().map_err(Clone::clone).map(|all| {
         let file = all.iter().find(|m| m.path == LEASES).and_then(|m| m.bytes.as_ref());
@@ -150,15 +155,37 @@ fn of_admin(admin: Asked<Gave>) -> Result<Served, String> {
     Served::parse(&gave.out).ok_or_else(|| "what its administration answers cannot be read".to_owned())
 }
 
+/// Ports that may be visited by HTTP, each since it is published as it is.
+fn visited(found: &Found) -> BTreeMap<u16, Stamp> {
+    let Ok(map) = &found.map else { return BTreeMap::new() };
+    let http = map.services.iter().filter(|s| s.spec.carry == Carry::Http);
+    http.filter_map(|s| Some((map.of(&s.name)?.pair, s.at))).flat_map(|(pair, at)| [(pair.public, at), (pair.internal, at)]).collect()
+}
+
+/// The end of Caddy's access log.
+async fn log(room: &Room<'_>) -> Result<Log, String> {
+    let (folder, _) = CADDY_LOG.rsplit_once('/').unwrap_or(("/", CADDY_LOG));
+    let asked = room.inside(["tail", "-c", &traffic::MOST.to_string(), CADDY_LOG]).await.answer?;
+    if asked.status != 0 {
+        return Err(format!("its log cannot be read: {}", last_lines(&asked.err)));
+    }
+    let bytes = asked.out;
+    // Behind the log, so that one begun anew meanwhile is not taken for all there ever was.
+    let beside = if bytes.len() < traffic::MOST { room.inside(["ls", "-1", folder]).await.answer.ok() } else { None };
+    let old = |gave: &Gave| String::from_utf8_lossy(&gave.out).lines().any(|name| name.starts_with("access-"));
+    Ok(Log { whole: beside.is_some_and(|gave| gave.status == 0 && !old(&gave)), bytes })
+}
+
 /// Asks every port of what is published: the public ones as somebody outside does, the internal ones inside, and these from
-/// outside as well, where they are to be refused.
-async fn answered(host: &dyn Host, room: &Room<'_>, found: &Found) -> Answered {
-    let none = |why: String| Answered { outside: Err(why.clone()), inside: Err(why.clone()), strange: Err(why), asker_trusted: true };
+/// outside as well, where they are to be refused. With the address that those who are asked from outside see.
+async fn answered(host: &dyn Host, room: &Room<'_>, found: &Found) -> (Answered, Option<IpAddr>) {
+    let none =
+        |why: String| (Answered { outside: Err(why.clone()), inside: Err(why.clone()), strange: Err(why), asker_trusted: true }, None);
     let Ok(map) = &found.map else { return none("what is published is unknown".into()) };
     let all: Vec<_> = map.services.iter().filter_map(|s| Some((map.of(&s.name)?.pair, s.spec.carry))).collect();
     if all.is_empty() {
         let nothing = || Ok(BTreeMap::new());
-        return Answered { outside: nothing(), inside: nothing(), strange: nothing(), asker_trusted: true };
+        return (Answered { outside: nothing(), inside: nothing(), strange: nothing(), asker_trusted: true }, None);
     }
     let pid = match room.init().await {
         Ok(pid) => *pid,
@@ -178,16 +205,19 @@ async fn answered(host: &dyn Host, room: &Room<'_>, found: &Found) -> Answered {
         Ok(both) => both,
         Err(why) => (Err(why.clone()), Err(why)),
     };
-    let from = strange.as_ref().ok().and_then(|k| k.from);
+    // Where nothing is carried by HTTP nobody is asked as a stranger.
+    let seen = |asked: &Result<Knocked, String>| asked.as_ref().ok().and_then(|k| k.from);
+    let (from, own) = (seen(&strange), seen(&public).or(seen(&strange)));
     let trusts = |from: IpAddr| found.around.as_ref().map_or(true, |a| a.trusted.iter().any(|net| net.contains(&from)));
     let answers = |k: Result<Knocked, String>| k.map(|k| k.answers);
-    Answered {
+    let answered = Answered {
         outside: answers(public),
         inside: answers(told(inside)),
         strange: answers(strange),
         // Whose address is not known may be anybody's.
         asker_trusted: from.is_none_or(trusts),
-    }
+    };
+    (answered, own)
 }
 
 fn told(knocked: Result<Knocked, HostError>) -> Result<Knocked, String> {

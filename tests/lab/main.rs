@@ -17,6 +17,7 @@ mod ports;
 mod publish;
 mod restricted;
 mod story;
+mod traffic;
 mod visitor;
 
 use harness::{Lab, Said, lab_script, skip, wait_for};

@@ -4,7 +4,7 @@
 //! mod.rs       pairs, ranges, what is held, what was        sockets.rs  what listens, as the kernels tell
 //! allocate.rs  a wish becomes a change, or is refused       usage.rs    how full the ranges are, and what is full first
 //! truth.rs     how each pair is, and where that is not as it was promised
-//! knock.rs     many ports asked at once
+//! knock.rs     many ports asked at once                     traffic.rs  who came to each, by Caddy's access log
 //! drift/       what was found becomes that: each difference, its name and what mends it
 //! promised.rs  the same before anybody looked              asked.rs    one port, and its URL
 //! ```
@@ -28,6 +28,7 @@ pub mod drift;
 mod knock;
 mod promised;
 mod sockets;
+pub mod traffic;
 mod truth;
 mod usage;
 
@@ -36,7 +37,8 @@ pub use asked::{Asked, url};
 pub use knock::{Knock, Knocked, head};
 pub use promised::{joined, leads_to, promised};
 pub use sockets::{Listener, Sockets, listening};
-pub use truth::{Answer, Drift, Mend, Row, Truth};
+pub use traffic::{Traffic, Visits};
+pub use truth::{Answer, Drift, Lately, Mend, Row, Truth};
 pub use usage::{Nearer, State, Usage};
 
 /// The two numbers that one published thing has.

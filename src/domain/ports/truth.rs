@@ -1,7 +1,7 @@
 //! How each pair is: what was promised, what is written, what runs, what listens, what answers; and each difference between
 //! them, named, with the one thing that mends it.
 
-use super::{Nearer, ServiceName, Usage};
+use super::{Nearer, ServiceName, Usage, Visits};
 use crate::domain::guest::Vmid;
 use crate::domain::stamp::Stamp;
 use crate::domain::world::Gap;
@@ -42,10 +42,19 @@ pub struct Row {
     pub outside: Answer,
     /// What the internal port answers, asked as a trusted source.
     pub inside: Answer,
+    /// What was known of both before: the public port, the internal one.
+    pub lately: [Lately; 2],
     /// Since when it is held, published or cooling.
     pub since: Option<Stamp>,
     /// Where it is not as it was promised.
     pub drift: Vec<Drift>,
+}
+
+/// What is known of one port besides what it answers now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lately {
+    /// Who came.
+    pub visits: Visits,
 }
 
 /// What came back from a port.

@@ -121,6 +121,7 @@ impl Scene {
             leases: Ok(vec![]),
             guests: Ok(vec![]),
             answered: Answered { outside: Ok(outside), inside: Ok(inside), strange: Ok(strange), asker_trusted: false },
+            traffic: Ok(BTreeMap::new()),
             pool: Ok(Pool { used: 2, size: 151 }),
         };
         let running = json!({"admin": {"listen": "127.0.0.1:2019"}, "apps": {"http": {"servers": servers}}});
