@@ -17,19 +17,31 @@ use crate::domain::caddy;
 use crate::domain::guest::Guest;
 use crate::domain::ports::drift::{Answered, Appliance, Around, Files, Found, Served, judge};
 use crate::domain::ports::traffic::{self, Log};
-use crate::domain::ports::{Knock, Knocked, PortMap, Ranges, Sockets, Truth};
+use crate::domain::ports::{Knock, Knocked, PortMap, Ranges, Sockets, Truth, answered_well, tell_last_well};
 use crate::domain::publish::wanted;
 use crate::domain::service::Carry;
 use crate::domain::settings::{Settings, Value};
 use crate::domain::stamp::Stamp;
 use crate::domain::world::{From, Part, World};
 use crate::host::{Host, HostError, last_lines};
+use crate::store::Store;
 
 /// Looks. The World must be fresh, with what is remembered: it tells guests, settings and what is published.
 pub async fn look(host: &dyn Host, world: &World) -> Part<Truth> {
     let found = found(host, world).await;
     let now = host.clock().0;
     Part::new(judge(&found, now), now, From::Pct)
+}
+
+/// Remembers who answered well in a look, unless nothing may be written, and tells in its rows when the others last did.
+pub fn remember(store: Result<&Store, String>, truth: &mut Part<Truth>, write: bool) {
+    let at = truth.as_of;
+    let Ok(truth) = &mut truth.known else { return };
+    let wells = store.and_then(|store| {
+        let noted = if write { store.note_wells(&answered_well(truth, at)) } else { Ok(()) };
+        noted.and_then(|()| store.wells()).map_err(|e| e.to_string())
+    });
+    tell_last_well(truth, wells.as_deref().map_err(Clone::clone), at);
 }
 
 async fn found(host: &dyn Host, world: &World) -> Found {

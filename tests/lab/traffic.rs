@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::appliance::{appliance_lab, green};
+use crate::appliance::appliance_lab;
 use crate::harness::{Lab, Said, skip, wait_for};
 
 /// `proximity ports …` that is to be remembered.
@@ -88,7 +88,6 @@ fn who_came_is_counted_where_he_came_in_and_nobody_hides() {
     let web = &row(&told, "web")["requests"]["public"];
     assert!(web["mean_ms"].as_f64().unwrap() > 0.0 && web["p95_ms"].as_f64() >= web["mean_ms"].as_f64().map(|m| m / 20.0), "{web}");
     assert!(web["last"].as_str() > web["since"].as_str() && web["unread_lines"] == 0 && web["bytes"].as_u64().unwrap() > 0, "{web}");
-    green(lab, "visitors of four apps");
 
     // What cannot be read is unknown, and no zero.
     lab.guest(9999, "mv /var/log/caddy/access.log /var/log/caddy/elsewhere");
@@ -102,4 +101,21 @@ fn who_came_is_counted_where_he_came_in_and_nobody_hides() {
     let told = look(lab);
     let cut = &row(&told, "web")["requests"]["public"];
     assert!(cut["is"] == "counted" && cut["requests"].as_u64().unwrap() <= 11, "{told}");
+
+    // When each port last answered well is remembered beyond the app, and of nobody else.
+    let last = |told: &Value, name: &str| row(told, name)["last_well"]["public"].clone();
+    assert_eq!((&last(&told, "dead"), &last(&told, "web")["is"]), (&json!({"is": "never"}), &json!("at")), "{told}");
+    lab.sh("pct stop 101");
+    let told = look(lab);
+    let before = last(&told, "web");
+    assert!(row(&told, "web")["outside"]["status"] == 502 && before["is"] == "at", "{told}");
+    assert!(before["at"].as_str() < told["as_of"].as_str(), "{told}");
+    assert_eq!(last(&look(lab), "web"), before, "a look that finds nothing well changes nothing");
+    let status = lab.exec("pve1", &["proximity", "-o", "json", "--read-only", "ports", "drift"]);
+    assert!(status.out.contains(before["at"].as_str().unwrap()), "{status:?}");
+    done(lab, "unpublish web");
+    done(lab, "publish other --to web:80 --unanswered");
+    let told = look(lab);
+    assert_eq!(last(&told, "other"), json!({"is": "never"}), "{told}");
+    assert_eq!(last(&told, "wiki")["is"], "at", "{told}");
 }

@@ -2,8 +2,8 @@
 
 use proximity::domain::guest::{Nic, Vmid};
 use proximity::domain::ports::{
-    Answer, Asked, Bad, Drift, Held, Lately, Listener, Mend, Nearer, Of, Pair, Past, PortMap, PortWish, Reason, Row, ServiceName, Traffic,
-    Truth, Usage, Visits, What, promised,
+    Answer, Asked, Bad, Drift, Held, LastWell, Lately, Listener, Mend, Nearer, Of, Pair, Past, PortMap, PortWish, Reason, Row, ServiceName,
+    Traffic, Truth, Usage, Visits, What, promised,
 };
 use proximity::domain::power::{PowerWish, Turn};
 use proximity::domain::publish::PublishWish;
@@ -70,7 +70,12 @@ fn visited(requests: u32, failed: u32, p95_us: u64) -> Lately {
     let bytes = u64::from(requests) * 7000;
     let traffic =
         Traffic { since, until, requests, failed, refused: requests / 20, mean_us: p95_us / 3, p95_us, bytes, last, own: 9, unread: 0 };
-    Lately { visits: Visits::Counted(traffic) }
+    Lately { visits: Visits::Counted(traffic), well: LastWell::NotAsked }
+}
+
+/// The same with when it last answered well.
+fn well(seconds: i64, lately: Lately) -> Lately {
+    Lately { well: LastWell::At(world::ago(seconds)), ..lately }
 }
 
 /// What a look found: some of it well, some of it not.
@@ -81,13 +86,13 @@ fn truth() -> Truth {
         match row.name.as_ref().map(ToString::to_string).as_deref() {
             Some("nextcloud") => {
                 (row.outside, row.inside) = (status(502, 12, Some(0)), status(502, 9, None));
-                row.lately = [visited(12_041, 317, 3_004_000), visited(0, 0, 0)];
+                row.lately = [well(7200, visited(12_041, 317, 3_004_000)), Lately { well: LastWell::Never, ..visited(0, 0, 0) }];
                 row.drift.push(drift("lease-moved", "lease moved to 10.20.0.117", Mend::Apply));
                 row.drift.push(drift("guest-stopped", "guest 105 does not run", Mend::Start("105".parse().unwrap())));
             }
             Some("gitea") => {
                 (row.outside, row.inside) = (status(200, 3, Some(18_230)), status(302, 4, None));
-                row.lately = [visited(96, 0, 41_000), visited(2, 0, 300)];
+                row.lately = [well(4, visited(96, 0, 41_000)), well(4, visited(2, 0, 300))];
             }
             Some("db") => {
                 (row.outside, row.inside) = (Answer::Taken { ms: 1 }, Answer::Unknown("the rules could not be read".into()));
@@ -95,7 +100,8 @@ fn truth() -> Truth {
             }
             Some("web") => {
                 (row.outside, row.inside) = (status(200, 8, None), Answer::Silent("refused".into()));
-                row.lately[0] = Lately { visits: Visits::Unknown("its log cannot be read: Permission denied".into()) };
+                row.lately[0] =
+                    Lately { visits: Visits::Unknown("its log cannot be read: Permission denied".into()), well: LastWell::NotAsked };
                 row.lately[1] = visited(0, 0, 0);
             }
             _ => {}

@@ -5,9 +5,9 @@ use serde_json::{Value as Json, json};
 use super::super::settings::{Check, store};
 use super::super::{Ctx, Done, Form, output};
 use super::{Read, bad_or, gaps_json, read, tell_gaps};
-use crate::domain::ports::{Answer, Drift, Mend, Row, Visits, drift::means};
+use crate::domain::ports::{Answer, Drift, LastWell, Mend, Row, Visits, drift::means};
 use crate::domain::world::{From, Part};
-use crate::ops::port_truth::look;
+use crate::ops::port_truth::{look, remember};
 use crate::problem::{Kind, Problem, WARNED};
 
 /// 0 where all is as promised, 10 with a difference or something unknown.
@@ -17,7 +17,8 @@ pub(super) async fn drift(ctx: &Ctx, check: &Check) -> Done {
     let store = store(ctx)?;
     let Read { map, .. } = read(ctx, &store, check, None)?;
     world.ports = Part::new(map.clone(), ctx.host.clock().0, From::Files);
-    let part = look(ctx.host.as_ref(), &world).await;
+    let mut part = look(ctx.host.as_ref(), &world).await;
+    remember(Ok(&store), &mut part, !ctx.read_only);
     let truth = part.known.map_err(|why| Problem::new(Kind::Unreachable, "the ports", why, "see proximity doctor"))?;
     if ctx.form == Form::Json {
         output::object(&json!({
@@ -91,6 +92,15 @@ fn answer_json(answer: &Answer) -> Json {
     }
 }
 
+fn well_json(well: &LastWell) -> Json {
+    match well {
+        LastWell::NotAsked => json!({"is": "not-asked"}),
+        LastWell::Unknown(why) => json!({"is": "unknown", "why": why}),
+        LastWell::Never => json!({"is": "never"}),
+        LastWell::At(at) => json!({"is": "at", "at": at.rfc3339()}),
+    }
+}
+
 fn visits_json(visits: &Visits) -> Json {
     let ms = |us: u64| us as f64 / 1000.0;
     match visits {
@@ -116,5 +126,6 @@ fn row_json(row: &Row) -> Json {
     json!({"public": row.public, "internal": row.internal, "state": row.state, "name": row.name.as_ref().map(ToString::to_string),
         "note": row.note, "target": row.target, "outside": answer_json(&row.outside), "inside": answer_json(&row.inside),
         "requests": {"public": visits_json(&row.lately[0].visits), "internal": visits_json(&row.lately[1].visits)},
+        "last_well": {"public": well_json(&row.lately[0].well), "internal": well_json(&row.lately[1].well)},
         "since": row.since.map(|at| at.rfc3339()), "drift": row.drift.iter().map(drift_json).collect::<Vec<_>>()})
 }

@@ -6,6 +6,7 @@
 //! truth.rs     how each pair is, and where that is not as it was promised
 //! knock.rs     many ports asked at once                     traffic.rs  who came to each, by Caddy's access log
 //! drift/       what was found becomes that: each difference, its name and what mends it
+//! last_well.rs when a port last answered well
 //! promised.rs  the same before anybody looked              asked.rs    one port, and its URL
 //! ```
 //!
@@ -26,6 +27,7 @@ mod allocate;
 mod asked;
 pub mod drift;
 mod knock;
+mod last_well;
 mod promised;
 mod sockets;
 pub mod traffic;
@@ -35,6 +37,7 @@ mod usage;
 pub use allocate::{Change, Decided, Known, PortWish};
 pub use asked::{Asked, url};
 pub use knock::{Knock, Knocked, head};
+pub use last_well::{LastWell, Well, answered_well, tell_last_well};
 pub use promised::{joined, leads_to, promised};
 pub use sockets::{Listener, Sockets, listening};
 pub use traffic::{Traffic, Visits};

@@ -15,7 +15,8 @@ pub(super) fn put(row: &mut Row, promise: &Promise<'_>, look: &Look<'_>) {
     };
     row.outside = of(&asked.outside, promise.pair().public);
     row.inside = of(&asked.inside, promise.pair().internal);
-    row.lately = [promise.pair().public, promise.pair().internal].map(|port| Lately { visits: visits(port, promise, look) });
+    row.lately =
+        [promise.pair().public, promise.pair().internal].map(|port| Lately { visits: visits(port, promise, look), ..Lately::default() });
 }
 
 /// Who came to a port. That nobody did is known only where Caddy writes down who comes.

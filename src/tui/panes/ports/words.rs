@@ -3,13 +3,13 @@
 use super::is_wrong;
 use crate::domain::clean::clean;
 use crate::domain::ports::traffic::millis;
-use crate::domain::ports::{Answer, Mend, PortMap, Row, Traffic, Visits};
+use crate::domain::ports::{Answer, LastWell, Mend, PortMap, Row, Traffic, Visits};
 use crate::domain::service::{Auth, Proof, Spec, Tls};
 use crate::domain::stamp;
 use crate::tui::dialogs::text::{Line, field};
 use crate::tui::pane::Known;
 use crate::tui::theme::Tone;
-use crate::tui::words::{count, many};
+use crate::tui::words::{count, fresh, many};
 
 /// What to do about a row that cannot be relied on.
 pub(super) const BAD_ROW: &str =
@@ -121,6 +121,17 @@ pub(super) fn visits(visits: &Visits) -> [(String, Tone); 3] {
     }
 }
 
+/// When a port last answered well, below it; where it does so now that is said above.
+fn well(answer: &Answer, well: &LastWell, known: &Known) -> Option<Line> {
+    match well {
+        LastWell::NotAsked => None,
+        LastWell::At(at) if answer.is_well() => Some((Tone::Quiet, format!("  answered well {}", fresh(known.now, *at)))),
+        LastWell::At(at) => Some((Tone::Warn, format!("  last answered well {}", at.minute(known.offset_s)))),
+        LastWell::Never => Some((Tone::Warn, "  never seen answering since it is published so".into())),
+        LastWell::Unknown(why) => Some((Tone::Unknown, format!("  ? when it last answered well: {why}"))),
+    }
+}
+
 /// The same in whole sentences, below a port.
 fn visitors(visits: &Visits, known: &Known) -> Vec<Line> {
     let t = match visits {
@@ -215,6 +226,7 @@ pub(super) fn details(row: &Row, urls: [Option<String>; 2], map: Option<&PortMap
         let (tone, says) = told(answer);
         out.push((tone, format!("{name:<12} {port}  {says}")));
         out.extend(url.map(|url| (if url.starts_with("http") { Tone::Link } else { Tone::Plain }, url)));
+        out.extend(well(answer, &lately.well, known));
         out.extend(visitors(&lately.visits, known));
     }
     for drift in &row.drift {
