@@ -124,7 +124,7 @@ fn truth() -> Truth {
     Truth {
         rows,
         drift: vec![drift("config-old", "Caddy runs configuration 41, and 42 is remembered", Mend::Apply)],
-        usage: Some(Usage { size: 1000, held: 6, blocked: 1, cooling: 1, foreign: 1, free: 991 }),
+        usage: Some(Usage { size: 1000, held: 6, blocked: 1, cooling: 1, foreign: 1, free: 991, quota: None }),
         nearer: Some(Nearer::Addresses(151)),
         version: Some(42),
         gaps: vec![Gap { what: "metrics".into(), why: "the administration did not answer".into() }],
