@@ -151,7 +151,7 @@ fn visited(found: &Found) -> BTreeMap<u16, Stamp> {
 /// The end of Caddy's access log.
 async fn log(room: &Room<'_>) -> Result<Log, String> {
     let (folder, _) = CADDY_LOG.rsplit_once('/').unwrap_or(("/", CADDY_LOG));
-    let asked = room.inside(["tail", "-c", &traffic::MOST.to_string(), CADDY_LOG]).await.answer?;
+    let asked = room.inside(["tail", &format!("-c{}", traffic::MOST), CADDY_LOG]).await.answer?;
     if asked.status != 0 {
         return Err(format!("its log cannot be read: {}", last_lines(&asked.err)));
     }

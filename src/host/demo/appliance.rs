@@ -133,7 +133,10 @@ pub(super) fn inside(node: &Node, guest: &Guest, program: &str, args: &[String])
     }
     match (program, words.as_slice()) {
         // Nothing of it was put away yet.
-        ("tail", ["-c", bytes, CADDY_LOG]) => Some(Reply::ok(logs::last_hour(node, bytes.parse().unwrap_or(0)))),
+        ("tail", [most, CADDY_LOG]) => {
+            let most = most.trim_start_matches(['-', 'c']).parse();
+            Some(Reply::ok(logs::last_hour(node, most.unwrap_or(0))))
+        }
         ("ls", ["-1", folder]) if CADDY_LOG.starts_with(folder) => Some(Reply::ok("access.log\n")),
         // Everything that is asked for is there.
         ("ls", ["-d", paths @ ..]) => Some(Reply::ok(paths.iter().map(|p| format!("{p}\n")).collect::<String>())),
