@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Drift, Look, Promise, drift, hand};
+use crate::domain::clean::clean;
 use crate::domain::ports::{Answer, Lately, Mend, Row, Visits};
 use crate::domain::service::{Carry, UpHost};
 
@@ -26,12 +27,12 @@ fn visits(port: u16, promise: &Promise<'_>, look: &Look<'_>) -> Visits {
     }
     let running = match &look.found.running {
         _ if look.vmid.is_none() => return Visits::Unknown("the appliance does not run, or whether it does is unknown".into()),
-        Err(why) => return Visits::Unknown(format!("whether Caddy writes down who comes is unknown: {why}")),
+        Err(why) => return Visits::Unknown(clean(&format!("whether Caddy writes down who comes is unknown: {why}"))),
         Ok(running) => running,
     };
     match &look.found.traffic {
         _ if !running.logged.contains(&port) => Visits::Unknown("Caddy does not write down under this port who comes".into()),
-        Err(why) => Visits::Unknown(why.clone()),
+        Err(why) => Visits::Unknown(clean(why)),
         Ok(all) => all.get(&port).map_or_else(|| Visits::Unknown("it was not counted".into()), |t| Visits::Counted(t.clone())),
     }
 }
