@@ -512,7 +512,7 @@ impl Pane for Ports {
         let (mut usage, tone) = self.usage(known);
         // Of what is published since not long ago less is known: its details tell.
         let since = self.rows.iter().filter_map(|r| r.lately[0].visits.counted()).min_by_key(|t| t.since);
-        if let (Some(traffic), Some(_)) = (since, places[REQUESTS]) {
+        if let Some(traffic) = since.filter(|_| places[REQUESTS..TARGET].iter().any(Option::is_some)) {
             usage.push_str(&format!(" · requests of the last {}", traffic.over()));
         }
         let filter = if self.filter.needle.is_empty() || self.filter.input.is_some() {
