@@ -4,6 +4,7 @@
 //! is cleaned by [`clean`] before anybody draws it.
 
 pub mod access;
+pub mod access_line;
 pub mod address;
 pub mod appliance;
 pub mod audit;

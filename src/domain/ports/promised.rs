@@ -33,6 +33,7 @@ pub fn promised(map: &PortMap, now: Stamp) -> Vec<Row> {
         target: String::new(),
         outside: Answer::NotAsked,
         inside: Answer::NotAsked,
+        lately: Default::default(),
         since: Some(since),
         drift: Vec::new(),
     };

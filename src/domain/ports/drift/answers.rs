@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{Drift, Look, Promise, drift, hand};
-use crate::domain::ports::{Answer, Mend, Row};
+use crate::domain::clean::clean;
+use crate::domain::ports::{Answer, Lately, Mend, Row, Visits};
 use crate::domain::service::{Carry, UpHost};
 
 /// Puts the answers into a row.
@@ -15,6 +16,25 @@ pub(super) fn put(row: &mut Row, promise: &Promise<'_>, look: &Look<'_>) {
     };
     row.outside = of(&asked.outside, promise.pair().public);
     row.inside = of(&asked.inside, promise.pair().internal);
+    row.lately =
+        [promise.pair().public, promise.pair().internal].map(|port| Lately { visits: visits(port, promise, look), ..Lately::default() });
+}
+
+/// Who came to a port. That nobody did is known only where Caddy writes down who comes.
+fn visits(port: u16, promise: &Promise<'_>, look: &Look<'_>) -> Visits {
+    if promise.service.spec.carry != Carry::Http {
+        return Visits::NotCounted;
+    }
+    let running = match &look.found.running {
+        _ if look.vmid.is_none() => return Visits::Unknown("the appliance does not run, or whether it does is unknown".into()),
+        Err(why) => return Visits::Unknown(clean(&format!("whether Caddy writes down who comes is unknown: {why}"))),
+        Ok(running) => running,
+    };
+    match &look.found.traffic {
+        _ if !running.logged.contains(&port) => Visits::Unknown("Caddy does not write down under this port who comes".into()),
+        Err(why) => Visits::Unknown(clean(why)),
+        Ok(all) => all.get(&port).map_or_else(|| Visits::Unknown("it was not counted".into()), |t| Visits::Counted(t.clone())),
+    }
 }
 
 /// What the answers say that nothing else in the row explains.

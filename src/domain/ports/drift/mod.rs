@@ -12,7 +12,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::{Answer, Drift, Mend, Nearer, Pair, PortMap, Ranges, Row, ServiceName, Sockets, State, Truth, Usage, What};
+use super::{Answer, Drift, Mend, Nearer, Pair, PortMap, Ranges, Row, ServiceName, Sockets, State, Traffic, Truth, Usage, What};
 use crate::domain::appliance::is_ours;
 use crate::domain::appliance::lease::{self, Pool};
 use crate::domain::appliance::names::Name;
@@ -117,6 +117,8 @@ pub struct Found {
     pub guests: Result<Vec<Guest>, String>,
     /// What came back from ports.
     pub answered: Answered,
+    /// Who came, by port.
+    pub traffic: Result<BTreeMap<u16, Traffic>, String>,
     /// How many addresses of the apps are used.
     pub pool: Result<Pool, String>,
 }
@@ -175,6 +177,7 @@ pub fn judge(found: &Found, now: Stamp) -> Truth {
             ("what Caddy works by", found.running.as_ref().err()),
             ("leases", found.leases.as_ref().err()),
             ("guests", found.guests.as_ref().err()),
+            ("who came to the ports", found.traffic.as_ref().err()),
             ("answers of public ports", asked.outside.as_ref().err()),
             ("answers of internal ports", asked.inside.as_ref().err()),
             ("whether strangers reach internal ports", asked.strange.as_ref().err()),
@@ -254,6 +257,7 @@ fn rows(found: &Found, map: &PortMap, around: Option<&Around>, promises: &[Promi
             target: String::new(),
             outside: Answer::NotAsked,
             inside: Answer::NotAsked,
+            lately: Default::default(),
             since: Some(held.at),
             drift: Vec::new(),
         };
@@ -288,6 +292,7 @@ fn rows(found: &Found, map: &PortMap, around: Option<&Around>, promises: &[Promi
             target: String::new(),
             outside: Answer::NotAsked,
             inside: Answer::NotAsked,
+            lately: Default::default(),
             since: Some(past.until),
             drift: Vec::new(),
         };
@@ -395,6 +400,7 @@ fn foreign(look: &Look<'_>, map: &PortMap, now: Stamp, out: &mut Vec<Row>) {
         target: String::new(),
         outside: Answer::NotAsked,
         inside: Answer::NotAsked,
+        lately: Default::default(),
         since: None,
         drift: Vec::new(),
     };
