@@ -1,4 +1,4 @@
-//! `backup`: list, run, restore beside, swap places.
+//! `backup`: list, run, restore beside, drill, swap places.
 
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value as Json, json};
@@ -54,6 +54,14 @@ pub(super) enum Backup {
         #[arg(long)]
         plugged: bool,
     },
+    /// See whether an archive would come back: restore it unplugged, ask it, remove it again
+    Drill {
+        /// A guest, of which the newest archive is taken, or the volume id of an archive
+        what: String,
+        /// Storage of the copy's disks
+        #[arg(long)]
+        storage: Option<StorageId>,
+    },
     /// Put a container in the place of another: name, interfaces, ports, start with the host. The other one stays, stopped
     Swap {
         /// Who has the place
@@ -83,7 +91,7 @@ impl Backup {
             Backup::List { guest } => Need::Permission(Permission::Look, guest.map_or(Object::Host, Object::Guest)),
             Backup::Run { id, .. } => Need::Permission(Permission::Backup, Object::Guest(*id)),
             Backup::Swap { from, .. } => Need::Permission(Permission::Restore, Object::Guest(*from)),
-            Backup::Restore { .. } => Need::Permission(Permission::Restore, Object::Host),
+            Backup::Restore { .. } | Backup::Drill { .. } => Need::Permission(Permission::Restore, Object::Host),
         }
     }
 }
@@ -99,9 +107,21 @@ pub(super) async fn run(ctx: &Ctx, command: Backup) -> Done {
             });
             ctx.fulfil(Wish::Backup(BackupWish { guest: id, storage, mode })).await
         }
+        Backup::Drill { what, storage } => {
+            let volid = match what.parse::<Vmid>() {
+                Ok(id) => {
+                    let world = ctx.world().await?;
+                    let newest = world.last_archive(id).map(|a| a.volid.clone());
+                    newest
+                        .ok_or_else(|| Problem::new(Kind::NotFound, "drill", format!("no archive of {id} is known"), "see backup list"))?
+                }
+                Err(_) => what,
+            };
+            ctx.fulfil(Wish::Restore(RestoreWish::drill(volid, storage))).await
+        }
         Backup::Swap { from, to } => ctx.fulfil(Wish::Swap(SwapWish { from, to })).await,
         Backup::Restore { volid, to, storage, no_start, plugged } => {
-            ctx.fulfil(Wish::Restore(RestoreWish { volid, to, storage, start: !no_start, plugged })).await
+            ctx.fulfil(Wish::Restore(RestoreWish { volid, to, storage, start: !no_start, plugged, drill: false })).await
         }
     }
 }

@@ -214,7 +214,7 @@ pub fn authorize(who: Option<&Who>, permission: Permission, object: Object) -> R
 pub fn of_plan(plan: &Plan) -> (Permission, Object) {
     let permission = match plan.purpose {
         Purpose::Backup => Permission::Backup,
-        Purpose::RestoreBeside | Purpose::Swap => Permission::Restore,
+        Purpose::RestoreBeside | Purpose::Drill | Purpose::Swap => Permission::Restore,
         Purpose::Power => Permission::Power,
         Purpose::Unlock => Permission::Unlock,
         Purpose::Appliance | Purpose::Pin(_) => Permission::Appliance,

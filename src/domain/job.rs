@@ -113,6 +113,9 @@ pub struct Outcome {
     pub not_in_it: Vec<String>,
     /// Warnings that were seen.
     pub warnings: Vec<String>,
+    /// When what was restored gave its last answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered: Option<Stamp>,
 }
 
 /// What has happened to a job so far. Written by its worker and by the reconciler only.

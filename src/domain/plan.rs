@@ -24,6 +24,8 @@ pub enum Purpose {
     Backup,
     /// Restore an archive to a new guest.
     RestoreBeside,
+    /// Restore an archive to a new guest, ask it, and remove it again: to know whether it would come back.
+    Drill,
     /// A container takes the place of another.
     Swap,
     /// Start, stop, shut down or reboot a guest.

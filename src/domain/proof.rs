@@ -37,7 +37,7 @@ impl Proof {
     /// What a job found out, where it did.
     pub fn of(job: &Job) -> Option<Proof> {
         let plan = job.order.plan();
-        let first = plan.steps.first().filter(|_| plan.purpose == Purpose::RestoreBeside)?;
+        let first = plan.steps.first().filter(|_| matches!(plan.purpose, Purpose::RestoreBeside | Purpose::Drill))?;
         let Act::Run { cmd, .. } = &first.act else { return None };
         let volid = cmd.args.get(2).filter(|_| cmd.args.first().is_some_and(|verb| verb == "restore"))?.clone();
         let is = |what: fn(&Check) -> bool| plan.steps.iter().any(|s| what(&s.check));
@@ -51,7 +51,10 @@ impl Proof {
             State::Failed => Err(job.life.outcome.as_ref().map(|o| super::clean::clean(&o.what)).unwrap_or_default()),
             _ => return None,
         };
-        Some(Proof { volid, job: job.id, at, took_s: u64::try_from(at.secs() - begun.secs()).unwrap_or(0), asked, lives })
+        // What comes after its last answer is no part of the way back.
+        let answered = job.life.outcome.as_ref().and_then(|o| o.answered);
+        let took_s = u64::try_from(answered.unwrap_or(at).secs() - begun.secs()).unwrap_or(0);
+        Some(Proof { volid, job: job.id, at, took_s, asked, lives })
     }
 
     /// `came back in 41 s, its app answered`, without when.
@@ -121,6 +124,10 @@ pub(super) mod tests {
             assert_eq!(told(state, checks), None, "{state:?}");
         }
         assert_eq!(Proof::of(&job(7, State::Succeeded, &both, Purpose::Backup)), None);
+        // Of a drill the removal is no part of the way back.
+        let mut drill = job(7, State::Succeeded, &both, Purpose::Drill);
+        drill.life.outcome.as_mut().unwrap().answered = Some(Stamp(700_000 + 30_000));
+        assert_eq!(Proof::of(&drill).unwrap().took_s, 30);
         // The newest word counts, wherever it stands in the list.
         let jobs = [job(1, State::Succeeded, &both, Purpose::RestoreBeside), job(3, State::Failed, &both, Purpose::RestoreBeside)];
         assert!(of_archive(&jobs, "local:backup/x.tar.zst").unwrap().lives.is_err());

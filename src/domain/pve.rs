@@ -11,6 +11,11 @@ pub fn pct(verb: &str, id: Vmid) -> Cmd {
     Cmd::new("pct", [verb.to_owned(), id.to_string()])
 }
 
+/// `pct destroy ID`, even while it runs, with whatever names it: for what was made to be removed.
+pub fn destroy(id: Vmid) -> Cmd {
+    Cmd::new("pct", ["destroy", &id.to_string(), "--force", "1", "--purge", "1"]).limit(300)
+}
+
 /// `pct exec ID -- ARGV…`: the double dash keeps the guest's words from being read as options.
 pub fn exec<A: Into<String>>(id: Vmid, argv: impl IntoIterator<Item = A>) -> Cmd {
     let head = ["exec".to_owned(), id.to_string(), "--".to_owned()];

@@ -25,6 +25,15 @@ pub struct RestoreWish {
     pub start: bool,
     /// Plug its interfaces in: whatever it does then, it does to others.
     pub plugged: bool,
+    /// Only to know whether it would come back: it is started, unplugged, asked, and removed again, whatever it answers.
+    pub drill: bool,
+}
+
+impl RestoreWish {
+    /// A drill with an archive.
+    pub fn drill(volid: impl Into<String>, storage: Option<StorageId>) -> RestoreWish {
+        RestoreWish { volid: volid.into(), to: None, storage, start: true, plugged: false, drill: true }
+    }
 }
 
 /// The archive of a wish, from the World.
@@ -64,7 +73,7 @@ pub fn plan(world: &World, wish: &RestoreWish, found: &ArchiveConf) -> Result<Pl
         title: format!("restore {to} {hostname} from {}", wish.volid),
         act: Act::Run { cmd: pve::restore(to, &wish.volid, &options), watch: Watch::Restore { vmid: to } },
         check: Check::Unlocked { vmid: to },
-        undo: Some(pve::pct("destroy", to).into()),
+        undo: Some(if wish.drill { pve::destroy(to) } else { pve::pct("destroy", to) }.into()),
         always: true,
     }];
     if wish.start {
@@ -85,6 +94,19 @@ pub fn plan(world: &World, wish: &RestoreWish, found: &ArchiveConf) -> Result<Pl
         let (asked, gap) = published(world, &old);
         notes.extend(gap);
         steps.extend(asked.into_iter().filter_map(|s| of_the_app(to, s)));
+    }
+    if wish.drill {
+        steps.push(Step::run(format!("remove {to} again"), pve::destroy(to), Check::Gone { vmid: to }));
+        return Ok(Plan {
+            purpose: Purpose::Drill,
+            title: format!("see whether {from} {} would come back: as {to} on {storage}, removed again", old.label()),
+            guest: to,
+            host: world.place.host.clone(),
+            facts: vec![format!("{from} is not touched; {to} has no network and is removed, whatever it answers")],
+            notes,
+            risk: Risk::Low,
+            steps,
+        });
     }
     let network = if wish.plugged { "gets" } else { "has no network, gets" };
     Ok(Plan {
@@ -202,7 +224,7 @@ mod tests {
     }
 
     fn wish() -> RestoreWish {
-        RestoreWish { volid: found("").archive.volid, to: None, storage: None, start: true, plugged: false }
+        RestoreWish { volid: found("").archive.volid, to: None, storage: None, start: true, plugged: false, drill: false }
     }
 
     #[test]
@@ -256,6 +278,21 @@ mod tests {
         let asked = |s: &Step| if let Check::App { port, http, .. } = s.check { Some((port, http)) } else { None };
         let all: Vec<_> = told(false, &world).steps.iter().filter_map(asked).collect();
         assert_eq!(all, [(80, true), (8443, false), (25, false)]);
+    }
+
+    #[test]
+    fn a_drill_is_removed_again_whatever_it_answers() {
+        let wish = RestoreWish::drill(wish().volid, None);
+        let conf = "hostname: web\nrootfs: local-lvm:x,size=4G\nnet0: name=eth0,bridge=lan,hwaddr=BC:24:11:00:00:01,ip=dhcp\n";
+        let plan = plan(&world(), &wish, &found(conf)).unwrap();
+        assert_eq!(
+            (&plan.purpose, plan.title.as_str()),
+            (&Purpose::Drill, "see whether 101 web would come back: as 100 on local-lvm, removed again")
+        );
+        let last = plan.steps.last().unwrap();
+        assert_eq!(last.check, Check::Gone { vmid: plan.guest });
+        let undo = plan.steps[0].undo.as_ref().unwrap().shown();
+        assert!(plan.lines().join("\n").contains("link_down=1") && undo == "pct destroy 100 --force 1 --purge 1", "{undo}");
     }
 
     #[test]

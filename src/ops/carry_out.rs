@@ -82,11 +82,15 @@ impl Run<'_> {
             self.say(&format!("step {} of {}: {}", n + 1, plan.steps.len(), step.title));
             if let Err(bad) = self.step(step).await {
                 // What was built stands and checked itself; that it does not do what it is for is no reason to tear it down.
-                if !matches!(step.check, Check::Lamps { .. } | Check::App { .. }) {
+                let stays = matches!(step.check, Check::Lamps { .. } | Check::App { .. }) && plan.purpose != Purpose::Drill;
+                if !stays {
                     self.undo(&plan.steps[..n]).await;
                     self.undone = !anything_stays(&plan.steps[..n]);
                 }
                 return Err(bad);
+            }
+            if matches!(step.check, Check::Answers { .. } | Check::App { .. }) {
+                self.out.answered = Some(self.host.clock().0);
             }
         }
         Ok(())
@@ -349,6 +353,12 @@ impl Run<'_> {
         match &plan.purpose {
             Purpose::Backup => finish_backup(self.host, plan, &self.life, &mut self.out).await,
             Purpose::RestoreBeside => self.out.what = format!("{} is there and was checked", plan.guest),
+            Purpose::Drill => {
+                let begun = self.life.started.zip(self.out.answered);
+                let took = begun.and_then(|(begun, answered)| u64::try_from(answered.secs() - begun.secs()).ok());
+                let took = took.map_or("in an unknown time".to_owned(), crate::domain::stamp::span);
+                self.out.what = format!("it came back in {took} and answered; {} is removed", plan.guest);
+            }
             Purpose::Swap => self.out.what = format!("{} has the place and answers", plan.guest),
             Purpose::Power | Purpose::Unlock | Purpose::Appliance | Purpose::Pin(_) | Purpose::Publish(_) => {
                 self.out.what = plan.steps.last().map(|s| s.check.words()).unwrap_or_default()
@@ -383,7 +393,7 @@ pub(crate) async fn finish_backup(host: &dyn Host, plan: &Plan, life: &Life, out
 pub(crate) async fn left_by(host: &dyn Host, plan: &Plan, life: &Life) -> Vec<String> {
     match &plan.purpose {
         Purpose::Backup => truth::leftovers(host, plan.guest, life.archive.as_deref()).await,
-        Purpose::RestoreBeside => new_guest(host, plan.guest).await,
+        Purpose::RestoreBeside | Purpose::Drill => new_guest(host, plan.guest).await,
         Purpose::Power | Purpose::Unlock => Vec::new(),
         Purpose::Swap => vec![
             "both containers; one of them has the whole place in its notes or its configuration: ask again, or for the way back".into(),

@@ -83,7 +83,8 @@ impl Store {
     /// that cannot be read.
     pub fn jobs(&self, most: u32) -> Result<(Vec<Job>, Vec<BadRow>), StoreError> {
         let sql = "SELECT id, state, created_ms, plan, life, sum FROM job WHERE id IN (SELECT id FROM job ORDER BY id DESC LIMIT ?1) \
-                   OR id IN (SELECT id FROM job WHERE instr(plan, '\"purpose\":\"restore-beside\"') > 0 ORDER BY id DESC LIMIT ?1) \
+                   OR id IN (SELECT id FROM job WHERE instr(plan, '\"purpose\":\"restore-beside\"') > 0 \
+                   OR instr(plan, '\"purpose\":\"drill\"') > 0 ORDER BY id DESC LIMIT ?1) \
                    ORDER BY id DESC";
         self.rows(sql, most)
     }

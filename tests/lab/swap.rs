@@ -23,7 +23,7 @@ fn ok(lab: &Lab, words: &str) -> Said {
 /// What the operator's machine gets from the app's public port: status, and the sum of what came.
 fn seen(lab: &Lab, path: &str) -> (String, String) {
     let url = format!("http://{}:30000{path}", wan(lab));
-    let line = format!("curl -s -m 10 -o /tmp/got -w '%{{http_code}}' {url}; echo; md5sum </tmp/got | cut -d' ' -f1; rm -f /tmp/got");
+    let line = format!("f=$(mktemp); curl -s -m 10 -o $f -w '%{{http_code}}' {url}; echo; md5sum <$f | cut -d' ' -f1; rm -f $f");
     let said = lab.exec("op", &["bash", "-c", &line]).out;
     let mut lines = said.lines();
     (lines.next().unwrap_or_default().to_owned(), lines.next().unwrap_or_default().to_owned())
@@ -72,6 +72,13 @@ fn a_damaged_app_is_restored_beside_takes_its_place_and_gives_it_back() {
     assert_eq!(lab.guest(103, "cat /sys/class/net/eth0/carrier 2>/dev/null || echo 0").trim(), "0", "it is plugged in nowhere");
     assert_eq!(lab.guest(103, "md5sum </srv/data | cut -d' ' -f1").trim(), sum);
 
+    let told: Value = serde_json::from_str(&ok(lab, "drill 101 -o json").out).unwrap();
+    assert!(told["outcome"]["what"].as_str().unwrap().starts_with("it came back in "), "{told}");
+    let list: Value = serde_json::from_str(&ok(lab, "list 101 -o json").out).unwrap();
+    let proof = &list["items"][0]["proof"];
+    assert_eq!((proof["lives"].as_bool(), proof["job"].as_u64()), (Some(true), told["id"].as_u64()), "{list}");
+    assert_eq!(lab.exec("pve1", &["pct", "status", "100"]).rc, 2, "it is gone");
+
     // In its place, with all that others know it by.
     let said = ok(lab, "swap 101 103 --yes");
     assert!(said.out.contains("103 has the place and answers"), "{said:?}");
@@ -100,6 +107,14 @@ fn a_sabotaged_backup_is_found_out_and_the_original_goes_on() {
     let sum = app(lab);
     lab.guest(101, "sed -i '/httpd/d' /etc/inittab; sync");
     let volid = archived(lab);
+
+    // A drill tells the same, and leaves nothing.
+    let said = backup(lab, "drill 101");
+    assert!(said.rc != 0 && said.err.contains("nothing listens on 80 in 100"), "{said:?}");
+    assert_eq!(lab.exec("pve1", &["pct", "status", "100"]).rc, 2, "it is gone");
+    let told: Value = serde_json::from_str(&ok(lab, "list 101 -o json").out).unwrap();
+    let proof = &told["items"][0]["proof"];
+    assert_eq!((proof["lives"].as_bool(), proof["app"].as_bool()), (Some(false), Some(true)), "{told}");
 
     let said = backup(lab, &format!("restore {volid} --to 103"));
     assert!(said.rc != 0 && said.err.contains("nothing listens on 80 in 103"), "{said:?}");

@@ -12,6 +12,7 @@ use crate::domain::backup::{self, Archive, BackupWish};
 use crate::domain::fact::Wish;
 use crate::domain::guest::Guest;
 use crate::domain::power::{self, PowerWish, Turn};
+use crate::domain::restore::RestoreWish;
 use crate::domain::swap;
 use crate::domain::unlock::{self, UnlockWish};
 use crate::domain::world::World;
@@ -24,6 +25,7 @@ use crate::tui::theme::Tone;
 enum What {
     Wish(Wish),
     Restore,
+    Drill,
     Logs,
     /// What a key of the pane does.
     Act(Action),
@@ -50,6 +52,7 @@ impl Menu {
         entries.push(("back up", What::Wish(Wish::Backup(BackupWish { guest: id, storage: None, mode: None }))));
         entries.push(("take its lock away, where nothing holds it", What::Wish(Wish::Unlock(UnlockWish { guest: id }))));
         entries.push(("restore its newest archive beside it", What::Restore));
+        entries.push(("see whether that would come back: restore, ask, remove", What::Drill));
         entries.extend(swap::offered(world, &guest).map(|(words, wish)| (words, What::Wish(Wish::Swap(wish)))));
         entries.push(("show its log lines", What::Logs));
         Menu { title: guest.title(), guest: Some(guest), entries, list: List::default() }
@@ -89,7 +92,7 @@ impl Menu {
             What::Wish(Wish::Restore(_) | Wish::Appliance(_) | Wish::Publish(_) | Wish::KeepChange | Wish::Move(_))
             | What::Logs
             | What::Act(_) => None,
-            What::Restore => match known.world.archives.get() {
+            What::Restore | What::Drill => match known.world.archives.get() {
                 None => Some("the backups are unknown".into()),
                 Some(_) => self.archive(known).is_none().then(|| "it has no backup".into()),
             },
@@ -109,6 +112,7 @@ impl Menu {
             What::Wish(wish) => Some(Then::Wish(wish.clone())),
             What::Act(action) => Some(Then::Act(*action)),
             What::Restore => self.archive(known).map(|a| Then::Open(Box::new(Restore::new(a.clone(), known)))),
+            What::Drill => self.archive(known).map(|a| Then::Wish(Wish::Restore(RestoreWish::drill(a.volid.clone(), None)))),
             What::Logs => self.guest.as_ref().map(|g| Then::LogsOf(None, log_words(g))),
         };
         std::iter::once(Then::Close).chain(next).collect()

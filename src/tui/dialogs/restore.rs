@@ -40,7 +40,8 @@ impl Restore {
             self.said = format!("{} is there already; choose a free id", guest.title());
             return Vec::new();
         }
-        let wish = RestoreWish { volid: self.archive.volid.clone(), to: Some(id), storage: None, start: self.start, plugged: false };
+        let wish =
+            RestoreWish { volid: self.archive.volid.clone(), to: Some(id), storage: None, start: self.start, plugged: false, drill: false };
         vec![Then::Close, Then::Wish(Wish::Restore(wish))]
     }
 }
