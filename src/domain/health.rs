@@ -451,6 +451,7 @@ mod tests {
             name: name.parse().ok(),
             note: String::new(),
             target: String::new(),
+            tls: None,
             outside,
             inside: Answer::NotAsked,
             since: None,

@@ -12,6 +12,7 @@ use super::change::{Change, Lay, Place, Turn};
 use super::cmd::Cmd;
 use super::guest::Vmid;
 use super::ports::{Pair, PortWish};
+use super::service::Tls;
 use super::storage::StorageId;
 use super::{pve, second};
 
@@ -342,6 +343,9 @@ pub enum Check {
         pair: Pair,
         /// Also where nothing answers behind them.
         unanswered: bool,
+        /// How visitors come; by TLS they are asked by TLS.
+        #[serde(default)]
+        tls: Tls,
     },
     /// A command that only asks gives an answer.
     Says {

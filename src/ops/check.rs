@@ -72,7 +72,7 @@ pub async fn holds(host: &dyn Host, check: &Check, life: &Life, init: Option<u32
             Err(why) => Held::Unknown(why),
         },
         Check::Takes { vmid, port } => publish_rules::takes(host, *vmid, *port).await,
-        Check::Serves { vmid, pair, unanswered } => publish::serves(host, *vmid, *pair, *unanswered).await,
+        Check::Serves { vmid, pair, unanswered, tls } => publish::serves(host, *vmid, *pair, *unanswered, tls).await,
         Check::Says { what, cmd, wants } => says(host, what, cmd, wants).await,
         Check::Either(one, other) => match Box::pin(holds(host, one, life, init)).await {
             Held::Yes => Held::Yes,

@@ -90,6 +90,7 @@ fn truth() -> Truth {
         name: None,
         note: "/etc/caddy/sites/by-hand.caddy".into(),
         target: String::new(),
+        tls: None,
         outside: Answer::NotAsked,
         inside: Answer::NotAsked,
         since: None,

@@ -32,7 +32,7 @@ const THEMES: Kind = Kind::Word(&["colour", "mono", "ascii", "plain"]);
 const UPDATES: Kind = Kind::Word(&["never", "tell"]);
 
 /// All settings, in the order of the screen. A default of nothing is *not set*.
-pub static DEFINITIONS: [Definition; 36] = [
+pub static DEFINITIONS: [Definition; 38] = [
     of(Proxmox, "hosts", Kind::Hosts, "", "pve1.example.org, 10.1.2.30")
         .help("Hosts of the Proxmox interface. The first is asked.", "once it was tried: P, or settings test proxmox --save"),
     of(Proxmox, "port", Kind::Number { least: 1, most: 65535 }, "8006", "8006")
@@ -118,6 +118,12 @@ pub static DEFINITIONS: [Definition; 36] = [
     of(System, "idle_lock", Kind::Span { least: 0, most: 86_400 }, "15 min", "15 min")
         .rule("never, or 1 min and more")
         .help("A console without a key for so long locks itself.", "on all consoles, at once"),
+    of(System, "certificates_warn", Kind::Span { least: 3600, most: 31_536_000 }, "21 d", "30 d")
+        .rule("not shorter than certificates_bad")
+        .help("So long before its end a certificate is to be looked at; one that is renewed by itself later.", "at the next look"),
+    of(System, "certificates_bad", Kind::Span { least: 3600, most: 31_536_000 }, "7 d", "3 d")
+        .rule("not longer than certificates_warn")
+        .help("So long before its end a certificate is urgent; one that is renewed by itself later.", "at the next look"),
     of(System, "theme", THEMES, "colour", "mono")
         .help("Looks: colours, no colours, ASCII only, or plain: neither. Flags can only take more away.", "on all consoles, at once"),
     of(System, "updates", UPDATES, "tell", "tell")

@@ -538,7 +538,7 @@ fn fitting(target: &str, place: Option<(u16, u16)>, known: &Known) -> String {
 /// Whether an answer says that something is wrong.
 fn is_wrong(answer: &Answer) -> bool {
     match answer {
-        Answer::Silent(_) => true,
+        Answer::Silent(_) | Answer::NoTls(_) => true,
         Answer::Status { .. } => !answer.is_well(),
         Answer::NotAsked | Answer::Unknown(_) | Answer::Taken { .. } => false,
     }

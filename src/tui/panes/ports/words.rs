@@ -2,7 +2,7 @@
 
 use super::is_wrong;
 use crate::domain::clean::clean;
-use crate::domain::ports::{Answer, Mend, PortMap, Row};
+use crate::domain::ports::{Answer, Mend, PortMap, Row, Shown};
 use crate::domain::service::{Auth, Proof, Spec, Tls};
 use crate::domain::stamp;
 use crate::tui::dialogs::text::{Line, field};
@@ -58,6 +58,7 @@ fn short(answer: &Answer) -> String {
         Answer::NotAsked => "–".into(),
         Answer::Unknown(_) => "?".into(),
         Answer::Silent(how) => how.clone(),
+        Answer::NoTls(_) => "no TLS".into(),
         Answer::Taken { ms } => format!("taken  {ms} ms"),
         Answer::Status { code, ms, .. } => format!("{code}  {ms} ms"),
     }
@@ -93,6 +94,7 @@ fn told(answer: &Answer) -> Line {
         Answer::NotAsked => (Tone::Quiet, "not asked: nothing is promised there".to_owned()),
         Answer::Unknown(why) => (Tone::Unknown, format!("? {why}")),
         Answer::Silent(how) => (Tone::Bad, format!("✗ {how}")),
+        Answer::NoTls(how) => (Tone::Bad, format!("✗ no TLS comes about: {how}")),
         Answer::Taken { ms } => (Tone::Good, format!("takes connections, in {ms} ms")),
         Answer::Status { code, ms, size } => {
             let size = size.map_or(String::new(), |s| format!(", {}", stamp::bytes(s)));
@@ -123,6 +125,20 @@ pub(super) fn mends(mend: &Mend) -> String {
         Mend::Start(guest) => format!("  f mends it: guest {guest} is started"),
         Mend::Hand(how) => format!("  by hand: {how}"),
     }
+}
+
+/// The certificate that visitors are shown, in one line.
+fn shows(shown: &Shown, known: &Known) -> Line {
+    let c = &shown.certificate;
+    let names: Vec<String> = c.names.iter().take(6).map(|n| clean(n)).collect();
+    let more = if c.names.len() > 6 { format!(" and {} more", c.names.len() - 6) } else { String::new() };
+    let names = if names.is_empty() { "no name".to_owned() } else { names.join(", ") };
+    let over = c.not_after < known.now;
+    let left = if over { c.left(known.now) } else { format!("good for {}", c.left(known.now)) };
+    let where_from = if shown.seen { "" } else { "; not shown just now: it lies there" };
+    let wrong = over || !shown.fits() || known.now < c.not_before;
+    let (tone, sign) = if wrong { (Tone::Bad, "✗ ") } else { (Tone::Plain, "") };
+    (tone, format!("{:<12} {sign}{left}, until {}, for {names}{more}{where_from}", "TLS", c.not_after.minute(known.offset_s)))
 }
 
 /// Everything known of a row: what was promised, by whom and since when, what both ports answer, what is not as promised.
@@ -172,6 +188,7 @@ pub(super) fn details(row: &Row, urls: [Option<String>; 2], map: Option<&PortMap
         out.push((tone, format!("{name:<12} {port}  {says}")));
         out.extend(url.map(|url| (if url.starts_with("http") { Tone::Link } else { Tone::Plain }, url)));
     }
+    out.extend(row.tls.as_ref().map(|shown| shows(shown, known)));
     for drift in &row.drift {
         out.push((Tone::Plain, String::new()));
         out.push((Tone::Warn, format!("! {}: {}", drift.kind, drift.says)));
