@@ -1,7 +1,8 @@
 //! Certificates: what one says of itself, for whom it is good, and how long it still is.
 //!
 //! ```text
-//! der.rs   reads one
+//! der.rs         reads one
+//! inventory.rs   all that there are, and what is wrong with each
 //! ```
 //!
 //! Nothing here decides whether one is believed: that needs authorities, and belongs to whoever asks.
@@ -13,8 +14,10 @@ use super::settings::Settings;
 use super::stamp::Stamp;
 
 mod der;
+mod inventory;
 
 pub use der::{Parts, fingerprint, parts, read};
+pub use inventory::{Belief, Inventory, Item, KeyState, Renewal, Whose};
 
 const DAY_S: i64 = 86_400;
 
