@@ -7,7 +7,8 @@ use ipnet::IpNet;
 
 use super::secrets;
 use crate::domain::appliance::names::{Label, Name};
-use crate::domain::service::{Account, Auth, COST, Carry, GRACE_DAYS, Hash, HeaderName, Mail, Proof, Spec, Tls, UpHost, Upstream, UriPath};
+use crate::domain::service::{Account, Auth, COST, Carry, GRACE, Hash, HeaderName, Mail, Proof, Spec, Tls, UpHost, Upstream, UriPath};
+use crate::domain::settings::span;
 use crate::domain::stamp::Stamp;
 use crate::problem::{Kind, Problem};
 use crate::store::random;
@@ -54,12 +55,12 @@ pub(super) struct How {
     /// Descriptor to read that password from
     #[arg(long, value_name = "N", requires = "auth")]
     password_fd: Option<i32>,
-    /// With --auth bearer: make a new token, and take the one before for some days more
+    /// With --auth bearer: make a new token, and take the one before for a while more
     #[arg(long, requires = "auth")]
     rotate: bool,
-    /// Days for which the token before is taken; 0: not any more
-    #[arg(long, value_name = "DAYS", default_value_t = GRACE_DAYS, value_parser = clap::value_parser!(u32).range(..=365))]
-    grace: u32,
+    /// How long the token before is taken: 36h, 2d; 0: not any more
+    #[arg(long, value_name = "SPAN", default_value = GRACE, value_parser = grace)]
+    grace: u64,
     /// With --auth jwt: who is asked about each request; whatever is no 2xx is a no
     #[arg(long, value_name = "UPSTREAM", requires = "auth")]
     verifier: Option<Upstream>,
@@ -253,7 +254,7 @@ impl How {
             }
             Some(AuthWord::Bearer) if matches!(before, Auth::Bearer { .. }) && !self.rotate => (before.clone(), None),
             Some(AuthWord::Bearer) => {
-                let until = Stamp(now.0.saturating_add(i64::from(self.grace) * 86_400_000));
+                let until = Stamp(now.0.saturating_add(i64::try_from(self.grace).unwrap_or_default() * 1000));
                 let mut bytes: [u8; 32] = random()?;
                 let made = before.rotated(&bytes, random()?, now, until).map_err(hashed);
                 zeroize::Zeroize::zeroize(&mut bytes);
@@ -271,6 +272,15 @@ impl How {
                 }
             },
         })
+    }
+}
+
+/// A span, as settings have them; a year at most.
+fn grace(text: &str) -> Result<u64, String> {
+    match span(text) {
+        Some(secs) if secs <= 31_536_000 => Ok(secs),
+        Some(_) => Err("at most a year".into()),
+        None => Err("none of 0, 90s, 15m, 36h, 7d".into()),
     }
 }
 
@@ -341,12 +351,13 @@ mod tests {
         assert!(token.0.starts_with("prox_") && !format!("{first:?}{}", serde_json::to_string(&first).unwrap()).contains(&token.0[5..]));
         let (same, none) = of("--to web:80 --auth bearer", Some(&first)).unwrap();
         assert!(same == first && none.is_none());
-        let (second, other) = of("--to web:80 --auth bearer --rotate --grace 2", Some(&first)).unwrap();
+        let (second, other) = of("--to web:80 --auth bearer --rotate --grace 2d", Some(&first)).unwrap();
         assert_ne!(other.unwrap().0, token.0);
         assert!(matches!(&second.auth, Auth::Bearer { previous: Some((_, Stamp(until))), .. } if *until == 1000 + 2 * 86_400_000));
         let (_, other) = of("--to web:80 --auth bearer --rotate --grace 0", Some(&first)).unwrap();
         assert!(other.is_some());
-        assert!(second.is_over(Stamp(i64::MAX)) && !second.is_over(Stamp(1000)));
+        let as_of = |now| second.clone().as_of(Stamp(now)) == second;
+        assert!(as_of(1000) && !as_of(i64::MAX));
     }
 
     #[test]
@@ -377,7 +388,7 @@ mod tests {
             ("--to web:80 --auth basic --user ada --rotate", "another kind"),
             ("--to web:80 --auth jwt --verifier a:1", "for what"),
             ("--to web:80 --auth jwt --verifier a:1 --verify-path /v --copy-header Host", "no header"),
-            ("--to web:80 --auth bearer --grace 400", "invalid value"),
+            ("--to web:80 --auth bearer --grace 400d", "at most a year"),
             ("--to web:80 --protocol tcp --auth bearer", "no login"),
             ("--to web:80 --protocol udp --health /", "no path"),
             ("--to web:80 --protocol tcp --tls internal --tls-name a.b", "no TLS of ours"),

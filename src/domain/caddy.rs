@@ -8,7 +8,7 @@ use super::appliance::files::CURRENT;
 use super::appliance::names::Name;
 use super::clean::clean;
 use super::ports::ServiceName;
-use super::service::{Auth, PREFIX, Proof, Service, Spec, Tls, Upstream};
+use super::service::{Auth, Key, PREFIX, Proof, Service, Spec, Tls, Upstream};
 use super::settings::{Settings, Value};
 
 /// What a browser may not heed in a frame, and what older ones call it.
@@ -83,6 +83,11 @@ fn block(service: &Service, port: u16, only: Option<&[IpNet]>) -> Vec<String> {
     if let Auth::Jwt { copy, .. } = &spec.auth {
         lines.extend(copy.iter().map(|header| format!("@unsaid-{header} header_regexp {header} ^[{{]http[.]")));
     }
+    if let Auth::Bearer { previous: Some((_, until)), .. } = &spec.auth {
+        // Caddy itself looks at the clock: nobody has to come by when the time is over. Should it not understand the question, it is.
+        let within = format!("expression \"int({{time.now.unix}}) < {}\"", until.secs());
+        lines.extend([format!("@in-grace {within}"), format!("@past-grace not {within}")]);
+    }
     let login = login(&spec.auth, name);
     // Caddy asks for a login before it answers by itself, in whatever order both are written; but not in a route.
     let ordered = !login.is_empty();
@@ -116,14 +121,20 @@ fn certificate(tls: &Tls) -> Vec<String> {
 
 /// What stands before the app. `basicauth` is `basic_auth` since Caddy 2.8, which takes the older name, too; 2.6 knows no other.
 fn login(auth: &Auth, name: &ServiceName) -> Vec<String> {
-    let accounts = |all: Vec<String>| with(format!("basicauth bcrypt {name}"), all);
+    let accounts = |when: &str, all: Vec<String>| with(format!("basicauth {when}bcrypt {name}"), all);
     match auth {
         Auth::None => Vec::new(),
-        Auth::Basic { user, hash } => accounts(vec![format!("\"{user}\" {hash}")]),
+        Auth::Basic { user, hash } => accounts("", vec![format!("\"{user}\" {hash}")]),
         Auth::Bearer { now, previous } => {
-            let keys = std::iter::once(now).chain(previous.as_ref().map(|(key, _)| key));
+            let line = |key: &Key| format!("{} {}", key.slot.word(), key.hash);
             let mut lines = vec![format!("request_header Authorization \"^(?i:Bearer) {PREFIX}([A-Za-z0-9+/]+)$\" \"Basic $1\"")];
-            lines.extend(accounts(keys.map(|key| format!("{} {}", key.slot.word(), key.hash)).collect()));
+            match previous {
+                None => lines.extend(accounts("", vec![line(now)])),
+                Some((key, _)) => {
+                    lines.extend(accounts("@in-grace ", vec![line(now), line(key)]));
+                    lines.extend(accounts("@past-grace ", vec![line(now)]));
+                }
+            }
             lines
         }
         Auth::Jwt { verifier, path, copy } => {
@@ -212,7 +223,7 @@ mod tests {
     use super::*;
     use crate::domain::appliance::names::Label;
     use crate::domain::ports::Pair;
-    use crate::domain::service::{Account, Carry, Hash, Key, Slot, UpHost, UriPath};
+    use crate::domain::service::{Account, Carry, Hash, Slot, UpHost, UriPath};
     use crate::domain::stamp::Stamp;
 
     fn service(name: &str, to: &str) -> Service {
@@ -339,15 +350,16 @@ https://cloud.home:30017, https://[fd00::1]:30017 {
         let stands = "route {\nrequest_header -Remote-User\nrequest_header -Remote-Groups\nforward_auth https://auth.prox.local:9091 {\nuri /verify\ncopy_headers Remote-User Remote-Groups\ntransport http {\ndial_timeout 3s\n}\n}\nrequest_header @unsaid-Remote-User -Remote-User\nrequest_header @unsaid-Remote-Groups -Remote-Groups\nreverse_proxy";
         assert!(text.contains(stands) && !text.contains("-Authorization"), "{text}");
         let now = Key { slot: Slot::B, hash: hash('n') };
-        let bearer = Auth::Bearer { now, previous: Some((Key { slot: Slot::A, hash: hash('p') }, Stamp(5))) };
-        let stands = |keys: &str| {
-            format!(
-                "request_header Authorization \"^(?i:Bearer) prox_([A-Za-z0-9+/]+)$\" \"Basic $1\"\nbasicauth bcrypt cloud {{\n{keys}}}\n"
-            )
-        };
+        let both = Auth::Bearer { now, previous: Some((Key { slot: Slot::A, hash: hash('p') }, Stamp(5000))) };
         let (b, a) = (format!("b {}\n", hash('n')), format!("a {}\n", hash('p')));
-        assert!(of(&|s| s.auth = bearer.clone()).0.contains(&stands(&format!("{b}{a}"))));
-        assert!(of(&|s| s.auth = bearer.clone().as_of(Stamp(5))).0.contains(&stands(&b)), "its time is over");
+        let swap = "request_header Authorization \"^(?i:Bearer) prox_([A-Za-z0-9+/]+)$\" \"Basic $1\"\n";
+        let when = "@in-grace expression \"int({time.now.unix}) < 5\"\n@past-grace not expression \"int({time.now.unix}) < 5\"\n";
+        let (text, _) = of(&|s| s.auth = both.clone());
+        assert!(text.contains(when), "{text}");
+        let stands = format!("{swap}basicauth @in-grace bcrypt cloud {{\n{b}{a}}}\nbasicauth @past-grace bcrypt cloud {{\n{b}}}\n");
+        assert!(text.contains(&stands), "{text}");
+        let alone = format!("{swap}basicauth bcrypt cloud {{\n{b}}}\n");
+        assert!(of(&|s| s.auth = both.clone().as_of(Stamp(5000))).0.contains(&alone), "its time is over");
         let (text, _) = of(&|s| s.tls = Tls::Given { certificate: Label::new("home").unwrap() });
         assert!(
             text.contains("https://:30017 {\nimport access\ntls /etc/caddy/proximity-tls/home.crt /etc/caddy/proximity-tls/home.key\n")

@@ -15,7 +15,7 @@ use super::stamp::Stamp;
 mod auth;
 mod typed;
 
-pub use auth::{Auth, COST, GRACE_DAYS, Key, PREFIX, Slot, TOKEN_COST};
+pub use auth::{Auth, COST, GRACE, Key, PREFIX, Slot, TOKEN_COST};
 pub use typed::{Account, Hash, HeaderName, Mail, UriPath};
 
 /// Something that answers on a pair of ports.
@@ -80,11 +80,6 @@ impl Spec {
     /// The same, without what was to be only until now.
     pub fn as_of(self, now: Stamp) -> Spec {
         Spec { auth: self.auth.as_of(now), ..self }
-    }
-
-    /// Whether something of it was to be until now only, and is still written down.
-    pub fn is_over(&self, now: Stamp) -> bool {
-        self.clone().as_of(now) != *self
     }
 
     /// What is to be said wherever it is shown: one or a few words each.

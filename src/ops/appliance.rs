@@ -229,6 +229,11 @@ async fn succeeds(host: &dyn Host, cmd: Cmd) -> bool {
 
 /// Whether what Caddy runs by is what its files make.
 pub async fn caddy_by_files(host: &dyn Host, id: Vmid) -> Held {
+    caddy_asked(host, id).await.0
+}
+
+/// The same, and whether its administration answers, or why not.
+pub(super) async fn caddy_asked(host: &dyn Host, id: Vmid) -> (Held, Result<(), HostError>) {
     let url = format!("http://{}/config/", files::ADMIN);
     let adapt = pve::attach(id, ["caddy", "adapt", "--config", files::CADDYFILE, "--adapter", "caddyfile"]);
     let config = pve::attach(id, ["busybox", "wget", "-q", "-O", "-", &url]);
@@ -238,12 +243,16 @@ pub async fn caddy_by_files(host: &dyn Host, id: Vmid) -> Held {
         let text = out.success()?;
         serde_json::from_slice(text.out).map_err(|e| HostError::Io { what: "Caddy's configuration".into(), why: e.to_string() })
     };
-    match (read(want), read(have)) {
-        (Ok(want), Ok(have)) if want == have => Held::Yes,
+    let (want, have) = (read(want), read(have));
+    let held = match (want, &have) {
+        (Ok(want), Ok(have)) if want == *have => Held::Yes,
         (Ok(_), Ok(_)) => Held::No("Caddy works by something else than its files".into()),
-        (_, Err(e @ HostError::LinkLost { .. })) | (Err(e @ HostError::LinkLost { .. }), _) => Held::Unknown(e.to_string()),
-        (Err(e), _) | (_, Err(e)) => Held::No(e.to_string()),
-    }
+        (_, Err(e @ HostError::LinkLost { .. })) => Held::Unknown(e.to_string()),
+        (Err(e @ HostError::LinkLost { .. }), _) => Held::Unknown(e.to_string()),
+        (Err(e), _) => Held::No(e.to_string()),
+        (_, Err(e)) => Held::No(e.to_string()),
+    };
+    (held, have.map(|_| ()))
 }
 
 /// Whether all of it does what it is for. What cannot be asked yet, for there is no app, is no failure.

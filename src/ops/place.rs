@@ -5,7 +5,7 @@ use crate::domain::change::{Change, Lay, Place, Turn, Was};
 use crate::domain::cmd::Cmd;
 use crate::domain::guest::Vmid;
 use crate::domain::pve;
-use crate::host::{Host, HostError, Look, bytes_of};
+use crate::host::{Host, HostError, Look, bytes_of, last_lines};
 
 /// The most bytes that are read of one file.
 const MOST: usize = 1 << 20;
@@ -35,7 +35,6 @@ async fn read_by(
         };
         return host.look(looks).await.iter().map(of).collect();
     };
-    // A file that is not there makes tar fail, and the archive tells of the others all the same.
     let names = paths.iter().map(|p| p.trim_start_matches('/'));
     let members =
         members(host, cmd(["tar", "-C", "/", "-cf", "-"].into_iter().chain(names).map(str::to_owned).collect()).limit(20)).await?;
@@ -51,9 +50,15 @@ pub(super) async fn members(host: &dyn Host, cmd: Cmd) -> Result<Vec<Member>, Ho
     let what = cmd.shown();
     let out = host.run(cmd).await?;
     let text = out.any();
-    tar::members(text.out).map_err(|why| {
-        let said = crate::host::last_lines(text.err);
-        HostError::Io { what, why: if said.is_empty() { why } else { said } }
+    unpacked(text.out, text.err).map_err(|why| HostError::Io { what, why })
+}
+
+/// What tar wrote, with what it said besides: a path that is not there makes it fail, and the archive tells of the others all the
+/// same.
+pub(super) fn unpacked(out: &[u8], err: &[u8]) -> Result<Vec<Member>, String> {
+    tar::members(out).map_err(|why| {
+        let said = last_lines(err);
+        if said.is_empty() { why } else { format!("{why}: {said}") }
     })
 }
 

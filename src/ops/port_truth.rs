@@ -6,17 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::certificates;
+use super::place::unpacked;
 use super::ports::sockets_and_caddy;
 use super::probe::{self, Room};
 use super::publish::way_out;
 use super::visitor::net_of;
 use crate::domain::appliance::answer::{Asked, Gave};
 use crate::domain::appliance::files::{CADDYFILE, CURRENT, SITES};
-use crate::domain::appliance::tar::{self, Member};
-use crate::domain::appliance::{LEASES, is_ours, lease};
+use crate::domain::appliance::{LEASES, lease};
 use crate::domain::caddy;
 use crate::domain::certificate::{self, Thresholds};
-use crate::domain::guest::{Guest, Power};
+use crate::domain::guest::Guest;
 use crate::domain::ports::drift::{Answered, Appliance, Around, Files, Found, Served, judge};
 use crate::domain::ports::{Answer, Chain, How, Knock, Knocked, Pair, PortMap, Ranges, Sockets, Truth};
 use crate::domain::publish::wanted;
@@ -41,7 +41,7 @@ async fn found(host: &dyn Host, world: &World) -> Found {
         Err(why) => Err(why.clone()),
     };
     let settings = world.chosen().map(|s| s.into_owned());
-    let appliance = appliance(world);
+    let appliance = Appliance::of(world);
     let (sites, around) = match (&settings, &map) {
         (Ok(settings), Ok(map)) => (wanted(map, settings), around(settings)),
         (Err(why), _) => (Err(why.clone()), Err(why.clone())),
@@ -75,11 +75,8 @@ async fn found(host: &dyn Host, world: &World) -> Found {
     let adapt = ["caddy", "adapt", "--config", CADDYFILE, "--adapter", "caddyfile"];
     let (archive, adapted, (sockets, admin), answered) =
         tokio::join!(room.inside(argv), room.inside(adapt), sockets_and_caddy(host, world), answered(host, &room, &out));
-    let members = archive.answer.and_then(members);
-    let leases = members.as_ref().map_err(Clone::clone).map(|all| {
-        let file = all.iter().find(|m| m.path == LEASES).and_then(|m| m.bytes.as_ref());
-        file.map_or_else(lease::Leases::default, |b| lease::parse(&String::from_utf8_lossy(b)))
-    });
+    let members = archive.answer.and_then(|gave| unpacked(&gave.out, &gave.err));
+    let leases = members.as_ref().map_err(Clone::clone).map(|all| probe::lent(all));
     out.pool = leases.clone().and_then(|leases| Ok(lease::pool(&leases, wish.as_ref().map_err(Clone::clone)?)));
     out.leases = leases.map(|leases| probe::joined(&leases, world, wish.as_ref().ok(), host.clock().0).0);
     out.files = members.map(Files::of);
@@ -91,21 +88,6 @@ async fn found(host: &dyn Host, world: &World) -> Found {
 }
 
 const NOT: &str = "it was not asked";
-
-fn appliance(world: &World) -> Appliance {
-    let vmid = world.appliance_id();
-    let guests = match &world.guests.known {
-        Ok(guests) => guests,
-        Err(why) => return Appliance::Unknown(format!("the guests are unknown: {why}")),
-    };
-    match guests.iter().find(|g| g.id == vmid && is_ours(g)).map(|g| g.power) {
-        Some(Power::Running) => Appliance::Runs(vmid),
-        Some(Power::Stopped) => Appliance::Stopped(vmid),
-        Some(Power::Unknown) => Appliance::Unknown("whether it runs is unknown".into()),
-        None if world.guests.from == From::Kernel => Appliance::Unknown("whether there is one is unknown".into()),
-        None => Appliance::Missing,
-    }
-}
 
 /// All guests, where it is certain that these are all and each of them was read.
 fn guests(world: &World) -> Result<Vec<Guest>, String> {
@@ -127,14 +109,6 @@ fn around(settings: &Settings) -> Result<Around, String> {
         _ => None,
     };
     Ok(Around { ranges: Ranges::of(settings)?, domain, trusted, lan, thresholds: Thresholds::of(settings)? })
-}
-
-/// A path that is not there makes tar fail, and the archive tells of the others all the same.
-fn members(gave: Gave) -> Result<Vec<Member>, String> {
-    tar::members(&gave.out).map_err(|why| {
-        let said = last_lines(&gave.err);
-        if said.is_empty() { why } else { format!("{why}: {said}") }
-    })
 }
 
 fn of_adapt(gave: Gave) -> Result<Result<Served, String>, String> {
@@ -215,7 +189,7 @@ async fn of_authorities(room: &Room<'_>, all: &[(Pair, &Spec)]) -> Result<BTreeM
         return Ok(BTreeMap::new());
     }
     let wanted: BTreeSet<&String> = names.values().collect();
-    let files = room.inside(certificates::without_keys()).await.answer.and_then(members)?;
+    let files = room.inside(certificates::without_keys()).await.answer.and_then(|gave| unpacked(&gave.out, &gave.err))?;
     let mut found: BTreeMap<&String, (Stamp, Chain)> = BTreeMap::new();
     for file in files.iter().filter(|m| !m.path.contains("/certificates/local/")) {
         let name = file.path.rsplit('/').next().and_then(|last| last.strip_suffix(".crt"));

@@ -5,14 +5,14 @@ use super::check::init_pid;
 use super::probe::{ask_admin, leases};
 use crate::domain::access::Who;
 use crate::domain::appliance::answer::{Asked, Gave};
-use crate::domain::appliance::is_ours;
 use crate::domain::appliance::judge::sites;
 use crate::domain::appliance::lease::{self, Pool};
 use crate::domain::audit::{Deed, Ending};
-use crate::domain::guest::{Power, Vmid};
+use crate::domain::guest::Vmid;
+use crate::domain::ports::drift::Appliance;
 use crate::domain::ports::{Change, Decided, Held, Listener, PortWish, Sockets, listening};
 use crate::domain::stamp::Stamp;
-use crate::domain::world::{From, World};
+use crate::domain::world::World;
 use crate::host::{Host, HostError, Look, text_of};
 use crate::store::{PortError, Store, Vault, Wished};
 
@@ -64,8 +64,12 @@ pub(super) async fn sockets_and_caddy(host: &dyn Host, world: &World) -> (Socket
 
 /// The TCP ports that are listened on in a running guest.
 pub(super) async fn listens_in(host: &dyn Host, vmid: Vmid) -> Result<Vec<u16>, String> {
+    lists_in(host, vmid).await.map(|(listens, _)| listens)
+}
+
+async fn lists_in(host: &dyn Host, vmid: Vmid) -> Lists {
     let pid = init_pid(host, vmid).await.map_err(|e| e.to_string())?.ok_or_else(|| format!("{vmid} does not run"))?;
-    lists(host, format!("/proc/{pid}/net")).await.map(|(listens, _)| listens)
+    lists(host, format!("/proc/{pid}/net")).await
 }
 
 type Lists = Result<(Vec<u16>, Vec<u16>), String>;
@@ -81,27 +85,14 @@ enum Inside {
 }
 
 async fn inside(host: &dyn Host, world: &World) -> Inside {
-    let vmid = world.appliance_id();
-    let guests = match &world.guests.known {
-        Ok(guests) => guests,
-        Err(why) => return Inside::Closed(format!("the guests are unknown: {why}")),
-    };
-    match guests.iter().find(|g| g.id == vmid && is_ours(g)).map(|g| &g.power) {
-        Some(Power::Running) => {}
+    let vmid = match Appliance::of(world) {
+        Appliance::Runs(vmid) => vmid,
         // Its files are there, and what they will listen on when it is started is not known.
-        Some(Power::Stopped) => return Inside::Closed("the appliance is stopped".into()),
-        Some(_) => return Inside::Closed("whether the appliance runs is unknown".into()),
-        None if world.guests.from == From::Kernel => return Inside::Closed("whether there is an appliance is unknown".into()),
-        None => return Inside::None,
-    }
-    let sockets = async {
-        match init_pid(host, vmid).await {
-            Ok(Some(pid)) => lists(host, format!("/proc/{pid}/net")).await,
-            Ok(None) => Err("its init is not known".to_owned()),
-            Err(e) => Err(e.to_string()),
-        }
+        Appliance::Stopped(_) => return Inside::Closed("the appliance is stopped".into()),
+        Appliance::Unknown(why) => return Inside::Closed(why),
+        Appliance::Missing => return Inside::None,
     };
-    let (sockets, admin) = tokio::join!(sockets, ask_admin(host, vmid));
+    let (sockets, admin) = tokio::join!(lists_in(host, vmid), ask_admin(host, vmid));
     Inside::Asked(sockets, admin)
 }
 

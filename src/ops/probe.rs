@@ -15,7 +15,8 @@ use crate::domain::appliance::lamp::Lamp;
 use crate::domain::appliance::lease::{self, Forecast, Leases, Pool};
 use crate::domain::appliance::names::Mac;
 use crate::domain::appliance::system::{Service, System};
-use crate::domain::appliance::{LEASES, files, tar};
+use crate::domain::appliance::tar::Member;
+use crate::domain::appliance::{LEASES, files};
 use crate::domain::cmd::Cmd;
 use crate::domain::guest::{Guest, Power, Vmid};
 use crate::domain::interfaces::{self, Interfaces};
@@ -27,6 +28,7 @@ use crate::domain::world::{From, World};
 use crate::host::{Found, Host, HostError, Look, bytes_of, text_of};
 
 use super::check::{init_pid, link_up};
+use super::place::unpacked;
 use super::visitor;
 use crate::store::Store;
 
@@ -245,15 +247,16 @@ fn archive(system: System) -> Vec<String> {
     ["tar", "-C", "/", "-cf", "-"].into_iter().chain(paths).map(str::to_owned).collect()
 }
 
-/// A file that is not there is one in which nothing was written yet: dnsmasq makes it with the first lease.
 fn leases_in(files: &Asked<Gave>) -> Result<Leases, String> {
     let gave = files.answer.as_ref().map_err(Clone::clone)?;
-    let members = tar::members(&gave.out).map_err(|why| {
-        let said = crate::host::last_lines(&gave.err);
-        if said.is_empty() { why } else { format!("{why}: {said}") }
-    })?;
-    let held = members.iter().find(|m| m.path == LEASES).and_then(|m| m.bytes.as_ref());
-    Ok(held.map_or_else(Leases::default, |b| lease::parse(&String::from_utf8_lossy(b))))
+    Ok(lent(&unpacked(&gave.out, &gave.err)?))
+}
+
+/// What was lent, among the files of an archive. A file that is not there is one in which nothing was written yet: dnsmasq makes
+/// it with the first lease.
+pub(super) fn lent(files: &[Member]) -> Leases {
+    let held = files.iter().find(|m| m.path == LEASES).and_then(|m| m.bytes.as_ref());
+    held.map_or_else(Leases::default, |b| lease::parse(&String::from_utf8_lossy(b)))
 }
 
 pub(super) fn wish(world: &World, interfaces: &HostInterfaces) -> Result<Desired, Vec<String>> {

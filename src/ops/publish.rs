@@ -11,6 +11,7 @@ use crate::domain::appliance::desired::WAN;
 use crate::domain::appliance::files::{CADDYFILE, CURRENT, VERSIONS};
 use crate::domain::appliance::judge::sites;
 use crate::domain::appliance::system::{Service, System};
+use crate::domain::appliance::tar::Member;
 use crate::domain::appliance::{CADDY_USER, provision};
 use crate::domain::change::Place;
 use crate::domain::guest::Vmid;
@@ -51,8 +52,6 @@ pub async fn plan(host: &dyn Host, world: &World, asked: &PublishWish) -> Result
         is_news = decided.change.is_some();
         wish = Some((asked, decided.pair));
     }
-    // A token whose time is over is no part of any site.
-    then.services.iter_mut().for_each(|s| s.spec = s.spec.clone().as_of(host.clock().0));
     let (rules, last) = publish_rules::steps(host, world, vmid, asked, &then).await.map_err(|(why, hint)| refuse(why, &hint))?;
     let mut plan = publish::plan(world, asked, &then, wish, &settings, &ground)?;
     plan.steps = [rules, plan.steps, last].concat();
@@ -70,7 +69,7 @@ async fn ground(host: &dyn Host, vmid: Vmid, system: System) -> Result<Ground, S
         out.success().map(|text| String::from_utf8_lossy(text.out).into_owned())
     };
     let status = system.status(Service::Caddy);
-    let (base, files, listed, link, user, group, runs, in_force, admin) = tokio::join!(
+    let (base, files, listed, link, user, group, runs, (in_force, admin)) = tokio::join!(
         read_quick(host, Place::Guest(vmid), &[CADDYFILE]),
         members(host, pve::attach(vmid, ["tar", "-C", CURRENT, "-cf", "-", "."]).limit(20)),
         says(&["ls", "-1", VERSIONS]),
@@ -78,11 +77,9 @@ async fn ground(host: &dyn Host, vmid: Vmid, system: System) -> Result<Ground, S
         says(&["id", "-u", CADDY_USER]),
         says(&["id", "-g", CADDY_USER]),
         says(&status),
-        appliance::caddy_by_files(host, vmid),
-        probe::ask_admin(host, vmid),
+        appliance::caddy_asked(host, vmid),
     );
-    let answers = admin.answer.and_then(|gave| if gave.status == 0 { Ok(()) } else { Err(format!("it ended with {}", gave.status)) });
-    if let (Ok(_), Err(why)) = (&runs, answers) {
+    if let (Ok(_), Err(why)) = (&runs, admin) {
         return Err(format!("Caddy runs and its administration does not answer ({why}); restart it: proximity appliance restart caddy"));
     }
     let lost = |e: HostError| e.to_string();
@@ -99,19 +96,15 @@ async fn ground(host: &dyn Host, vmid: Vmid, system: System) -> Result<Ground, S
         Err(e @ HostError::LinkLost { .. }) => return Err(e.to_string()),
         Err(_) => None,
     };
-    let files = match (files, &current) {
-        (Ok(all), Some(_)) => all.into_iter().filter_map(|m| Some((m.path.strip_prefix('/')?.to_owned(), m.bytes))).collect(),
-        (Err(e), Some(_)) if !versions.iter().any(|v| Some(v) == current.as_ref()) => {
-            tracing::warn!(%e, "the current version is not there");
-            Vec::new()
-        }
-        (Err(e), Some(_)) => return Err(e.to_string()),
-        // What stands in the link's place is set aside, and what is not ours in it goes with the copy.
-        (found, None) => {
-            found.unwrap_or_default().into_iter().filter_map(|m| Some((m.path.strip_prefix('/')?.to_owned(), m.bytes))).collect()
-        }
+    // What stands in the link's place is set aside, and what is not ours in it goes with the copy.
+    let in_place = current.as_ref().is_some_and(|at| versions.contains(at));
+    let files = match files {
+        Ok(all) => all,
+        Err(e) if in_place => return Err(e.to_string()),
+        Err(_) => Vec::new(),
     };
-    let files = files.into_iter().filter(|(name, _): &(String, _)| !name.is_empty() && !name.contains('/')).collect();
+    let named = |m: Member| Some((m.path.strip_prefix('/')?.to_owned(), m.bytes));
+    let files = files.into_iter().filter_map(named).filter(|(name, _)| !name.is_empty() && !name.contains('/')).collect();
     let base = base.map_err(lost)?.into_iter().next().flatten();
     let in_force = match in_force {
         Held::Yes => Ok(()),

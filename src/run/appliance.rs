@@ -72,16 +72,20 @@ impl Hands {
 
     /// Asks the appliance by itself, if it is time for that, it runs, and whoever is in may see it.
     pub(super) fn probe_if_due(self: &Arc<Self>) {
-        let sees = locked(&self.door).who().is_some_and(|who| authorize(Some(who), Permission::LookAppliance, Object::Host).is_ok());
-        let at_it = self.probing.try_lock().is_err();
-        if !sees || at_it || !locked(&self.asked).is_due(Instant::now()) {
+        if self.probing.try_lock().is_err() || !locked(&self.asked).is_due(Instant::now()) {
             return;
         }
-        let world = locked(&self.world).clone();
-        if world.guest(world.appliance_id()).is_some_and(|g| g.power == Power::Running) {
+        if let Some(world) = self.with_appliance() {
             let me = Arc::clone(self);
             tokio::spawn(async move { me.probe_in(&world).await });
         }
+    }
+
+    /// The host as it is known, where the appliance runs and whoever is in may see it.
+    pub(super) fn with_appliance(&self) -> Option<World> {
+        let sees = locked(&self.door).who().is_some_and(|who| authorize(Some(who), Permission::LookAppliance, Object::Host).is_ok());
+        let world = sees.then(|| locked(&self.world).clone())?;
+        world.guest(world.appliance_id()).is_some_and(|g| g.power == Power::Running).then_some(world)
     }
 
     /// Asks the host, and then the appliance everything, now.

@@ -6,22 +6,17 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::{Hands, locked};
-use crate::domain::access::{Object, Permission, authorize};
-use crate::domain::guest::Power;
 use crate::domain::world::{News, World};
 use crate::ops::port_truth;
 
 impl Hands {
     /// Looks by itself, if it is time for that, something is published, the appliance runs, and whoever is in may see it.
     pub(super) fn look_ports_if_due(self: &Arc<Self>) {
-        let sees = locked(&self.door).who().is_some_and(|who| authorize(Some(who), Permission::LookAppliance, Object::Host).is_ok());
-        let at_it = self.looking.try_lock().is_err();
-        if !sees || at_it || !locked(&self.asked).ports_due(Instant::now()) {
+        if self.looking.try_lock().is_err() || !locked(&self.asked).ports_due(Instant::now()) {
             return;
         }
-        let world = locked(&self.world).clone();
-        let published = world.ports.get().is_some_and(|map| !map.services.is_empty() || !map.bad_services.is_empty());
-        if published && world.guest(world.appliance_id()).is_some_and(|g| g.power == Power::Running) {
+        let Some(world) = self.with_appliance() else { return };
+        if world.ports.get().is_some_and(|map| !map.services.is_empty() || !map.bad_services.is_empty()) {
             let me = Arc::clone(self);
             tokio::spawn(async move { me.look_ports_in(&world).await });
         }

@@ -5,26 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::appliance::{appliance_lab, green, turned};
 use crate::harness::{Lab, Said, skip, wait_for};
-
-/// `proximity ports …` that is to be remembered.
-fn ports(lab: &Lab, words: &str) -> Said {
-    lab.exec("pve1", &["bash", "-c", &format!("proximity ports {words} --yes --passphrase-fd 3 3</root/pw 4</root/app")])
-}
-
-fn done(lab: &Lab, words: &str) -> Said {
-    let said = ports(lab, words);
-    assert_eq!(said.rc, 0, "{words}: {said:?}");
-    said
-}
-
-fn refused(lab: &Lab, words: &str, why: &str) {
-    let said = ports(lab, words);
-    assert!(said.rc != 0 && said.err.contains(why), "{words}: no {why:?} in {said:?}");
-}
-
-fn wan(lab: &Lab) -> String {
-    lab.guest(9999, "ip -4 -o address show dev eth0 | awk '{sub(\"/.*\",\"\",$4); print $4}'")
-}
+use crate::publish::{done, refused, wan};
 
 /// What the operator's machine gets by curl, with headers; with its status where nothing came.
 fn curl(lab: &Lab, words: &[&str], url: &str) -> String {
@@ -72,7 +53,6 @@ fn ask(lab: &Lab, how: &str, port: u16) -> String {
 fn connections_and_datagrams_are_carried_to_an_address_that_stays_and_no_further() {
     let Some(lab) = appliance_lab() else { return skip("no lab on this machine") };
     let lab = &lab;
-    lab.sh("touch /root/app");
     let servers = [101, 102].map(|id| [echo(lab, id, "TCP-LISTEN:7000,fork,reuseaddr"), echo(lab, id, "UDP-RECVFROM:7001,fork")]);
     let rules = || lab.guest(9999, "iptables-save | grep -v '^[#:]'; cat /etc/iptables/rules-save");
     let before = rules();
@@ -170,7 +150,6 @@ fn by_hand(lab: &Lab, text: &str) {
 fn tls_is_proven_on_both_sides_or_said_not_to_be() {
     let Some(lab) = appliance_lab() else { return skip("no lab on this machine") };
     let (lab, wan) = (&lab, wan(&lab));
-    lab.sh("touch /root/app");
     // An app that speaks TLS, with a certificate that nobody vouches for.
     let up = certificate("up.home");
     put(lab, "up", &up);
@@ -259,8 +238,14 @@ fn who_may_not_come_in_does_not_and_no_secret_is_left_anywhere() {
     assert_eq!(status_with(&format!("{}A", first)), "401");
     let second = token(&done(lab, "publish api --to web:80 --auth bearer --rotate"));
     assert_eq!((status_with(&first).as_str(), status_with(&second).as_str()), ("200", "200"), "both for a while");
+    let short = token(&done(lab, "publish api --to web:80 --auth bearer --rotate --grace 4s"));
+    // Caddy itself ends the grace: nobody comes by, and nothing drifts.
+    wait_for("the end of the grace", || status_with(&second) == "401");
+    assert_eq!([&first, &second, &short].map(|t| status_with(t)), ["401", "401", "200"]);
+    let drift = lab.exec("pve1", &["proximity", "ports", "drift"]);
+    assert!(!drift.out.contains("site-"), "{drift:?}");
     let third = token(&done(lab, "publish api --to web:80 --auth bearer --rotate --grace 0"));
-    assert_eq!([&first, &second, &third].map(|t| status_with(t)), ["401", "401", "200"]);
+    assert_eq!([&first, &short, &third].map(|t| status_with(t)), ["401", "401", "200"]);
     assert!(!with(&["-H", &third], 30_001).contains("AUTHORIZATION"));
 
     // A verifier, which is down, says no, says yes.

@@ -11,16 +11,17 @@ use crate::harness::{Lab, Said, skip, wait_for};
 
 /// `proximity ports …` that is to be remembered.
 fn ports(lab: &Lab, words: &str) -> Said {
-    lab.exec("pve1", &["bash", "-c", &format!("proximity ports {words} --yes --passphrase-fd 3 3</root/pw")])
+    let app = "<(cat /root/app 2>/dev/null)";
+    lab.exec("pve1", &["bash", "-c", &format!("proximity ports {words} --yes --passphrase-fd 3 3</root/pw 4< {app}")])
 }
 
-fn done(lab: &Lab, words: &str) -> Said {
+pub(crate) fn done(lab: &Lab, words: &str) -> Said {
     let said = ports(lab, words);
     assert_eq!(said.rc, 0, "{words}: {said:?}");
     said
 }
 
-fn refused(lab: &Lab, words: &str, why: &str) {
+pub(crate) fn refused(lab: &Lab, words: &str, why: &str) {
     let said = ports(lab, words);
     assert!(said.rc != 0 && said.err.contains(why), "{words}: no {why:?} in {said:?}");
 }
@@ -33,7 +34,7 @@ fn visit(lab: &Lab, port: u16, path: &str) -> String {
 }
 
 /// Where the appliance answers outside.
-fn wan(lab: &Lab) -> String {
+pub(crate) fn wan(lab: &Lab) -> String {
     lab.guest(9999, "ip -4 -o address show dev eth0 | awk '{sub(\"/.*\",\"\",$4); print $4}'")
 }
 

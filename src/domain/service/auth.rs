@@ -14,8 +14,8 @@ pub const COST: u32 = 12;
 /// Cost of the hash of a token: 256 bits that nobody chose are not guessed, and each new wrong one costs Caddy this much.
 pub const TOKEN_COST: u32 = 5;
 
-/// Days for which a token that was replaced is still taken, where nothing else is said.
-pub const GRACE_DAYS: u32 = 7;
+/// How long a token that was replaced is still taken, where nothing else is said.
+pub const GRACE: &str = "7d";
 
 /// Who may come in.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

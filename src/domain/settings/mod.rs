@@ -29,7 +29,7 @@ pub use login::{login_keys, of_candidate, to_candidate, untried};
 pub use past::{Before, Past};
 pub use rules::{Fixed, Trouble, check, fixed_addresses};
 pub use table::DEFINITIONS;
-pub use value::{Kind, LONGEST, Value};
+pub use value::{Kind, LONGEST, Value, span};
 
 use crate::domain::clean::clean;
 

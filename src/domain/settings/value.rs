@@ -253,7 +253,7 @@ fn digits(text: &str) -> Option<u64> {
 }
 
 /// `never`, `90`, `90 s`, `15m`, `15 min`, `12 h`, `2 d`; a bare number is seconds.
-fn span(text: &str) -> Option<u64> {
+pub fn span(text: &str) -> Option<u64> {
     if text == "never" {
         return Some(0);
     }

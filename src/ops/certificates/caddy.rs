@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 
 use zeroize::Zeroize;
 
-use super::{Seen, key};
-use crate::domain::appliance::tar::{self, Member};
+use super::{APPLIANCE, Seen, key};
+use crate::domain::appliance::tar::Member;
 use crate::domain::caddy::{CERTIFICATES, DATA};
 use crate::domain::certificate::{KeyState, Parts, Whose};
 use crate::domain::clean::clean;
 use crate::domain::ports::PortMap;
 use crate::domain::service::{Published, Tls};
-use crate::host::last_lines;
+use crate::ops::place::unpacked;
 use crate::ops::probe::Room;
 
 /// Whom both systems believe: one file with all authorities, of `ca-certificates`.
@@ -52,19 +52,17 @@ pub(super) async fn look(room: &Room<'_>, map: &PortMap, out: &mut Seen) -> File
     let mut gave = match room.inside(archive(with_authorities)).await.answer {
         Ok(gave) => gave,
         Err(why) => {
-            out.gap("certificates of the appliance", &why);
+            out.gap(APPLIANCE, &why);
             return Files { authorities: with_authorities.then_some(Err(why)) };
         }
     };
     // A path that is not there makes tar fail, and the archive tells of the others all the same.
-    let members = tar::members(&gave.out);
+    let members = unpacked(&gave.out, &gave.err);
     gave.out.zeroize();
     let members = match members {
         Ok(members) => members,
         Err(why) => {
-            let said = last_lines(&gave.err);
-            let why = if said.is_empty() { why } else { format!("{why}: {said}") };
-            out.gap("certificates of the appliance", &why);
+            out.gap(APPLIANCE, &why);
             return Files { authorities: with_authorities.then_some(Err(why)) };
         }
     };

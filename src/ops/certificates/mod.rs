@@ -15,10 +15,9 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 
 use super::probe::Room;
-use crate::domain::appliance::is_ours;
 use crate::domain::certificate::{self, Inventory, Item, KeyState, Parts, Thresholds, Whose};
 use crate::domain::clean::clean;
-use crate::domain::guest::Power;
+use crate::domain::ports::drift::Appliance;
 use crate::domain::ports::{Chain, PortMap};
 use crate::domain::world::{From, Gap, Part, World};
 use crate::host::{Host, HostError, Look, bytes_of};
@@ -30,6 +29,8 @@ const MOST: usize = 1 << 20;
 
 /// The node's own files: pveproxy(8), PVE::CertHelpers.
 const NODE: &str = "/etc/pve/local";
+/// Its gap.
+const APPLIANCE: &str = "certificates of the appliance";
 const CLUSTER: &str = "/etc/pve/pve-root-ca.pem";
 
 /// Looks. The World must be fresh, with what is remembered: it tells guests, settings and what is published.
@@ -156,25 +157,18 @@ async fn node(host: &dyn Host) -> Seen {
 /// What lies in the appliance, and what published things show to it.
 async fn appliance(host: &dyn Host, world: &World, map: &PortMap) -> Seen {
     let mut out = Seen::default();
-    let vmid = world.appliance_id();
-    let guests = match &world.guests.known {
-        Ok(guests) => guests,
-        Err(why) => {
-            out.gap("certificates of the appliance", format!("the guests are unknown: {why}"));
+    let vmid = match Appliance::of(world) {
+        Appliance::Runs(vmid) => vmid,
+        Appliance::Missing => return out,
+        Appliance::Stopped(_) => {
+            out.gap(APPLIANCE, "it is stopped");
+            return out;
+        }
+        Appliance::Unknown(why) => {
+            out.gap(APPLIANCE, why);
             return out;
         }
     };
-    let why = match guests.iter().find(|g| g.id == vmid && is_ours(g)).map(|g| g.power) {
-        Some(Power::Running) => None,
-        Some(Power::Stopped) => Some("the appliance is stopped"),
-        Some(Power::Unknown) => Some("whether the appliance runs is unknown"),
-        None if world.guests.from == From::Kernel => Some("whether there is an appliance is unknown"),
-        None => return out,
-    };
-    if let Some(why) = why {
-        out.gap("certificates of the appliance", why);
-        return out;
-    }
     let room = Room::new(host, vmid);
     let files = caddy::look(&room, map, &mut out).await;
     upstream::look(host, &room, world, map, files.authorities, &mut out).await;

@@ -13,14 +13,15 @@ use std::net::Ipv4Addr;
 use ipnet::{IpNet, Ipv4Net};
 
 use super::{Answer, Chain, Drift, Mend, Nearer, Pair, PortMap, Ranges, Row, ServiceName, Sockets, State, Truth, Usage, What};
+use crate::domain::appliance::is_ours;
 use crate::domain::appliance::lease::{self, Pool};
 use crate::domain::appliance::names::Name;
 use crate::domain::certificate::Thresholds;
 use crate::domain::clean::clean;
-use crate::domain::guest::{Guest, Vmid};
-use crate::domain::service::{Carry, Proof, Published, Service, Spec};
+use crate::domain::guest::{Guest, Power, Vmid};
+use crate::domain::service::{Carry, Proof, Published, Service};
 use crate::domain::stamp::Stamp;
-use crate::domain::world::Gap;
+use crate::domain::world::{From, Gap, World};
 
 mod answers;
 mod behind;
@@ -46,6 +47,24 @@ pub enum Appliance {
     Missing,
     /// Why that is not known.
     Unknown(String),
+}
+
+impl Appliance {
+    /// What is known of it without asking it.
+    pub fn of(world: &World) -> Appliance {
+        let vmid = world.appliance_id();
+        let guests = match &world.guests.known {
+            Ok(guests) => guests,
+            Err(why) => return Appliance::Unknown(format!("the guests are unknown: {why}")),
+        };
+        match guests.iter().find(|g| g.id == vmid && is_ours(g)).map(|g| g.power) {
+            Some(Power::Running) => Appliance::Runs(vmid),
+            Some(Power::Stopped) => Appliance::Stopped(vmid),
+            Some(Power::Unknown) => Appliance::Unknown("whether the appliance runs is unknown".into()),
+            None if world.guests.from == From::Kernel => Appliance::Unknown("whether there is an appliance is unknown".into()),
+            None => Appliance::Missing,
+        }
+    }
 }
 
 /// What the settings say about all that is published.
@@ -198,9 +217,9 @@ fn promises<'a>(map: &'a PortMap, sites: Option<&'a Vec<(String, String)>>, arou
     let texts: BTreeMap<&str, &str> = sites.into_iter().flatten().map(|(name, text)| (name.as_str(), text.as_str())).collect();
     let one = |published: &'a Published| {
         let pair = map.of(&published.name)?.pair;
-        let to = published.spec.to.clone();
-        let to = around.map_or(to.clone(), |a| to.within(&a.domain));
-        let service = Service { name: published.name.clone(), pair, spec: Spec { to, ..published.spec.clone() } };
+        let spec = published.spec.clone();
+        let spec = around.map_or(spec.clone(), |a| spec.within(&a.domain));
+        let service = Service { name: published.name.clone(), pair, spec };
         let text = texts.get(format!("{}.caddy", published.name).as_str()).copied();
         Some(Promise { published, service, text })
     };

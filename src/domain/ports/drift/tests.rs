@@ -10,7 +10,7 @@ use crate::domain::appliance::tar::Member;
 use crate::domain::guest::{Kind, Nic, Power};
 use crate::domain::ports::{Bad, Held, Listener, Past};
 use crate::domain::publish::wanted;
-use crate::domain::service::{Tls, Upstream};
+use crate::domain::service::{Spec, Tls, Upstream};
 use crate::domain::settings::Settings;
 
 const NOW: Stamp = Stamp(1_000_000);
