@@ -8,6 +8,7 @@ use super::appliance::desired::LAN;
 use super::appliance::lamp::Light;
 use super::appliance::lease::Forecast;
 use super::appliance::{self, Seat};
+use super::certificate::Item;
 use super::guest::{Guest, Power};
 use super::job::State;
 use super::log_health;
@@ -60,6 +61,7 @@ pub fn findings(world: &World) -> Vec<Finding> {
     lamps(world, &mut add);
     ports(world, &mut add);
     truth(world, &mut add);
+    certificates(world, &mut add);
     storages(world, &mut add);
     node(world, &mut add);
     for archive in world.archives.get().into_iter().flatten().filter(|a| a.is_empty()) {
@@ -114,6 +116,7 @@ fn unknown_parts(world: &World, add: &mut impl FnMut(Level, String, String, &'st
     part("jobs", &world.jobs, "jobs", add);
     part("ports", &world.ports, "overview", add);
     part("ports in force", &world.truth, "ports", add);
+    part("certificates", &world.certificates, "ports", add);
     part("logs", &world.logs, "logs", add);
 }
 
@@ -263,6 +266,23 @@ fn truth(world: &World, add: &mut impl FnMut(Level, String, String, &'static str
     if !truth.gaps.is_empty() {
         let what: Vec<&str> = truth.gaps.iter().map(|g| g.what.as_str()).collect();
         add(Level::Unknown, "ports".into(), format!("could not be asked: {}", what.join(", ")), "ports");
+    }
+}
+
+/// What is known against certificates; what could not be looked at is told where they are listed. They are judged by when they were
+/// seen, and again at each look.
+fn certificates(world: &World, add: &mut impl FnMut(Level, String, String, &'static str)) {
+    let part = &world.certificates;
+    let Some(all) = part.get() else { return };
+    let wrong = |item| Item::wrong(item, part.as_of, all.thresholds).into_iter().find(|(level, _)| *level != Level::Unknown);
+    let wrong: Vec<(&Item, Level, String)> = all.items.iter().filter_map(|i| wrong(i).map(|(level, why)| (i, level, why))).collect();
+    for (item, level, why) in wrong.iter().take(EACH) {
+        let serves = if item.serves.is_empty() { String::new() } else { format!("; it serves {}", item.serves.join(", ")) };
+        add(*level, format!("certificate {}", item.name), format!("{why}{serves}"), "ports");
+    }
+    if wrong.len() > EACH {
+        let why = format!("{} more are to be looked at; see proximity ports certificates", wrong.len() - EACH);
+        add(wrong[EACH].1, "certificates".into(), why, "ports");
     }
 }
 

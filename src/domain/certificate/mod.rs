@@ -108,7 +108,7 @@ impl Thresholds {
     /// By the settings; fails with why they cannot be used.
     pub fn of(settings: &Settings) -> Result<Thresholds, String> {
         let span = |name: &str| settings.span(name).map(|s| i64::try_from(s).unwrap_or(i64::MAX));
-        Ok(Thresholds { warn_s: span("system.certificates_warn")?, bad_s: span("system.certificates_bad")? })
+        Ok(Thresholds { warn_s: span("system.cert_warn")?, bad_s: span("system.cert_bad")? })
     }
 }
 

@@ -115,7 +115,7 @@ impl Rules<'_> {
     }
 
     fn certificates(&mut self) {
-        const BOTH: [&str; 2] = ["system.certificates_warn", "system.certificates_bad"];
+        const BOTH: [&str; 2] = ["system.cert_warn", "system.cert_bad"];
         let (Some(Value::Span(warn)), Some(Value::Span(bad))) = (self.value(BOTH[0]), self.value(BOTH[1])) else { return };
         self.must(bad <= warn, &BOTH, || {
             format!("a certificate would be urgent ({}) before it is to be looked at ({})", Value::Span(bad), Value::Span(warn))

@@ -118,12 +118,6 @@ pub static DEFINITIONS: [Definition; 38] = [
     of(System, "idle_lock", Kind::Span { least: 0, most: 86_400 }, "15 min", "15 min")
         .rule("never, or 1 min and more")
         .help("A console without a key for so long locks itself.", "on all consoles, at once"),
-    of(System, "certificates_warn", Kind::Span { least: 3600, most: 31_536_000 }, "21 d", "30 d")
-        .rule("not shorter than certificates_bad")
-        .help("So long before its end a certificate is to be looked at; one that is renewed by itself later.", "at the next look"),
-    of(System, "certificates_bad", Kind::Span { least: 3600, most: 31_536_000 }, "7 d", "3 d")
-        .rule("not longer than certificates_warn")
-        .help("So long before its end a certificate is urgent; one that is renewed by itself later.", "at the next look"),
     of(System, "theme", THEMES, "colour", "mono")
         .help("Looks: colours, no colours, ASCII only, or plain: neither. Flags can only take more away.", "on all consoles, at once"),
     of(System, "updates", UPDATES, "tell", "tell")
@@ -137,4 +131,10 @@ pub static DEFINITIONS: [Definition; 38] = [
     of(System, "strict_audit", Kind::Flag, "off", "on")
         .help("Refuse every change that cannot be written to the audit log first.", "everywhere, at once")
         .unused(),
+    of(System, "cert_warn", Kind::Span { least: 3600, most: 31_536_000 }, "21 d", "30 d")
+        .rule("not shorter than cert_bad")
+        .help("So long before its end a certificate is to be looked at; one that is renewed by itself later.", "at the next look"),
+    of(System, "cert_bad", Kind::Span { least: 3600, most: 31_536_000 }, "7 d", "3 d")
+        .rule("not longer than cert_warn")
+        .help("So long before its end a certificate is urgent; one that is renewed by itself later.", "at the next look"),
 ];
