@@ -27,13 +27,13 @@ pub(super) struct Files {
 
 /// Certificates that Caddy has in its data, as an archive, and none of the keys beside them.
 pub(in crate::ops) fn without_keys() -> Vec<String> {
-    let words = ["tar", "-C", "/", "--exclude", "*.key", "-cf", "-"].into_iter().map(str::to_owned);
+    let words = ["tar", "-C", "/", "-cf", "-", "--exclude", "*.key"].into_iter().map(str::to_owned);
     words.chain(DATA.iter().map(|dir| format!("{}/certificates", dir.trim_start_matches('/')))).collect()
 }
 
 /// Of the keys those that stand beside a certificate which is shown; those of Caddy's own authority stay where they are.
 fn archive(with_authorities: bool) -> Vec<String> {
-    let words = ["tar", "-C", "/", "--exclude", "root.key", "--exclude", "intermediate.key", "-cf", "-"];
+    let words = ["tar", "-C", "/", "-cf", "-", "--exclude", "root.key", "--exclude", "intermediate.key"];
     let within = |path: &str| path.trim_start_matches('/').to_owned();
     let data = DATA.iter().flat_map(|dir| ["certificates", "pki/authorities"].map(|part| within(&format!("{dir}/{part}"))));
     let given = std::iter::once(within(CERTIFICATES));
