@@ -297,8 +297,11 @@ fn the_appliance_and_what_its_lamps_were_lit_by() {
         notes: vec![note],
         ..former
     });
-    drop(app.learn(Fact::News(Box::new(News { guests: Some(world::part(guests)), ..News::default() }))));
+    let rrd = Err("not there".to_owned());
+    let instances = proximity::domain::appliance::instance::instances(&guests, proximity::domain::guest::Vmid::APPLIANCE, None, &rrd);
+    learn(&mut app, Part::new(proximity::domain::appliance::Seen { instances, ..world::appliance() }, at, From::Pct));
     let screen = text(&draw(&mut app, 80, 24));
+    assert!(screen.contains("unknown · what it uses is unknown: not there"), "{screen}");
     assert!(screen.contains("besides: 9000 edge stopped: the one that was"), "{screen}");
     learn(&mut app, Part::unknown("the link is down", at));
     let screen = text(&draw(&mut app, 80, 24));

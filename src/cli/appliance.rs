@@ -26,6 +26,8 @@ use crate::jobs::Jobs;
 use crate::ops::probe::{Probed, joined, leases, probe};
 use crate::problem::{Kind, Problem, WARNED};
 
+mod list;
+
 /// `appliance`.
 #[derive(Subcommand)]
 pub(super) enum Appliance {
@@ -38,6 +40,8 @@ pub(super) enum Appliance {
     },
     /// What it lent, and to whom
     Leases,
+    /// All appliances there are: when each was seen, what it uses, which configuration is in effect
+    List,
     /// Build it: bridge, container, services, rules. Asked for again it goes on where it was broken off
     Provision {
         #[command(flatten)]
@@ -131,7 +135,7 @@ impl Appliance {
     pub(super) fn needs(&self) -> Vec<Need> {
         let change = Need::Permission(Permission::Appliance, Object::Host);
         match self {
-            Appliance::Status | Appliance::Probe { .. } | Appliance::Leases => {
+            Appliance::Status | Appliance::Probe { .. } | Appliance::Leases | Appliance::List => {
                 vec![Need::Permission(Permission::LookAppliance, Object::Host)]
             }
             // What is remembered is signed.
@@ -155,7 +159,7 @@ pub(super) async fn run(ctx: &Ctx, command: Appliance) -> Done {
         Appliance::Pin { who, address, open } => return held(ctx, LeaseWish::Pin(who, address), &open).await,
         Appliance::Unpin { who, open } => return held(ctx, LeaseWish::Unpin(who), &open).await,
         Appliance::Release { who } => return asked(ApplianceWish::Lease(LeaseWish::Release(who))).await,
-        Appliance::Status | Appliance::Probe { .. } | Appliance::Leases => {}
+        Appliance::Status | Appliance::Probe { .. } | Appliance::Leases | Appliance::List => {}
     }
     if let Appliance::Probe { name: Some(name) } = &command
         && !LAMPS.iter().any(|(n, _)| n == name)
@@ -172,6 +176,7 @@ pub(super) async fn run(ctx: &Ctx, command: Appliance) -> Done {
     ctx.remembered(&mut world);
     match command {
         Appliance::Leases => lent(ctx, &world).await,
+        Appliance::List => list::list(ctx, &world).await,
         Appliance::Status => {
             let probed = probe(ctx.host.as_ref(), &world, ctx.read_only).await;
             status(ctx, &probed);

@@ -292,6 +292,7 @@ async fn list(ctx: &Ctx, check: &Check) -> Done {
         let (nearer, left) = match &nearer {
             Nearer::Ports(left) => ("ports", Some(*left)),
             Nearer::Addresses(left) => ("addresses", Some(*left)),
+            Nearer::Quota(left) => ("quota", Some(*left)),
             Nearer::Unknown(_) => ("unknown", None),
         };
         let mut unknown = gaps_json(&gaps);
@@ -300,7 +301,7 @@ async fn list(ctx: &Ctx, check: &Check) -> Done {
             "as_of": now.rfc3339(), "checked": map.checked, "items": items, "unknown": unknown,
             "ranges": {"public": ranges.public(), "internal": ranges.internal()},
             "pairs": {"size": usage.size, "held": usage.held, "blocked": usage.blocked, "cooling": usage.cooling,
-                "foreign": usage.foreign, "free": usage.free},
+                "foreign": usage.foreign, "free": usage.free, "quota_left": usage.quota},
             "addresses": pool.as_ref().ok().map(|p| json!({"used": p.used, "size": p.size})),
             "nearer_limit": {"is": nearer, "left": left},
         }));

@@ -405,6 +405,7 @@ mod tests {
         let lamp = |name, light| Lamp { name, light, says: format!("{name} says"), evidence: Vec::new() };
         let lamps = vec![lamp("dns", Light::Pass), lamp("nat", Light::Warn), lamp("dhcp", Light::Fail), lamp("disk", Light::Unknown)];
         let seen = |lamps: Vec<Lamp>, used, forecast| appliance::Seen {
+            instances: vec![],
             lamps,
             leases: Ok(vec![]),
             pool: Some(Pool { used, size: 100 }),

@@ -362,7 +362,8 @@ mod tests {
     /// Was: the leases that an admin had looked at stayed on the screen for the service owner after him.
     #[test]
     fn what_somebody_else_looked_at_is_forgotten() {
-        let seen = Seen { lamps: vec![], leases: Ok(vec![]), pool: None, forecast: appliance::lease::Forecast::Steady };
+        let forecast = appliance::lease::Forecast::Steady;
+        let seen = Seen { lamps: vec![], leases: Ok(vec![]), pool: None, forecast, instances: vec![] };
         let guest = Guest::bare("101".parse().unwrap(), super::super::guest::Kind::Lxc);
         let mut world = World {
             guests: Part::new(vec![guest], Stamp(1), From::Files),

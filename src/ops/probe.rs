@@ -10,6 +10,7 @@ use tokio::sync::OnceCell;
 use crate::domain::appliance::Seen;
 use crate::domain::appliance::answer::{Asked, Gave};
 use crate::domain::appliance::desired::{Around, Desired, desired};
+use crate::domain::appliance::instance::{self, Instance, RRD};
 use crate::domain::appliance::judge::{Answers, BridgeSeen, FAR_NAME, MemorySeen, NO_NAME, judge, mtu, sites, stays};
 use crate::domain::appliance::lamp::Lamp;
 use crate::domain::appliance::lease::{self, Forecast, Leases, Pool};
@@ -68,7 +69,16 @@ pub async fn look(host: &dyn Host, world: &World, read_only: bool) -> Part<Seen>
         }
         Err(why) => (Err(why.clone()), None),
     };
-    Part::new(Seen { lamps: probed.lamps, leases, pool, forecast: Forecast::Unknown("there is no store".into()) }, now, From::Pct)
+    let forecast = Forecast::Unknown("there is no store".into());
+    Part::new(Seen { lamps: probed.lamps, leases, pool, forecast, instances: instances(host, world).await }, now, From::Pct)
+}
+
+/// All appliances there are, by what Proxmox told of them last.
+pub async fn instances(host: &dyn Host, world: &World) -> Vec<Instance> {
+    let found = host.look(vec![Look::File(RRD.into(), 8 << 20)]).await;
+    let rrd = found.first().map_or(Err("no answer".to_owned()), |f| text_of(f).map_err(|e| e.to_string()));
+    let guests = world.guests.get().map_or(&[][..], Vec::as_slice);
+    instance::instances(guests, world.appliance_id(), world.node_name(), &rrd)
 }
 
 /// Leases with the guests that hold them, where all guests are known, and how much of the pool is lent.

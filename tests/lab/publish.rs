@@ -93,6 +93,7 @@ fn an_app_is_published_changed_and_given_up_and_what_fails_is_put_back() {
     }
     assert!(inside(lab, 8088, "/").contains("hand"), "what was written by hand is served beside");
     green(lab, "two published apps");
+    what_there_is_of_appliances(lab);
 
     // Nothing to do, nothing done.
     let was = files(lab);
@@ -175,6 +176,30 @@ fn an_app_is_published_changed_and_given_up_and_what_fails_is_put_back() {
     assert_eq!(lab.guest(9999, "cat /etc/caddy/apps/hand.caddy"), foreign.trim_end(), "to the byte");
     assert_eq!(converge(lab).rc, 0);
     green(lab, "all of it");
+}
+
+/// What Proxmox told of it, and what it works by; where nothing was told that is unknown and no zero.
+fn what_there_is_of_appliances(lab: &Lab) {
+    let list = || {
+        let said = lab.exec("pve1", &["proximity", "-o", "json", "appliance", "list"]);
+        (said.rc, serde_json::from_str::<Value>(&said.out).unwrap_or_else(|e| panic!("{e}: {said:?}")))
+    };
+    lab.sh("rm -f /etc/pve/.rrd");
+    let (rc, silent) = list();
+    assert_eq!((rc, &silent["items"][0]["seen"], &silent["unknown"][0]["what"]), (10, &Value::Null, &silent["items"][0]["title"]));
+    let told = "pve-vm-9.0/9999:90:edge:running:0:1795197116:1:0.25:536870912:8048640:2040373248:386752512:140:866:0:0:U:U:U:U:U:U:U\n\
+                pve-vm-9.0/9998:9:x:stopped:0:1795197116:1:U:1:U:1:0:U:U:U:U:U:U:U:U:U:U:U\n";
+    lab.write("/etc/pve/.rrd", told);
+    let (rc, list) = list();
+    let own = &list["items"][0];
+    assert_eq!((rc, list["items"].as_array().unwrap().len()), (0, 1), "{list}");
+    assert_eq!((own["id"].as_u64(), own["role"].as_str(), own["state"].as_str()), (Some(9999), Some("acting"), Some("running")));
+    assert_eq!((own["seen"]["memory"]["used"].as_u64(), own["seen"]["cpu"].as_f64()), (Some(8_048_640), Some(0.25)));
+    assert_eq!((own["version"].as_u64(), own["config"].as_str()), (Some(2), Some("sites v2 in effect, as remembered")), "{own}");
+    lab.guest(9999, "echo '# x' >> /etc/caddy/proximity/current/wiki.caddy");
+    let table = lab.exec("pve1", &["proximity", "appliance", "list"]);
+    assert!(table.rc == 0 && table.out.contains("sites v2 in effect, 1 of them not as remembered"), "{table:?}");
+    lab.guest(9999, "sed -i '$d' /etc/caddy/proximity/current/wiki.caddy");
 }
 
 /// A download whose reader stops after its first bytes, until it is told to go on.

@@ -2,6 +2,7 @@
 
 use proximity::domain::access;
 use proximity::domain::appliance::Seen;
+use proximity::domain::appliance::instance;
 use proximity::domain::appliance::lamp::{Evidence, LAMPS, Lamp, Light};
 use proximity::domain::appliance::lease::{self, Forecast, Pool};
 use proximity::domain::audit::{Deed, Ending, Entry, Page, Phase, Record, Who};
@@ -9,7 +10,7 @@ use proximity::domain::backup::Archive;
 use proximity::domain::cmd::Cmd;
 use proximity::domain::conf::parse_lxc;
 use proximity::domain::fact::{Fact, Gate};
-use proximity::domain::guest::{Guest, Kind, Power};
+use proximity::domain::guest::{Guest, Kind, Power, Vmid};
 use proximity::domain::job::{Job, Life, Outcome, Progress, State};
 use proximity::domain::plan::{Act, Approved, Check, Plan, Purpose, Risk, Step, Watch};
 use proximity::domain::stamp::Stamp;
@@ -169,7 +170,10 @@ pub fn appliance() -> Seen {
     let lent = "1795290000 bc:24:11:00:00:dd 10.20.0.131 web *\n1795290000 bc:24:11:00:00:77 10.20.0.140 old *\n";
     let leases = lease::parse(lent);
     let rows = lease::join(&leases, Some(&guests()), None, ago(0));
-    Seen { lamps, leases: Ok(rows), pool: Some(Pool { used: 2, size: 151 }), forecast: Forecast::In(40) }
+    let rrd =
+        Ok(format!("pve-vm-9.0/9999:1036800:edge:running:0:{}:2:0.031:536870912:32505856:8589934592:387973120:1:2:3:4\n", ago(8).secs()));
+    let instances = instance::instances(&guests(), Vmid::APPLIANCE, Some("pve1"), &rrd);
+    Seen { lamps, leases: Ok(rows), pool: Some(Pool { used: 2, size: 151 }), forecast: Forecast::In(40), instances }
 }
 
 /// A node on which nothing is wrong.

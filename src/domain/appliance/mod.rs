@@ -9,6 +9,7 @@
 //! lease.rs    what dnsmasq lent, joined to the guests; how much of the range is left
 //! hold.rs     leases made static, or taken back
 //! provision.rs  what is there → the plan that builds or mends it
+//! instance.rs  all appliances there are, on this node and on others
 //! remains.rs  what a creation left that was broken off
 //! fallback.rs the way past it, and back
 //! answer.rs   what a question to the appliance gave;  tar.rs: many files in one answer
@@ -26,10 +27,10 @@ pub mod fallback;
 pub mod files;
 pub mod forward;
 pub mod hold;
+pub mod instance;
 pub mod judge;
 pub mod lamp;
 pub mod lease;
-
 pub mod names;
 pub mod nat;
 pub mod provision;
@@ -48,6 +49,8 @@ pub struct Seen {
     pub pool: Option<lease::Pool>,
     /// When nothing will be left.
     pub forecast: lease::Forecast,
+    /// All appliances there are, this one first.
+    pub instances: Vec<instance::Instance>,
 }
 
 /// Where the appliance lives unless that id is somebody else's, or it was rebuilt under another one.
@@ -119,22 +122,6 @@ pub fn of(guests: &[Guest], node: Option<&str>) -> Vmid {
     acting.max_by_key(|g| (g.power == Power::Running, g.id)).map_or(VMID, |g| g.id)
 }
 
-/// The others among the guests: of other nodes, one to be, those that were; each with what it is, in a few words.
-pub fn others(guests: &[Guest], appliance: Vmid, node: Option<&str>) -> Vec<String> {
-    let words = |g: &Guest| {
-        let seat = Seat::of(g).filter(|_| g.id != appliance)?;
-        let place = g.node.as_deref().filter(|n| node.is_some_and(|me| me != *n)).map(|n| format!(" on {}", clean(n)));
-        let what = match (seat, &place) {
-            (Seat::Next, _) => "to be, not finished",
-            (Seat::Former, _) => "the one that was",
-            (Seat::Acting, Some(_)) => "asked there",
-            (Seat::Acting, None) => "a second one",
-        };
-        Some(format!("{}{} {}: {what}", g.title(), place.unwrap_or_default(), g.power.word()))
-    };
-    guests.iter().filter_map(words).collect()
-}
-
 /// Whether this guest is no app: the appliance of this node, of which the id is told, or one of another node or time.
 pub fn is_none_of_apps(guest: &Guest, appliance: Vmid) -> bool {
     guest.id == appliance || Seat::of(guest).is_some()
@@ -177,10 +164,16 @@ mod tests {
         assert_eq!((of(&all, Some("pve2")), of(&all[..1], Some("pve1"))), (id(9998), VMID));
         let apps: Vec<u32> = all.iter().filter(|g| !is_none_of_apps(g, id(9997))).map(|g| g.id.into()).collect();
         assert_eq!(apps, [300], "none of them is an app");
-        let others = others(&all, id(9997), Some("pve1"));
+        let told = instance::instances(&all, id(9997), Some("pve1"), &Ok(String::new()));
+        let words: Vec<_> = told.iter().map(|i| i.words()).collect();
         assert_eq!(
-            others,
-            ["9998 edge on pve2 running: asked there", "9996 edge running: the one that was", "9995 edge running: to be, not finished"]
+            words,
+            [
+                "9997 edge stopped: acting",
+                "9995 edge running: to be, not finished",
+                "9996 edge running: the one that was",
+                "9998 edge on pve2 running: acting there"
+            ]
         );
         for seat in [Seat::Acting, Seat::Next, Seat::Former] {
             assert_eq!(Seat::of(&guest(100, &format!("#{}", seat.note()))), Some(seat));

@@ -134,6 +134,11 @@ impl Known<'_> {
 
     fn publish(&self, name: &ServiceName, spec: &Spec, wanted: Option<Pair>) -> Result<Decided, String> {
         let held = self.map.of(name).filter(|h| !matches!(h.what, What::Kept(_)));
+        let is_new = self.map.service(name).is_none() && !self.map.bad_services.iter().any(|(n, _)| n.as_ref() == Some(name));
+        if is_new && self.ranges.quota_left(self.map) == Some(0) {
+            let all = self.map.services.len() + self.map.bad_services.len();
+            return Err(format!("{all} things are published, and ports.quota allows no more: unpublish one, or raise it"));
+        }
         let mut decided = match (held, wanted) {
             (Some(held), Some(pair)) if held.pair != pair => return Err(format!("{name} has {} by now and not {pair}", held.pair)),
             // What listens there was looked at when the pair was chosen; who has it is known only now.

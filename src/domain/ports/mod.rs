@@ -66,11 +66,12 @@ impl fmt::Display for Pair {
     }
 }
 
-/// Which pairs are given out: the first public port goes with the first internal one, and so on.
+/// Which pairs are given out: the first public port goes with the first internal one, and so on. And for how many things at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ranges {
     public: (u16, u16),
     internal: (u16, u16),
+    quota: Option<u32>,
 }
 
 impl Ranges {
@@ -79,7 +80,7 @@ impl Ranges {
         let fits = |(a, b): (u16, u16)| 0 < a && a <= b;
         let apart = public.1 < internal.0 || internal.1 < public.0;
         let fit = fits(public) && fits(internal) && apart && public.1 - public.0 == internal.1 - internal.0;
-        fit.then_some(Ranges { public, internal })
+        fit.then_some(Ranges { public, internal, quota: None })
     }
 
     /// As the settings want them; else why they are not known.
@@ -89,7 +90,18 @@ impl Ranges {
             _ => Err(format!("setting {name} is no range of ports")),
         };
         let (public, internal) = (range("ports.public")?, range("ports.internal")?);
-        Ranges::new(public, internal).ok_or_else(|| "settings ports.public and ports.internal make no pairs".to_owned())
+        let quota = match settings.value(&"ports.quota".parse()?)? {
+            Some(Value::Number(most)) => Some(u32::try_from(most).unwrap_or(u32::MAX)),
+            _ => None,
+        };
+        let ranges = Ranges::new(public, internal).map(|ranges| Ranges { quota, ..ranges });
+        ranges.ok_or_else(|| "settings ports.public and ports.internal make no pairs".to_owned())
+    }
+
+    /// How many more things may be published; none where nobody set a limit. A row that cannot be relied on counts, too.
+    pub fn quota_left(self, map: &PortMap) -> Option<u32> {
+        let published = map.services.len() + map.bad_services.len();
+        Some(self.quota?.saturating_sub(u32::try_from(published).unwrap_or(u32::MAX)))
     }
 
     /// First and last port for everybody.

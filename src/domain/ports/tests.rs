@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::appliance::lease::Pool;
+use crate::domain::service::Spec;
 
 const COOL: u64 = 100;
 
@@ -157,6 +158,33 @@ fn the_limit_that_is_nearer_is_named() {
     assert_eq!(nearer(0, 962), "962 ports left, the nearer limit");
     assert_eq!(nearer(9, 5), "0 addresses left, the nearer limit");
     assert!(Nearer::of(&usage, Err("it is stopped".into())).words().contains("unknown: it is stopped"));
+    let most = |quota| Usage { quota: Some(quota), ..usage };
+    let pool = || Ok(Pool { used: 38, size: 151 });
+    assert_eq!(Nearer::of(&most(112), pool()).words(), "112 more may be published by ports.quota, the nearer limit");
+    assert_eq!(Nearer::of(&most(113), pool()), Nearer::Addresses(113));
+    assert_eq!(Nearer::of(&most(0), Err("it is stopped".into())), Nearer::Quota(0));
+}
+
+#[test]
+fn no_more_is_published_than_the_quota_allows() {
+    let quota = ("ports.quota".parse().unwrap(), crate::domain::settings::Change::Set(Value::Number(2)));
+    let ranges = Ranges::of(&Settings::default().with([(&quota.0, &quota.1)])).unwrap();
+    let spec = || Box::new(Spec::to("web:80".parse().unwrap()));
+    let publish = |map: &PortMap, name: &str, ranges| {
+        let wish = PortWish::Publish(name.parse().unwrap(), spec(), None);
+        let known = Known { map, ranges, cool_down_s: COOL, sockets: &Sockets::default(), now: Stamp(1), by: "marta" };
+        known.decide(&wish).map(|decided| crate::domain::publish::after(map, &decided))
+    };
+    let one = publish(&PortMap::default(), "one", ranges).unwrap();
+    let two = publish(&one, "two", ranges).unwrap();
+    assert_eq!((ranges.quota_left(&one), ranges.quota_left(&two), ranges.pairs().count()), (Some(1), Some(0), 1000));
+    assert_eq!(
+        publish(&two, "three", ranges).unwrap_err(),
+        "2 things are published, and ports.quota allows no more: unpublish one, or raise it"
+    );
+    // What is published already may be changed; without a quota there is none.
+    assert!(publish(&two, "one", ranges).is_ok());
+    assert!(publish(&two, "three", Ranges::of(&Settings::default()).unwrap()).is_ok());
 }
 
 #[test]

@@ -24,6 +24,29 @@ pub struct Truth {
     pub gaps: Vec<Gap>,
 }
 
+impl Truth {
+    /// Which configuration of the sites is in effect, and whether it is what is remembered.
+    pub fn in_effect(&self) -> String {
+        const OTHER: [&str; 4] = ["caddy-not-running", "caddy-admin-silent", "caddy-by-other-config", "current-dangling"];
+        let asked = |what: &str| !self.gaps.iter().any(|g| g.what == what);
+        let all = || self.drift.iter().chain(self.rows.iter().flat_map(|r| &r.drift));
+        let Some(version) = self.version else {
+            let known = asked("files of the sites") && asked("the appliance");
+            return if known { "no sites in effect" } else { "which sites are in effect is unknown" }.to_owned();
+        };
+        if let Some(drift) = all().find(|d| OTHER.contains(&d.kind)) {
+            return format!("sites v{version} lie there and are not in effect: {}", drift.kind);
+        }
+        if !asked("what Caddy works by") {
+            return format!("whether sites v{version} are in effect is unknown");
+        }
+        match all().filter(|d| d.mend == Mend::Apply).count() {
+            0 => format!("sites v{version} in effect, as remembered"),
+            n => format!("sites v{version} in effect, {n} of them not as remembered"),
+        }
+    }
+}
+
 /// One pair, or one port of somebody else's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
@@ -154,5 +177,25 @@ impl Mend {
             Mend::Start(id) => format!("proximity guest start {id}"),
             Mend::Hand(what) => what.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_effect_is_told_or_unknown() {
+        let drift = |kind, mend| Drift { kind, says: String::new(), mend };
+        let gap = |what: &str| vec![Gap { what: what.into(), why: String::new() }];
+        let of = |version, drift: Vec<Drift>, gaps| Truth { version, drift, gaps, ..Truth::default() }.in_effect();
+        assert_eq!(of(Some(42), vec![], vec![]), "sites v42 in effect, as remembered");
+        let edited = vec![drift("site-edited", Mend::Apply), drift("foreign-file", Mend::Hand("look".into()))];
+        assert_eq!(of(Some(42), edited, vec![]), "sites v42 in effect, 1 of them not as remembered");
+        let down = || vec![drift("caddy-not-running", Mend::Appliance)];
+        assert_eq!(of(Some(42), down(), gap("what Caddy works by")), "sites v42 lie there and are not in effect: caddy-not-running");
+        assert_eq!(of(Some(42), vec![], gap("what Caddy works by")), "whether sites v42 are in effect is unknown");
+        assert_eq!(of(None, vec![], vec![]), "no sites in effect");
+        assert_eq!(of(None, vec![], gap("files of the sites")), "which sites are in effect is unknown");
     }
 }

@@ -48,12 +48,14 @@ pub struct Usage {
     pub foreign: u32,
     /// They would be given out.
     pub free: u32,
+    /// So many more things may be published by `ports.quota`; none where that is not set.
+    pub quota: Option<u32>,
 }
 
 impl Usage {
     /// Counts.
     pub fn count(map: &PortMap, ranges: Ranges, sockets: &Sockets, now: Stamp) -> Usage {
-        let mut out = Usage::default();
+        let mut out = Usage { quota: ranges.quota_left(map), ..Usage::default() };
         for pair in ranges.pairs() {
             out.size += 1;
             *match State::of(pair, map, sockets, now) {
@@ -82,6 +84,8 @@ pub enum Nearer {
     Ports(u32),
     /// So many addresses are left, and more pairs.
     Addresses(u32),
+    /// So many things more may be published, and there is more of both.
+    Quota(u32),
     /// It is not known how many addresses are left.
     Unknown(String),
 }
@@ -89,12 +93,14 @@ pub enum Nearer {
 impl Nearer {
     /// Of what is left of both.
     pub fn of(usage: &Usage, pool: Result<Pool, String>) -> Nearer {
-        match pool {
-            Err(why) => Nearer::Unknown(why),
-            Ok(pool) => match pool.size.saturating_sub(pool.used) {
-                left if left < usage.free => Nearer::Addresses(left),
-                _ => Nearer::Ports(usage.free),
-            },
+        let left = |pool: &Pool| pool.size.saturating_sub(pool.used);
+        match (pool, usage.quota) {
+            // What is used up is the nearest, whatever else is not known.
+            (Err(_), Some(0)) => Nearer::Quota(0),
+            (Err(why), _) => Nearer::Unknown(why),
+            (Ok(pool), Some(quota)) if quota < usage.free.min(left(&pool)) => Nearer::Quota(quota),
+            (Ok(pool), _) if left(&pool) < usage.free => Nearer::Addresses(left(&pool)),
+            (Ok(_), _) => Nearer::Ports(usage.free),
         }
     }
 
@@ -103,6 +109,7 @@ impl Nearer {
         match self {
             Nearer::Ports(left) => format!("{left} ports left, the nearer limit"),
             Nearer::Addresses(left) => format!("{left} addresses left, the nearer limit"),
+            Nearer::Quota(left) => format!("{left} more may be published by ports.quota, the nearer limit"),
             Nearer::Unknown(why) => format!("how many addresses are left is unknown: {why}"),
         }
     }

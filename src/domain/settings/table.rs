@@ -32,7 +32,7 @@ const THEMES: Kind = Kind::Word(&["colour", "mono", "ascii", "plain"]);
 const UPDATES: Kind = Kind::Word(&["never", "tell"]);
 
 /// All settings, in the order of the screen. A default of nothing is *not set*.
-pub static DEFINITIONS: [Definition; 38] = [
+pub static DEFINITIONS: [Definition; 39] = [
     of(Proxmox, "hosts", Kind::Hosts, "", "pve1.example.org, 10.1.2.30")
         .help("Hosts of the Proxmox interface. The first is asked.", "once it was tried: P, or settings test proxmox --save"),
     of(Proxmox, "port", Kind::Number { least: 1, most: 65535 }, "8006", "8006")
@@ -96,6 +96,8 @@ pub static DEFINITIONS: [Definition; 38] = [
         .help("Ports of the appliance for trusted sources.", "for new ports at once; in the appliance when it is converged"),
     of(Ports, "cool_down", Kind::Span { least: 0, most: 31_536_000 }, "7 d", "7 d")
         .help("How long a port that was given back is given to nobody else.", "for ports given back from then on"),
+    of(Ports, "quota", Kind::Number { least: 0, most: 32_768 }, "", "50")
+        .help("How many things may be published at most. Not set: as many as there are ports.", "for what is published from then on"),
     of(Ports, "trusted", Kind::Nets, "", "192.168.1.0/24, fd00::/8")
         .help("Who may use internal ports. Not set: the network of the apps only.", "when the appliance is converged"),
     of(Backups, "storage", Kind::Storage, "", "local")

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::{Found, HostError, Look, PathStat};
-use super::node::{Body, File, NAME, Node};
+use super::node::{Body, File, Guest, NAME, Node};
 use super::{proc, storage};
 use crate::domain::stamp::Stamp;
 use crate::domain::storage::Space;
@@ -38,7 +38,7 @@ impl Tree {
         let mut add = |path: String, text: String| {
             tree.files.insert(path, File { body: Body::Text(text), modified: now });
         };
-        etc(node, &mut add);
+        etc(node, now, &mut add);
         proc::system(node, &mut add);
         proc::guests(node, &mut add);
         tasks(node, &mut add);
@@ -164,7 +164,18 @@ fn real(path: &str) -> String {
     path
 }
 
-fn etc(node: &Node, add: &mut impl FnMut(String, String)) {
+/// What its daemon told last, within ten seconds.
+fn told(node: &Node, now: Stamp) -> String {
+    let secs = now.secs().div_euclid(10) * 10;
+    let line = |(id, g): (&u32, &Guest)| {
+        let (state, up) = g.init.map_or(("stopped", 0), |init| ("running", secs.saturating_sub(init.since.secs()).max(0)));
+        let (cpu, mem, net) = if up > 0 { ("0.012", g.mem.to_string(), "48120411:9120334") } else { ("U", "U".into(), "U:U") };
+        format!("pve-vm-9.0/{id}:{up}:{}:{state}:0:{secs}:2:{cpu}:{}:{mem}:{}:{}:{net}:0:0\n", g.name(*id), g.memory(), g.disk(), g.used)
+    };
+    node.guests.iter().map(line).collect()
+}
+
+fn etc(node: &Node, now: Stamp, add: &mut impl FnMut(String, String)) {
     add(crate::domain::interfaces::PATH.into(), super::appliance::INTERFACES.into());
     add("/etc/hostname".into(), format!("{NAME}\n"));
     add("/etc/pve/storage.cfg".into(), storage::cfg());
@@ -177,6 +188,7 @@ fn etc(node: &Node, add: &mut impl FnMut(String, String)) {
         })
         .collect();
     add("/etc/pve/.vmlist".into(), format!("{{\n\"version\": 221,\n\"ids\": {{\n{}}}\n\n}}\n", ids.join(",\n")));
+    add(crate::domain::appliance::instance::RRD.into(), told(node, now));
     add("/etc/pve/datacenter.cfg".into(), "keyboard: en-us\n".into());
     add("/etc/vzdump.conf".into(), "# vzdump default settings\n".into());
     for (id, guest) in &node.guests {

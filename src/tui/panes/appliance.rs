@@ -8,11 +8,12 @@
 //!  10.20.0.101   101 web     dynamic  until 22:16
 //! ```
 
+use crate::domain::appliance::Seen;
 use crate::domain::appliance::hold::{Holder, LeaseWish};
+use crate::domain::appliance::instance::Instance;
 use crate::domain::appliance::lamp::{Lamp, Light, means};
 use crate::domain::appliance::lease::{Oddity, Row};
 use crate::domain::appliance::provision::{ApplianceWish, Options};
-use crate::domain::appliance::{self, Seen};
 use crate::domain::clean::clean;
 use crate::domain::fact::Wish;
 use crate::domain::guest::Power;
@@ -31,9 +32,17 @@ pub struct Appliance {
     list: List,
 }
 
-fn others(known: &Known) -> Vec<String> {
-    let world = &known.world;
-    world.guests.get().map_or(Vec::new(), |guests| appliance::others(guests, world.appliance_id(), world.node_name()))
+/// What stands above the lamps: how long it runs, what it uses and works by; and which others there are.
+fn above(known: &Known) -> Vec<Line> {
+    let all = seen(known).map_or(&[][..], |s| &s.instances);
+    let own = all.iter().find(|i| i.own).map(|own| {
+        let config = known.world.truth.get().map(|truth| truth.in_effect());
+        let parts = [Some(own.seen(known.now)), Some(own.uses()).filter(|u| !u.is_empty()), config];
+        (Tone::Plain, parts.into_iter().flatten().collect::<Vec<_>>().join(" · "))
+    });
+    let others: Vec<String> = all.iter().filter(|i| !i.own).map(Instance::words).collect();
+    let others = (!others.is_empty()).then(|| (Tone::Quiet, format!("besides: {}", others.join(" · "))));
+    own.into_iter().chain(others).collect()
 }
 
 fn seen(known: &Known) -> Option<&Seen> {
@@ -135,7 +144,7 @@ impl Pane for Appliance {
             let lease = || self.lease(known).map(|row| lease(row, known));
             return Some(lamp.or_else(lease).map(|text| Then::Open(Box::new(text))).into_iter().collect());
         }
-        let rows = usize::from(known.pane_size().1.saturating_sub(2 + u16::from(!others(known).is_empty())));
+        let rows = usize::from(known.pane_size().1.saturating_sub(2 + above(known).len() as u16));
         self.list.act(action, lamps.len() + leases.len(), rows).then(Vec::new)
     }
 
@@ -174,12 +183,12 @@ impl Pane for Appliance {
             on.put(1, 1, wide.saturating_sub(2), text, if part.is_pending() { Tone::Quiet } else { Tone::Unknown });
             return;
         }
-        let others = others(known);
-        if !others.is_empty() {
-            on.put(1, 1, wide.saturating_sub(2), &format!("besides: {}", others.join(" · ")), Tone::Quiet);
+        let above = above(known);
+        for (y, (tone, text)) in (1..).zip(&above) {
+            on.put(1, y, wide.saturating_sub(2), text, *tone);
         }
         // One row for each lamp and lease, and one for the heading between them.
-        let head = 1 + u16::from(!others.is_empty());
+        let head = 1 + above.len() as u16;
         let rows = usize::from(on.height().saturating_sub(1 + head));
         let len = lamps.len() + leases.len();
         let top = self.list.top(len, rows);

@@ -298,6 +298,7 @@ impl Ports {
                 match &truth.nearer {
                     Some(Nearer::Ports(left)) => out.push_str(&format!(" · {left} ports are the nearer limit")),
                     Some(Nearer::Addresses(left)) => out.push_str(&format!(" · {left} addresses are the nearer limit")),
+                    Some(Nearer::Quota(left)) => out.push_str(&format!(" · {left} more by ports.quota are the nearer limit")),
                     Some(Nearer::Unknown(_)) | None => out.push_str(" · nearer limit ?"),
                 }
                 out.push_str(&truth.version.map_or(" · config ?".into(), |v| format!(" · config v{v} in effect")));
