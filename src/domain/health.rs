@@ -508,6 +508,39 @@ mod tests {
         assert_eq!(many, ["Warn ports 7 ports are not as they were promised; see proximity ports drift"]);
     }
 
+    /// What is known against certificates is told, the worst few by their names; what was not looked at is nothing.
+    #[test]
+    fn certificates_that_are_to_be_looked_at_are_told() {
+        use crate::domain::certificate::{Inventory, KeyState, Thresholds, Whose, parts};
+        let made = rcgen::generate_simple_self_signed(vec!["a.home".into()]).unwrap();
+        let own = parts(made.cert.der()).unwrap();
+        let now = Stamp(own.certificate.not_before.0 + 1);
+        let item = |name: &str, key| Item {
+            whose: Whose::Given,
+            name: name.into(),
+            at: format!("/{name}"),
+            chain: vec![own.clone()],
+            key,
+            serves: vec!["cloud 30017".into()],
+            belief: None,
+        };
+        let told = |items: Vec<Item>| {
+            let all = Inventory::new(items, Vec::new(), Thresholds { warn_s: 2, bad_s: 1 }, now);
+            let w = World { certificates: Part::new(all, now, From::Pct), ..world() };
+            findings(&w).iter().map(|f| format!("{:?} {} {} {}", f.level, f.what, f.why, f.pane)).collect::<Vec<_>>()
+        };
+        let other = "Bad certificate x the key beside it is another one's; it serves cloud 30017 ports";
+        assert_eq!(told(vec![item("y", KeyState::Matches), item("x", KeyState::Other), item("z", KeyState::Unknown("?".into()))]), [other]);
+        let many = told((0..8).map(|_| item("x", KeyState::Other)).collect());
+        assert_eq!(
+            (many.len(), many[6].as_str()),
+            (7, "Bad certificates 2 more are to be looked at; see proximity ports certificates ports")
+        );
+        let unknown = World { certificates: Part::unknown("no", now), ..world() };
+        assert_eq!(findings(&unknown)[0].level, Level::Unknown);
+        assert!(findings(&world()).is_empty(), "nobody looked yet");
+    }
+
     #[test]
     fn the_appliance_is_missed() {
         let mut w = world();

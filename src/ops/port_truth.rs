@@ -226,3 +226,47 @@ fn how(pair: Pair, spec: &Spec, lies: &Result<BTreeMap<u16, Chain>, String>, now
 fn told(knocked: Result<Knocked, HostError>) -> Result<Knocked, String> {
     knocked.map_err(|e| e.to_string())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const NOW: Stamp = Stamp(1_000_000_000_000);
+
+    /// What an authority gave out, so many days ago, and good for ninety.
+    fn given_out(days_ago: i64) -> Chain {
+        let mut params = rcgen::CertificateParams::new(vec!["x.example.org".to_owned()]).unwrap();
+        let at = |days: i64| (std::time::UNIX_EPOCH + std::time::Duration::from_secs((NOW.secs() + days * 86_400) as u64)).into();
+        (params.not_before, params.not_after) = (at(-days_ago), at(90 - days_ago));
+        vec![params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().der().to_vec()]
+    }
+
+    /// A look must not have an authority asked, which takes few questions; all else is asked as visitors ask.
+    #[test]
+    fn ports_are_asked_as_visitors_ask_and_no_authority_is() {
+        use crate::domain::appliance::names::{Label, Name};
+        let pair = Pair { public: 30_000, internal: 40_000 };
+        let of = |carry, tls, lies: Result<BTreeMap<u16, Chain>, String>| {
+            how(pair, &Spec { carry, tls, ..Spec::to("web:80".parse().unwrap()) }, &lies, NOW)
+        };
+        let none = || Ok(BTreeMap::new());
+        assert_eq!(of(Carry::Tcp, Tls::Off, none()), Ok(How::Connect));
+        assert_eq!(of(Carry::Http, Tls::Off, none()), Ok(How::Http));
+        assert_eq!(of(Carry::Http, Tls::Given { certificate: Label::new("a").unwrap() }, none()), Ok(How::Https { name: None }));
+        let internal = |names: &[&str]| Tls::Internal { names: names.iter().map(|n| n.parse().unwrap()).collect() };
+        let by = |name: &str| Ok(How::Https { name: Some(name.to_owned()) });
+        assert_eq!(of(Carry::Http, internal(&["10.0.0.1", "cloud.home", "b.home"]), none()), by("cloud.home"));
+        assert!(of(Carry::Http, internal(&["10.0.0.1"]), none()).unwrap_err().contains("addresses alone"));
+        let acme = || Tls::Acme { name: Name::new("x.example.org").unwrap(), mail: None };
+        let lies = |days| Ok(BTreeMap::from([(30_000, given_out(days))]));
+        assert!(of(Carry::Http, acme(), none()).unwrap_err().starts_with("it has no certificate yet"));
+        assert!(of(Carry::Http, acme(), Err("no".into())).unwrap_err().ends_with("is not known: no"));
+        assert_eq!(of(Carry::Http, acme(), lies(50)), by("x.example.org"));
+        for days in [61, 100] {
+            assert!(of(Carry::Http, acme(), lies(days)).unwrap_err().starts_with("its certificate is due"), "{days}");
+        }
+        let elsewhere = Ok(BTreeMap::from([(30_001, given_out(50))]));
+        assert!(of(Carry::Http, acme(), elsewhere).is_err(), "another's is none of his");
+    }
+}

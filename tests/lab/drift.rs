@@ -275,6 +275,37 @@ fn the_certificates_that_visitors_are_shown_are_looked_at_and_told() {
         lab.sh("proximity appliance restart caddy --yes");
         seen(lab, &[], &format!("mending {kind}"), 0).unwrap();
     }
+    // By TLS the app itself is asked for, and what is published without one is put back.
+    let said = ports(lab, "publish bad --to web:81 --tls internal --tls-name bad.home --yes --passphrase-fd 3");
+    assert!(said.rc != 0 && said.err.contains("answers 502"), "{said:?}");
+    keep(lab, "unpublish bad");
+    // No authority is asked for a look; what one gave out is looked at where it lies, and asked for when it is not due.
+    keep(lab, "publish pub --to web:80 --tls acme --tls-name pub.example.org");
+    let (_, _, told) = look(lab);
+    let outside = row(&told, "pub")["outside"].clone();
+    assert!(outside["is"] == "unknown" && outside["why"].as_str().unwrap().starts_with("it has no certificate yet"), "{outside}");
+    assert!(!lab.guest(9999, "cat /var/log/caddy/*.log").contains("acme-v02"), "nobody asked the authority");
+    given(lab, Some("pub.example.org"), 10, 90);
+    let lies = "/var/lib/caddy/certificates/acme-v02.api.letsencrypt.org-directory/pub.example.org";
+    lab.guest(
+        9999,
+        &format!(
+            "mkdir -p {lies}; for e in crt key; do cp /etc/caddy/proximity-tls/home.$e {lies}/pub.example.org.$e; done; \
+             echo '{{\"sans\":[\"pub.example.org\"],\"issuer_data\":null}}' >{lies}/pub.example.org.json; chown -R caddy /var/lib/caddy/certificates"
+        ),
+    );
+    given(lab, Some("page.example.org"), 10, 90);
+    restart();
+    seen(lab, &[], "a certificate of an authority", 0).unwrap();
+    let (_, _, told) = look(lab);
+    let found = row(&told, "pub");
+    assert_eq!(
+        (&found["outside"]["status"], &found["tls"]["asked"], &found["tls"]["days"]),
+        (&200.into(), &"pub.example.org".into(), &79.into()),
+        "{found}"
+    );
+    assert!(found["tls"]["fits"] == true && found["tls"]["seen"] == true, "{found}");
+    keep(lab, "unpublish pub");
     // Somebody else has the port behind Caddy's back: plain HTTP where TLS was promised.
     lab.guest(9999, "busybox nc -ll -p 7777 -e echo hello >/dev/null 2>&1 & iptables -t nat -I PREROUTING -p tcp --dport 30001 -j REDIRECT --to-ports 7777");
     seen(lab, &["tls-silent"], "another answers", 0).unwrap();

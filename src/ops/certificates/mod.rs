@@ -20,7 +20,7 @@ use crate::domain::clean::clean;
 use crate::domain::ports::drift::Appliance;
 use crate::domain::ports::{Chain, PortMap};
 use crate::domain::world::{From, Gap, Part, World};
-use crate::host::{Host, HostError, Look, bytes_of};
+use crate::host::{Found, Host, HostError, Look};
 
 pub(super) use caddy::without_keys;
 
@@ -101,8 +101,10 @@ async fn node(host: &dyn Host) -> Seen {
     let paths = ["pve-ssl.pem", "pve-ssl.key", "pveproxy-ssl.pem", "pveproxy-ssl.key", "config"].map(|name| format!("{NODE}/{name}"));
     let looks = paths.iter().cloned().chain([CLUSTER.to_owned()]).map(|path| Look::File(path, MOST)).collect();
     let mut found = host.look(looks).await.into_iter();
-    let mut next = || match found.next().map(|f| bytes_of(&f).map(<[u8]>::to_vec)) {
-        Some(Ok(bytes)) => Ok(Some(bytes)),
+    // Moved and not copied: two of them are keys.
+    let mut next = || match found.next() {
+        Some(Ok(Found::Bytes(bytes))) => Ok(Some(bytes)),
+        Some(Ok(_)) => Err("another kind of answer than asked for".to_owned()),
         Some(Err(HostError::Missing { .. })) => Ok(None),
         Some(Err(e)) => Err(e.to_string()),
         None => Err("no answer".to_owned()),
