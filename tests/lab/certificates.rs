@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::appliance::appliance_lab;
+use crate::appliance::{appliance_lab, apps, converge, nothing};
 use crate::harness::{Lab, skip};
 
 const TLS: &str = "/etc/caddy/proximity-tls";
@@ -182,4 +182,28 @@ fn all_certificates_are_told_as_openssl_tells_them() {
     let key = lab.sh("sed -n 2p /root/ca/home.key");
     assert!(text.contains("another's") && !text.contains(&key) && !text.contains("PRIVATE"), "{text}");
     println!("{}", lab.sh("proximity ports certificates 2>/dev/null || true"));
+}
+
+/// Caddy of Debian keeps its own elsewhere.
+#[test]
+fn certificates_of_an_appliance_of_debian_are_found() {
+    let Some(lab) = nothing() else { return skip("no lab on this machine") };
+    let lab = &lab;
+    let template = ["--template", "local:vztmpl/debian-12-appliance_amd64.tar.zst"];
+    let built = lab.exec("pve1", &[&["proximity", "appliance", "provision", "--yes"], &template[..]].concat());
+    assert_eq!(built.rc, 0, "{built:?}");
+    apps(lab);
+    assert_eq!(converge(lab).rc, 0);
+    done(lab, "publish cloud --to web:80 --tls internal --tls-name cloud.home");
+    let (_, told) = look(lab);
+    let place = "/var/lib/caddy/.local/share/caddy";
+    let leaf = at(&told, &format!("{place}/certificates/local/cloud.home/cloud.home.crt"));
+    assert_eq!((&leaf["key"]["is"], leaf["serves"][0].as_str(), wrong(leaf)), (&"matches".into(), Some("cloud 30000"), vec![]));
+    assert_eq!(at(&told, &format!("{place}/pki/authorities/local/intermediate.crt"))["whose"], "caddy-intermediate");
+    assert_eq!(at(&told, &format!("{place}/pki/authorities/local/root.crt"))["key"]["is"], "not-looked");
+    assert!(as_openssl_says(lab, &told) >= 4);
+    // Its archive has none of the authority's keys, whichever tar packs it.
+    let packed =
+        lab.guest(9999, &format!("tar -C / -cf - --exclude root.key --exclude intermediate.key {place}/pki 2>/dev/null | tar -tf -"));
+    assert!(packed.contains("root.crt") && !packed.contains(".key"), "{packed}");
 }

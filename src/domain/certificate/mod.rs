@@ -9,6 +9,7 @@
 
 use std::net::IpAddr;
 
+use super::clean::clean;
 use super::credential::Fingerprint;
 use super::settings::Settings;
 use super::stamp::Stamp;
@@ -74,6 +75,21 @@ impl Certificate {
         })
     }
 
+    /// The first names that it is for, clean and none longer than a line, and how many more there are; nothing where it has none. Who
+    /// made it may have written anything.
+    pub fn names_told(&self, most: usize) -> Option<String> {
+        let first: Vec<String> = self.names.iter().take(most).map(|n| shortened(n)).collect();
+        let more = self.names.len().saturating_sub(most);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        (!first.is_empty()).then(|| format!("{}{more}", first.join(", ")))
+    }
+
+    /// Whom it is for and who signed it, clean and short.
+    pub fn subject_told(&self) -> String {
+        let subject = if self.subject.is_empty() { "(no subject)".to_owned() } else { shortened(&self.subject) };
+        format!("{subject}, signed by {}", shortened(&self.issuer))
+    }
+
     /// How it stands. `due_s`: so long before its end whoever renews it does so.
     pub fn age(&self, now: Stamp, due_s: i64, thresholds: Thresholds) -> Age {
         let left = self.not_after.secs().saturating_sub(now.secs());
@@ -91,6 +107,12 @@ impl Certificate {
     pub fn third_s(&self) -> i64 {
         self.lifetime_s() / 3
     }
+}
+
+fn shortened(text: &str) -> String {
+    const MOST: usize = 120;
+    let cut = text.chars().count() > MOST;
+    clean(&format!("{}{}", text.chars().take(MOST).collect::<String>(), if cut { "…" } else { "" }))
 }
 
 /// From when on it is said that a certificate ends, seconds before it does. What is renewed by itself is left alone until a quarter
@@ -156,6 +178,9 @@ mod tests {
         }
         assert!(!of(1, &[]).covers("x"), "a common name is none");
         assert!(!of(1, &["*"]).covers("x"));
+        assert_eq!(of(1, &["a", "\u{1b}[2J", "c"]).names_told(2).unwrap(), "a, \u{241b}[2J and 1 more");
+        assert_eq!(of(1, &[]).names_told(2), None);
+        assert_eq!(of(1, &[&"x".repeat(5000)]).names_told(2).unwrap().chars().count(), 121);
     }
 
     #[test]

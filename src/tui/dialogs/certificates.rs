@@ -10,8 +10,7 @@
 //! ```
 
 use super::text::{self, Line, Text, field};
-use crate::domain::certificate::{Belief, Certificate, Inventory, Item, KeyState, Renewal};
-use crate::domain::clean::clean;
+use crate::domain::certificate::{Belief, Inventory, Item, KeyState, Renewal};
 use crate::domain::health::Level;
 use crate::tui::action::{Action, Context};
 use crate::tui::canvas::Canvas;
@@ -56,11 +55,6 @@ fn standing(item: &Item, known: &Known) -> (&'static str, Tone) {
     }
 }
 
-fn said_by(c: &Certificate, name: &str) -> Line {
-    let text = if c.subject.is_empty() { "(no subject)".to_owned() } else { clean(&c.subject) };
-    field(name, Ok(format!("{text}, signed by {}", clean(&c.issuer))))
-}
-
 /// Everything of one.
 fn details(item: &Item, known: &Known) -> Vec<Line> {
     let Some((all, own)) = inventory(known).zip(item.own()) else { return Vec::new() };
@@ -76,8 +70,7 @@ fn details(item: &Item, known: &Known) -> Vec<Line> {
     out.push(field("where", Ok(item.at.clone())));
     out.push(field("serves", Ok(if item.serves.is_empty() { "nothing that is published".into() } else { item.serves.join(", ") })));
     out.push(field("valid", Ok(format!("{} – {}, {}", time(own.not_before), time(own.not_after), own.left(known.now)))));
-    let names: Vec<String> = own.names.iter().map(|n| clean(n)).collect();
-    out.push(field("for", Ok(if names.is_empty() { "no name of a host".into() } else { names.join(", ") })));
+    out.push(field("for", Ok(own.names_told(20).unwrap_or_else(|| "no name of a host".into()))));
     out.push(field("renewed by", Ok(item.whose.renews().to_owned())));
     if let Some(belief) = &item.belief {
         let tone = match belief {
@@ -88,9 +81,9 @@ fn details(item: &Item, known: &Known) -> Vec<Line> {
         };
         out.push((tone, format!("{:<12} {belief}", "believed")));
     }
-    out.push(said_by(own, "is"));
+    out.push(field("is", Ok(own.subject_told())));
     for part in item.chain.iter().skip(1) {
-        out.push(said_by(&part.certificate, "  chain"));
+        out.push(field("  chain", Ok(part.certificate.subject_told())));
     }
     // In halves, so that no narrow window breaks it within a byte.
     let print = own.fingerprint.to_string();

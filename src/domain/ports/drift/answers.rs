@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use super::{Drift, Look, Promise, drift, hand};
 use crate::domain::caddy::CERTIFICATES;
 use crate::domain::certificate::{self, Age};
-use crate::domain::clean::clean;
 use crate::domain::ports::{Answer, Mend, Row, Shown};
 use crate::domain::service::{Carry, Tls, UpHost};
 
@@ -46,8 +45,7 @@ fn of_certificate(row: &Row, promise: &Promise<'_>, look: &Look<'_>) -> Option<D
         return Some(drift("tls-expired", says, renew()));
     }
     if !shown.fits() {
-        let names: Vec<String> = certificate.names.iter().take(4).map(|n| clean(n)).collect();
-        let names = if names.is_empty() { "no name at all".to_owned() } else { names.join(", ") };
+        let names = certificate.names_told(4).unwrap_or_else(|| "no name at all".to_owned());
         let to = shown.asked.as_ref().map_or(String::new(), |name| format!(", and visitors ask for {name}"));
         return Some(drift("tls-name", format!("the certificate that visitors are shown is for {names}{to}"), renew()));
     }

@@ -130,15 +130,13 @@ pub(super) fn mends(mend: &Mend) -> String {
 /// The certificate that visitors are shown, in one line.
 fn shows(shown: &Shown, known: &Known) -> Line {
     let c = &shown.certificate;
-    let names: Vec<String> = c.names.iter().take(6).map(|n| clean(n)).collect();
-    let more = if c.names.len() > 6 { format!(" and {} more", c.names.len() - 6) } else { String::new() };
-    let names = if names.is_empty() { "no name".to_owned() } else { names.join(", ") };
+    let names = c.names_told(6).unwrap_or_else(|| "no name".to_owned());
     let over = c.not_after < known.now;
     let left = if over { c.left(known.now) } else { format!("good for {}", c.left(known.now)) };
     let where_from = if shown.seen { "" } else { "; not shown just now: it lies there" };
     let wrong = over || !shown.fits() || known.now < c.not_before;
     let (tone, sign) = if wrong { (Tone::Bad, "✗ ") } else { (Tone::Plain, "") };
-    (tone, format!("{:<12} {sign}{left}, until {}, for {names}{more}{where_from}", "TLS", c.not_after.minute(known.offset_s)))
+    (tone, format!("{:<12} {sign}{left}, until {}, for {names}{where_from}", "TLS", c.not_after.minute(known.offset_s)))
 }
 
 /// Everything known of a row: what was promised, by whom and since when, what both ports answer, what is not as promised.
