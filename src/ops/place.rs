@@ -98,7 +98,11 @@ pub async fn lay(host: &dyn Host, lay: &Lay) -> Result<(), String> {
     let new = lay.files.iter().filter_map(|c| Some((c.path.as_str(), c.now.as_ref()?.bytes(), c.mode)));
     let archive = tar::of_files(new).ok_or("a name or a content is too long")?;
     // Who makes it first has it: the other one is told.
-    run(vec!["mkdir", "-m", "755", "--", &lay.folder], None).await?;
+    if let Err(why) = run(vec!["mkdir", "-m", "755", "--", &lay.folder], None).await {
+        let there = run(vec!["ls", "-d", "--", &lay.folder], None).await.is_ok();
+        let taken = || format!("{} is there already: somebody else made a change meanwhile; ask for this one anew", lay.folder);
+        return Err(if there { taken() } else { why });
+    }
     let filled = async {
         if let Some(from) = &lay.from {
             run(vec!["cp", "-a", &format!("{from}/."), &lay.folder], None).await?;

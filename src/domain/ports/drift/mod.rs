@@ -394,6 +394,10 @@ fn published(row: &mut Row, promise: &Promise<'_>, look: &Look<'_>) {
     row.drift.extend(behind::of(promise, look));
     let more = answers::of(row, promise, look);
     row.drift.extend(more);
+    // What explains that nothing answers is told first: a table has room for one.
+    if matches!(&row.outside, Answer::Status { .. } | Answer::Silent(_)) && !row.outside.is_well() {
+        row.drift.sort_by_key(|d| !d.kind.starts_with("upstream-"));
+    }
 }
 
 /// What somebody else has: pairs of the ranges that nobody was given, and all other ports of Caddy's sites.

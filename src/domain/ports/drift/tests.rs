@@ -348,6 +348,19 @@ fn every_kind_is_found_alone_with_what_mends_it() {
 }
 
 #[test]
+fn what_explains_a_silent_port_is_told_before_the_rest() {
+    let told = |code| {
+        let mut scene = Scene::new();
+        scene.guests()[1].power = Power::Stopped;
+        scene.members.iter_mut().filter(|m| m.path.ends_with("/web.caddy")).for_each(|m| m.bytes.as_mut().unwrap().extend(b"# x\n"));
+        scene.found.answered.outside.as_mut().unwrap().insert(30_000, Answer::Status { code, ms: 1, size: None });
+        scene.judged().rows[0].drift.iter().map(|d| d.kind).collect::<Vec<_>>()
+    };
+    assert_eq!(told(200), ["site-edited", "upstream-guest-stopped"]);
+    assert_eq!(told(502), ["upstream-guest-stopped", "site-edited"]);
+}
+
+#[test]
 fn the_manual_names_every_kind() {
     let page = include_str!("../../../../assets/help/drift.md");
     let words: Vec<&str> = page.split_whitespace().collect();
