@@ -263,4 +263,16 @@ mod tests {
         assert_eq!(told.answers.len(), 1001);
         assert!(told.answers.values().all(Answer::is_well));
     }
+
+    /// A handshake costs what a thousand of them must not: what it takes is printed.
+    #[tokio::test]
+    async fn five_hundred_are_asked_by_tls_in_one_go() {
+        let all: Vec<SocketAddr> = (0..500).map(|_| serve_tls(&["cloud.home"]).0).collect();
+        let at = all.iter().map(|place| Knock { place: *place, how: How::Https { name: Some("cloud.home".into()) } }).collect();
+        let begun = Instant::now();
+        let told = knock(None, at).await.unwrap();
+        println!("500 ports by TLS: {:?}", begun.elapsed());
+        assert_eq!((told.answers.len(), told.shown.len()), (500, 500));
+        assert!(told.answers.values().all(|a| matches!(a, Answer::Status { code: 200, .. })));
+    }
 }
