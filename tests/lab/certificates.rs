@@ -126,6 +126,8 @@ fn all_certificates_are_told_as_openssl_tells_them() {
     lab.sh("pct exec 9999 -- tee /etc/caddy/apps/hand.caddy </tmp/hand >/dev/null");
     lab.guest(9999, "caddy reload --adapter caddyfile --config /etc/caddy/Caddyfile 2>/dev/null");
     done(lab, "publish app --to https://10.20.0.1:8443 --insecure-upstream");
+    let name = lab.guest(9999, "hostname");
+    done(lab, &format!("publish named --to https://{name}:8443 --insecure-upstream --unanswered"));
     done(lab, "publish strict --to https://10.20.0.1:8443 --upstream-name home.example.org --unanswered");
     // Whom the appliance knows: somebody, and not this one.
     lab.sh("pct exec 9999 -- tee /etc/ssl/certs/ca-certificates.crt </root/ca/old.pem >/dev/null");
@@ -162,7 +164,7 @@ fn all_certificates_are_told_as_openssl_tells_them() {
     // Upstreams: the same place, by two promises.
     let up: Vec<&Value> = told["items"].as_array().unwrap().iter().filter(|i| i["whose"] == "upstream").collect();
     let believed: Vec<_> = up.iter().map(|i| (i["serves"][0].as_str().unwrap(), i["believed"]["is"].as_str().unwrap())).collect();
-    assert_eq!(believed, [("strict 30003", "refused"), ("app 30002", "skipped")], "{told:#}");
+    assert_eq!(believed, [("strict 30004", "refused"), ("app 30002", "skipped"), ("named 30003", "skipped")], "{told:#}");
     assert!(up.iter().all(|i| i["chain"][0]["fingerprint"] == home["chain"][0]["fingerprint"]));
     // What could not be read is said, and a link is not followed.
     let gaps: Vec<_> = told["unknown"].as_array().unwrap().iter().map(|g| format!("{}: {}", g["what"], g["why"])).collect();
@@ -174,7 +176,7 @@ fn all_certificates_are_told_as_openssl_tells_them() {
     // Believed once the appliance knows who signed it.
     lab.sh("pct exec 9999 -- tee -a /etc/ssl/certs/ca-certificates.crt </root/ca/ca.pem >/dev/null");
     let (_, told) = look(lab);
-    let strict = told["items"].as_array().unwrap().iter().find(|i| i["serves"][0] == "strict 30003").unwrap();
+    let strict = told["items"].as_array().unwrap().iter().find(|i| i["serves"][0] == "strict 30004").unwrap();
     assert_eq!((strict["believed"]["is"].as_str(), wrong(strict)), (Some("proven"), vec![]), "{strict}");
 
     // Nothing of a key is anywhere in what is told, and nothing was changed by looking.

@@ -99,12 +99,12 @@ fn take(all: &mut BTreeMap<String, Member>, map: &PortMap, out: &mut Seen) {
             _ => used_by(map, |s| matches!(s.spec.tls, Tls::Internal { .. })),
         };
         let shown = if whose == Whose::Acme { format!("{name} ({authority})") } else { name };
-        let beside = all.remove(&format!("{}.key", path.trim_end_matches(".crt")));
-        let key = |of: &Parts| match (whose, beside) {
+        let beside = all.remove(&format!("{}.key", path.trim_end_matches(".crt"))).map(|m| (m.bytes.map(key::Pem::new), m.link));
+        let key = |of: &Parts| match (whose, &beside) {
             (Whose::Root | Whose::Intermediate, _) => KeyState::NotLooked,
             (_, None) => KeyState::Missing,
-            (_, Some(Member { bytes: Some(pem), .. })) => key::compare(pem, of),
-            (_, Some(Member { link: Some(to), .. })) => KeyState::Unknown(format!("it leads to {}, which was not followed", clean(&to))),
+            (_, Some((Some(pem), _))) => key::compare(pem, of),
+            (_, Some((None, Some(to)))) => KeyState::Unknown(format!("it leads to {}, which was not followed", clean(to))),
             (_, Some(_)) => KeyState::Unknown("what lies there is no file".into()),
         };
         out.take(whose, &shown, &path, &pem, key, serves);

@@ -3,7 +3,7 @@
 use tokio_rustls::rustls::crypto::ring::sign::any_supported_type;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::domain::certificate::{KeyState, Parts};
 
@@ -12,15 +12,13 @@ const RSA: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01,
 const EC: &[u8] = &[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
 const ED25519: &[u8] = &[0x06, 0x03, 0x2b, 0x65, 0x70];
 
-/// Compares the public keys of both. The PEM text is wiped; what it was copied to on its way here was the program's own memory,
-/// which is neither swapped out nor dumped (`store::guard_memory`).
-pub(super) fn compare(mut pem: Vec<u8>, of: &Parts) -> KeyState {
-    let state = of_text(&pem, of);
-    pem.zeroize();
-    state
-}
+/// A key in PEM, wiped when it is dropped. What it was copied from on its way here was the program's own memory, which is neither
+/// swapped out nor dumped (`store::guard_memory`).
+pub(super) type Pem = Zeroizing<Vec<u8>>;
 
-fn of_text(pem: &[u8], of: &Parts) -> KeyState {
+/// Compares the public keys of both.
+pub(super) fn compare(pem: &Pem, of: &Parts) -> KeyState {
+    let pem = pem.as_slice();
     let unknown = |why: &str| KeyState::Unknown(why.to_owned());
     if memchr::memmem::find(pem, b"ENCRYPTED").is_some() {
         return unknown("the key is encrypted");
@@ -59,17 +57,21 @@ mod tests {
         (parts(cert.der()).unwrap(), key.serialize_pem())
     }
 
+    fn is(text: &str, of: &Parts) -> KeyState {
+        compare(&Zeroizing::new(text.into()), of)
+    }
+
     #[test]
     fn a_key_is_its_own_anothers_or_not_known() {
         let kinds = [&PKCS_ECDSA_P256_SHA256, &PKCS_ECDSA_P384_SHA384, &PKCS_ED25519].map(|kind| (made(kind), made(kind).1));
         for ((cert, own), other) in &kinds {
-            assert_eq!(compare(own.clone().into(), cert), KeyState::Matches);
-            assert_eq!(compare(other.clone().into(), cert), KeyState::Other);
-            assert_eq!(compare(format!("words before\n{own}").into(), cert), KeyState::Matches);
+            assert_eq!(is(own, cert), KeyState::Matches);
+            assert_eq!(is(other, cert), KeyState::Other);
+            assert_eq!(is(&format!("words before\n{own}"), cert), KeyState::Matches);
         }
         for ((cert, _), _) in &kinds {
             let others = kinds.iter().filter(|((c, _), _)| c != cert);
-            assert!(others.clone().all(|((_, key), _)| compare(key.clone().into(), cert) == KeyState::Other), "of another kind");
+            assert!(others.clone().all(|((_, key), _)| is(key, cert) == KeyState::Other), "of another kind");
         }
         let ((cert, own), _) = &kinds[0];
         let encrypted = own.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
@@ -81,7 +83,7 @@ mod tests {
             (half.as_str(), "what lies there is no private key in PEM"),
             ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "it is a key of a kind that is not read here"),
         ] {
-            assert_eq!(compare(text.into(), cert), KeyState::Unknown(why.into()), "{text}");
+            assert_eq!(is(text, cert), KeyState::Unknown(why.into()), "{text}");
         }
     }
 }

@@ -112,8 +112,9 @@ async fn node(host: &dyn Host) -> Seen {
     let (own, own_key, given, given_key, config, cluster) = (next(), next(), next(), next(), next(), next());
     let mut out = Seen::default();
     let with = |key: Result<Option<Vec<u8>>, String>| {
+        let key = key.map(|pem| pem.map(key::Pem::new));
         move |of: &Parts| match key {
-            Ok(Some(pem)) => key::compare(pem, of),
+            Ok(Some(pem)) => key::compare(&pem, of),
             Ok(None) => KeyState::Missing,
             Err(why) => KeyState::Unknown(why),
         }

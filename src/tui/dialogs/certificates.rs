@@ -28,6 +28,9 @@ const COLUMNS: [Column; 6] = [
     column("serves", 10, 60, 4, false),
 ];
 
+/// Rows that everything of one takes for the most part.
+const DETAILS: usize = 14;
+
 /// The dialog.
 #[derive(Default)]
 pub struct Certificates {
@@ -102,7 +105,7 @@ impl Certificates {
         let inner = usize::from(self.window(known).height.saturating_sub(2));
         // Heads, the line between, gaps.
         let room = inner.saturating_sub(2 + self.gaps(known).len());
-        items(known).len().clamp(1, (room / 2).max(1))
+        items(known).len().clamp(1, room.saturating_sub(DETAILS).max(room / 2).max(1))
     }
 
     /// What could not be asked: the first few, and how many more.
@@ -145,7 +148,11 @@ impl Pane for Certificates {
     fn window(&self, known: &Known) -> Window {
         let part = &known.world.certificates;
         let age = if part.is_pending() { "looking …".to_owned() } else { words::source(part, known.now) };
-        Window { title: format!("certificates · {age}"), width: text::wide(known, 118), height: text::most_rows(known) }
+        // The same whichever is selected.
+        let below = if items(known).is_empty() { 3 } else { DETAILS + 4 };
+        let height = items(known).len() + below + self.gaps(known).len();
+        let height = u16::try_from(height).unwrap_or(u16::MAX).min(text::most_rows(known));
+        Window { title: format!("certificates · {age}"), width: text::wide(known, 118), height }
     }
 
     fn draw(&self, on: &mut Canvas<'_>, known: &Known) {

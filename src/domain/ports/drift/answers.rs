@@ -36,21 +36,23 @@ fn of_certificate(row: &Row, promise: &Promise<'_>, look: &Look<'_>) -> Option<D
     let renew = || mend(promise);
     // Whether it will be over soon is a matter of the settings; that it is over is not.
     let age = look.around.map(|a| certificate.age(now, certificate.third_s(), a.thresholds));
+    // What was not shown just now may be another one by the time that a visitor comes.
+    let it = if shown.seen { "visitors are shown a certificate" } else { "what lies there to be shown is a certificate" };
     if now > certificate.not_after {
-        let says = format!("visitors are shown a certificate that {left}");
+        let says = format!("{it} that {left}");
         return Some(drift("tls-expired", says, renew()));
     }
     if now < certificate.not_before {
-        let says = format!("visitors are shown a certificate that is valid from {} on", certificate.not_before.rfc3339());
+        let says = format!("{it} that is valid from {} on", certificate.not_before.rfc3339());
         return Some(drift("tls-expired", says, renew()));
     }
     if !shown.fits() {
         let names = certificate.names_told(4).unwrap_or_else(|| "no name at all".to_owned());
         let to = shown.asked.as_ref().map_or(String::new(), |name| format!(", and visitors ask for {name}"));
-        return Some(drift("tls-name", format!("the certificate that visitors are shown is for {names}{to}"), renew()));
+        return Some(drift("tls-name", format!("{it} for {names}{to}"), renew()));
     }
     let soon = matches!(age, Some(Age::Soon | Age::Urgent));
-    soon.then(|| drift("tls-expires", format!("the certificate that visitors are shown is good for {left} more"), renew()))
+    soon.then(|| drift("tls-expires", format!("{it} that is good for {left} more"), renew()))
 }
 
 /// What brings visitors a good certificate again.
