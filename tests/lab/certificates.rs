@@ -179,6 +179,24 @@ fn all_certificates_are_told_as_openssl_tells_them() {
     let strict = told["items"].as_array().unwrap().iter().find(|i| i["serves"][0] == "strict 30004").unwrap();
     assert_eq!((strict["believed"]["is"].as_str(), wrong(strict)), (Some("proven"), vec![]), "{strict}");
 
+    // A certificate of the node's own web interface, by hand and then by ACME; the key of another.
+    lab.sh("cd /root/ca; cat home.pem ca.pem >/etc/pve/local/pveproxy-ssl.pem; cp home.key /etc/pve/local/pveproxy-ssl.key");
+    let own = |told: &Value| {
+        let [ours, nodes] = ["pveproxy-ssl", "pve-ssl"].map(|name| at(told, &format!("/etc/pve/local/{name}.pem")).clone());
+        let is = format!(
+            "{} {} {}",
+            ours["whose"].as_str().unwrap(),
+            ours["key"]["is"].as_str().unwrap(),
+            ours["serves"].as_array().unwrap().len()
+        );
+        (is, nodes["serves"].as_array().unwrap().len())
+    };
+    assert_eq!(own(&look(lab).1), ("node-given matches 1".into(), 0));
+    lab.sh("printf 'acme: domains=home.example.org\\n' >/etc/pve/local/config; cp /root/ca/node.key /etc/pve/local/pveproxy-ssl.key");
+    let (_, told) = look(lab);
+    assert_eq!(own(&told), ("node-acme other 1".into(), 0));
+    assert_eq!(as_openssl_says(lab, &told), 17);
+
     // Nothing of a key is anywhere in what is told, and nothing was changed by looking.
     let text = lab.sh("proximity ports certificates; proximity ports certificates -o json || true");
     let key = lab.sh("sed -n 2p /root/ca/home.key");

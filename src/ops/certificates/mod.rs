@@ -119,11 +119,12 @@ async fn node(host: &dyn Host) -> Seen {
             Err(why) => KeyState::Unknown(why),
         }
     };
-    let has_given = matches!(given, Ok(Some(_)));
+    // Where that cannot be read, what is shown is not known.
+    let has_none_given = matches!(given, Ok(None));
     let shown = || vec!["the node's web interface 8006".to_owned()];
     match own {
         Ok(Some(pem)) => {
-            let serves = if has_given { Vec::new() } else { shown() };
+            let serves = if has_none_given { shown() } else { Vec::new() };
             out.take(Whose::Node, "pve-ssl", &paths[0], &pem, with(own_key), serves);
         }
         Ok(None) => out.gap(&paths[0], "it is not there"),

@@ -93,7 +93,7 @@ pub struct Answered {
     pub strange: Result<BTreeMap<u16, Answer>, String>,
     /// Certificates that ports showed, by port.
     pub shown: BTreeMap<u16, Chain>,
-    /// Certificates that lie there to be shown, by the public port, where that one was not asked for its own sake.
+    /// Certificates that public authorities gave out, as they lie in the appliance, by the public port.
     pub lies: BTreeMap<u16, Chain>,
     /// Whether whoever asked so is trusted, and may therefore be answered.
     pub asker_trusted: bool,
