@@ -315,8 +315,13 @@ async fn a_restore_makes_a_guest_that_starts() {
     let h = host();
     let archive = dump(&h).await.into_iter().find(|n| n.starts_with("vzdump-lxc-102-") && n.ends_with(".tar.zst")).unwrap();
     let volid = format!("local:backup/{archive}");
-    let options =
-        pve::RestoreOptions { storage: "local-lvm".parse().unwrap(), unprivileged: true, hostname: "wiki-111".into(), nets: vec![] };
+    let options = pve::RestoreOptions {
+        storage: "local-lvm".parse().unwrap(),
+        unprivileged: true,
+        hostname: "wiki-111".into(),
+        nets: vec![],
+        notes: String::new(),
+    };
     let (_, conf, _) = run(&h, pve::extract_config(&volid)).await;
     assert_eq!(parse_lxc(id(102), &conf).label(), "wiki");
     let (status, _, err) = run(&h, pve::restore(id(101), &volid, &options)).await;

@@ -4,11 +4,12 @@ use std::path::Path;
 use std::time::Instant;
 
 use proximity::domain::access::Who;
-use proximity::domain::appliance::files::{CADDYFILE, CURRENT, base};
+use proximity::domain::appliance::files::{CADDYFILE, CURRENT, NAME_KEY, base};
 use proximity::domain::appliance::tar::{self, Member};
 use proximity::domain::caddy::{around, site};
 use proximity::domain::certificate::Thresholds;
 use proximity::domain::ports::drift::{Answered, Appliance, Around, Files, Found, Served, judge};
+use proximity::domain::ports::traffic::{Log, MOST, count};
 use proximity::domain::ports::{Answer, Held, Listener, Of, Pair, PortMap, PortWish, Ranges, Sockets, What};
 use proximity::domain::publish::wanted;
 use proximity::domain::service::{Published, Service, Spec};
@@ -56,6 +57,37 @@ pub fn ports(table: &mut Table, home: &Path) {
     }
     table.row("S22", "ports: files of 1,000 sites, p50", ms(times.p50()), "", vec![check("<= 50 ms", times.p50() <= 50.0)]);
     drift(table, &services);
+    visitors(table, &services);
+}
+
+/// S22: the end of a busy access log is counted for a thousand sites.
+fn visitors(table: &mut Table, services: &[Service]) {
+    let now = Stamp::from_secs(1_795_336_500);
+    let line = |n: usize| {
+        let (s, at) = (&services[n % services.len()], (now.0 - 3_000_000 + n as i64 * 400) as f64 / 1000.0);
+        let agent = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+        let headers = json!({"User-Agent": [agent], "Accept": ["*/*"], "Accept-Language": ["de,en;q=0.5"], "Cookie": []});
+        let request = json!({"remote_ip": "192.168.1.20", "remote_port": "40000", "proto": "HTTP/1.1", "method": "GET",
+            "host": format!("cloud.example.org:{}", s.pair.public), "uri": format!("/apps/files/{n}"), "headers": headers});
+        let key = format!("{NAME_KEY}{}", s.pair.public);
+        json!({"level": "info", "ts": at, key: "http.log.access.log0", "msg": "handled request", "request": request, "user_id": "",
+            "duration": 0.012 + n as f64 / 1e6, "size": 4096, "status": if n.is_multiple_of(50) { 502 } else { 200 },
+            "resp_headers": {"Server": ["Caddy"], "Content-Type": ["text/html; charset=utf-8"], "Date": ["Sun, 22 Nov 2026 08:00:00 GMT"]}})
+        .to_string()
+            + "\n"
+    };
+    let text: String = (0..6000).map(line).collect();
+    assert!(text.len() >= MOST);
+    let log = Log { bytes: text.as_bytes()[text.len() - MOST..].to_vec(), whole: false };
+    let ports = services.iter().flat_map(|s| [s.pair.public, s.pair.internal]).map(|port| (port, Stamp(0))).collect();
+    let mut times = Times::default();
+    for _ in 0..50 {
+        let begun = Instant::now();
+        let counted = count(&log, &ports, &[], now).unwrap();
+        times.add(begun.elapsed());
+        assert!(counted.values().map(|t| t.requests).sum::<u32>() > 2000);
+    }
+    table.row("S22", "ports: 2 MiB of the access log counted, p50", ms(times.p50()), "", vec![check("<= 20 ms", times.p50() <= 20.0)]);
 }
 
 /// S22: all that a look brings is read and judged: two configurations of Caddy as JSON, the archive of its files, the answers.
@@ -122,6 +154,7 @@ fn drift(table: &mut Table, services: &[Service]) {
                 asker_trusted: false,
                 ..Answered::not(String::new())
             },
+            traffic: Ok(Default::default()),
             pool: Err("of none".into()),
         };
         let truth = judge(&found, Stamp(2));

@@ -1,4 +1,4 @@
-//! `backup`: list, run, restore beside.
+//! `backup`: list, run, restore beside, swap places.
 
 use clap::{Subcommand, ValueEnum};
 use serde_json::json;
@@ -12,6 +12,7 @@ use crate::domain::guest::Vmid;
 use crate::domain::restore::RestoreWish;
 use crate::domain::stamp::{age, bytes};
 use crate::domain::storage::StorageId;
+use crate::domain::swap::SwapWish;
 use crate::problem::{Kind, Problem};
 
 /// `backup`.
@@ -48,6 +49,18 @@ pub(super) enum Backup {
         /// Leave it stopped
         #[arg(long)]
         no_start: bool,
+        /// Plug its interfaces in, but those with a fixed address; else it has no network
+        #[arg(long)]
+        plugged: bool,
+    },
+    /// Put a container in the place of another: name, interfaces, ports, start with the host. The other one stays, stopped
+    Swap {
+        /// Who has the place
+        #[arg(value_parser = vmid)]
+        from: Vmid,
+        /// Who takes it, such as what was restored beside
+        #[arg(value_parser = vmid)]
+        to: Vmid,
     },
 }
 
@@ -68,6 +81,7 @@ impl Backup {
         match self {
             Backup::List { guest } => Need::Permission(Permission::Look, guest.map_or(Object::Host, Object::Guest)),
             Backup::Run { id, .. } => Need::Permission(Permission::Backup, Object::Guest(*id)),
+            Backup::Swap { from, .. } => Need::Permission(Permission::Restore, Object::Guest(*from)),
             Backup::Restore { .. } => Need::Permission(Permission::Restore, Object::Host),
         }
     }
@@ -84,8 +98,9 @@ pub(super) async fn run(ctx: &Ctx, command: Backup) -> Done {
             });
             ctx.fulfil(Wish::Backup(BackupWish { guest: id, storage, mode })).await
         }
-        Backup::Restore { volid, to, storage, no_start } => {
-            ctx.fulfil(Wish::Restore(RestoreWish { volid, to, storage, start: !no_start })).await
+        Backup::Swap { from, to } => ctx.fulfil(Wish::Swap(SwapWish { from, to })).await,
+        Backup::Restore { volid, to, storage, no_start, plugged } => {
+            ctx.fulfil(Wish::Restore(RestoreWish { volid, to, storage, start: !no_start, plugged })).await
         }
     }
 }

@@ -214,7 +214,7 @@ pub fn authorize(who: Option<&Who>, permission: Permission, object: Object) -> R
 pub fn of_plan(plan: &Plan) -> (Permission, Object) {
     let permission = match plan.purpose {
         Purpose::Backup => Permission::Backup,
-        Purpose::RestoreBeside => Permission::Restore,
+        Purpose::RestoreBeside | Purpose::Swap => Permission::Restore,
         Purpose::Power => Permission::Power,
         Purpose::Unlock => Permission::Unlock,
         Purpose::Appliance | Purpose::Pin(_) => Permission::Appliance,
@@ -229,6 +229,7 @@ pub fn of_wish(wish: &Wish) -> (Permission, Object) {
         Wish::Backup(w) => (Permission::Backup, Object::Guest(w.guest)),
         // Which guest it was stands in the archive; the plan knows.
         Wish::Restore(_) => (Permission::Restore, Object::Host),
+        Wish::Swap(wish) => (Permission::Restore, Object::Guest(wish.from)),
         Wish::Power(w) => (Permission::Power, Object::Guest(w.guest)),
         Wish::Unlock(w) => (Permission::Unlock, Object::Guest(w.guest)),
         Wish::Publish(_) => (Permission::Ports, Object::Host),

@@ -4,7 +4,7 @@
 use ipnet::IpNet;
 
 use super::appliance::desired::FORMAT;
-use super::appliance::files::CURRENT;
+use super::appliance::files::{CURRENT, access_log};
 use super::appliance::names::Name;
 use super::clean::clean;
 use super::ports::ServiceName;
@@ -73,7 +73,7 @@ fn with(head: impl Into<String>, lines: impl IntoIterator<Item = String>) -> Vec
 /// One of both sites; the internal one is for these networks.
 fn block(service: &Service, port: u16, only: Option<&[IpNet]>) -> Vec<String> {
     let Service { name, spec, .. } = service;
-    let mut lines = vec!["import access".to_owned()];
+    let mut lines = access_log(Some(port));
     lines.extend(certificate(&spec.tls));
     let refused = only.map(|networks| {
         let networks: String = networks.iter().map(|net| format!(" {net}")).collect();
@@ -93,7 +93,13 @@ fn block(service: &Service, port: u16, only: Option<&[IpNet]>) -> Vec<String> {
     let ordered = !login.is_empty();
     let handled: Vec<String> = refused.into_iter().chain(login).chain(proxy(spec, port, only.is_some())).collect();
     lines.extend(if ordered { with("route", handled) } else { handled });
-    with(addresses(&spec.tls, port), lines)
+    let mut out = with(addresses(&spec.tls, port), lines);
+    // A site with names takes a name in any letters and without its port, and its log knows none of these; and Caddy answers
+    // whatever other name with an empty page. What no name has goes to the log all the same, and is told that it is wrong here.
+    if matches!(spec.tls, Tls::Internal { .. } | Tls::Acme { .. }) {
+        out.extend(with(format!("https://:{port}"), access_log(Some(port)).into_iter().chain(["respond 421".to_owned()])));
+    }
+    out
 }
 
 /// What a site is asked by.
@@ -238,7 +244,16 @@ mod tests {
             text,
             "# Made by Proximity, format 2, for nextcloud: /etc/caddy/proximity/current/nextcloud.caddy
 http://:30017 {
-\timport access
+\tlog {
+\t\toutput file /var/log/caddy/access.log {
+\t\t\troll_size 10MiB
+\t\t\troll_keep 5
+\t\t\troll_keep_for 720h
+\t\t}
+\t\tformat json {
+\t\t\tname_key port-30017
+\t\t}
+\t}
 \treverse_proxy http://nextcloud.prox.local:80 {
 \t\theader_up X-Forwarded-Port 30017
 \t\ttransport http {
@@ -247,7 +262,16 @@ http://:30017 {
 \t}
 }
 http://:40017 {
-\timport access
+\tlog {
+\t\toutput file /var/log/caddy/access.log {
+\t\t\troll_size 10MiB
+\t\t\troll_keep 5
+\t\t\troll_keep_for 720h
+\t\t}
+\t\tformat json {
+\t\t\tname_key port-40017
+\t\t}
+\t}
 \t@stranger not remote_ip 127.0.0.1 ::1 192.168.1.0/24 fd00::/8
 \trespond @stranger 403
 \treverse_proxy http://nextcloud.prox.local:80 {
@@ -288,13 +312,14 @@ http://:40017 {
             ..Spec::to("https://10.20.0.9:8443".parse().unwrap())
         };
         let all = Service { spec, ..service("cloud", "x:1") };
-        let text = site(&all, &["192.168.1.0/24".parse().unwrap()]);
+        let log = |port| access_log(Some(port)).iter().map(|l| format!("\t{l}\n")).collect::<String>();
+        let text = site(&all, &["192.168.1.0/24".parse().unwrap()]).replace(&log(30_017), "LOG\n").replace(&log(40_017), "LOG\n");
         let (public, internal) = text.split_once("}\n}\n").unwrap();
         assert_eq!(
             public,
             "# Made by Proximity, format 2, for cloud: /etc/caddy/proximity/current/cloud.caddy
 https://cloud.home:30017, https://[fd00::1]:30017 {
-\timport access
+LOG
 \ttls internal {
 \t\ton_demand
 \t}
@@ -316,8 +341,12 @@ https://cloud.home:30017, https://[fd00::1]:30017 {
 \t\t}
 \t"
         );
-        let head = "https://cloud.home:40017, https://[fd00::1]:40017 {
-\timport access
+        let rest = "https://:30017 {
+LOG
+\trespond 421
+}
+https://cloud.home:40017, https://[fd00::1]:40017 {
+LOG
 \ttls internal {
 \t\ton_demand
 \t}
@@ -326,7 +355,8 @@ https://cloud.home:30017, https://[fd00::1]:30017 {
 \t\trespond @stranger 403
 \t\tbasicauth bcrypt cloud {
 ";
-        assert!(internal.starts_with(head) && internal.contains("\t\t\theader_down -X-Frame-Options\n"), "{internal}");
+        assert!(internal.starts_with(rest) && internal.contains("\t\t\theader_down -X-Frame-Options\n"), "{internal}");
+        assert!(internal.ends_with("}\nhttps://:40017 {\nLOG\n\trespond 421\n}\n"), "{internal}");
     }
 
     #[test]
@@ -334,7 +364,8 @@ https://cloud.home:30017, https://[fd00::1]:30017 {
         let of = |change: &dyn Fn(&mut Spec)| {
             let mut it = service("cloud", "https://web:443");
             change(&mut it.spec);
-            (site(&it, &[]).replace('\t', ""), it.spec)
+            let log = access_log(Some(30_017)).join("\n").replace('\t', "");
+            (site(&it, &[]).replace('\t', "").replace(&log, "LOG"), it.spec)
         };
         let (text, spec) = of(&|s| s.proof = Proof::Skipped);
         assert!(text.lines().nth(1).unwrap().contains("NOT VERIFIED") && text.matches("tls_insecure_skip_verify\n").count() == 2, "{text}");
@@ -361,13 +392,11 @@ https://cloud.home:30017, https://[fd00::1]:30017 {
         let alone = format!("{swap}basicauth bcrypt cloud {{\n{b}}}\n");
         assert!(of(&|s| s.auth = both.clone().as_of(Stamp(5000))).0.contains(&alone), "its time is over");
         let (text, _) = of(&|s| s.tls = Tls::Given { certificate: Label::new("home").unwrap() });
-        assert!(
-            text.contains("https://:30017 {\nimport access\ntls /etc/caddy/proximity-tls/home.crt /etc/caddy/proximity-tls/home.key\n")
-        );
+        assert!(text.contains("https://:30017 {\nLOG\ntls /etc/caddy/proximity-tls/home.crt /etc/caddy/proximity-tls/home.key\n"));
         let name = || Name::new("cloud.example.org").unwrap();
         let (text, _) = of(&|s| s.tls = Tls::Acme { name: name(), mail: Some("ada@example.org".parse().unwrap()) });
-        assert!(text.contains("https://cloud.example.org:30017 {\nimport access\ntls ada@example.org {\non_demand\n}\n"), "{text}");
-        assert!(of(&|s| s.tls = Tls::Acme { name: name(), mail: None }).0.contains("import access\ntls {\non_demand\n}\n"));
+        assert!(text.contains("https://cloud.example.org:30017 {\nLOG\ntls ada@example.org {\non_demand\n}\n"), "{text}");
+        assert!(of(&|s| s.tls = Tls::Acme { name: name(), mail: None }).0.contains("LOG\ntls {\non_demand\n}\n"));
     }
 
     #[test]

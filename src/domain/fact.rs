@@ -262,6 +262,8 @@ pub enum Wish {
     Backup(super::backup::BackupWish),
     /// Restore this archive beside its original.
     Restore(super::restore::RestoreWish),
+    /// Put a container in the place of another.
+    Swap(super::swap::SwapWish),
     /// Start, stop, shut down, reboot.
     Power(super::power::PowerWish),
     /// Take a lock away that nothing holds.

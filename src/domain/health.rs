@@ -256,7 +256,8 @@ fn truth(world: &World, add: &mut impl FnMut(Level, String, String, &'static str
         let port = row.public.or(row.internal).map_or(String::new(), |p| p.to_string());
         let what = row.name.as_ref().map_or(format!("port {port}"), |name| format!("published {name}"));
         let more = if row.drift.len() > 1 { format!(", and {} more", row.drift.len() - 1) } else { String::new() };
-        add(level(row), what, format!("{}{more}; {}", first.says, first.mend.words()), "ports");
+        let was = row.was_well(world.truth.as_of).map_or(String::new(), |was| format!("; {was}"));
+        add(level(row), what, format!("{}{more}{was}; {}", first.says, first.mend.words()), "ports");
     }
     if wrong.len() > EACH {
         let level = wrong.iter().map(|r| level(r)).min().unwrap_or(Level::Warn);
@@ -462,7 +463,7 @@ mod tests {
 
     #[test]
     fn what_is_not_as_it_was_promised_is_told_and_many_of_it_as_one() {
-        use crate::domain::ports::{Drift, Mend, Truth};
+        use crate::domain::ports::{Drift, LastWell, Mend, Truth};
         use crate::domain::world::Gap;
         let drift = |kind| vec![Drift { kind, says: format!("{kind} says"), mend: Mend::Apply }];
         let row = |name: &str, outside: Answer, drift| Row {
@@ -475,27 +476,30 @@ mod tests {
             tls: None,
             outside,
             inside: Answer::NotAsked,
+            lately: Default::default(),
             since: None,
             drift,
         };
         let told = |truth: Truth, power| {
-            let mut w = World { truth: Part::new(truth, Stamp(1), From::Pct), ..world() };
+            let mut w = World { truth: Part::new(truth, Stamp::from_secs(9000), From::Pct), ..world() };
             w.guests.known.as_mut().unwrap()[0].power = power;
             findings(&w).iter().filter(|f| f.pane == "ports").map(|f| format!("{:?} {} {}", f.level, f.what, f.why)).collect::<Vec<_>>()
         };
         let status = |code| Answer::Status { code, ms: 1, size: None };
-        let rows = vec![
+        let mut rows = vec![
             row("web", status(200), vec![]),
             row("wiki", status(502), drift("answers-502")),
             row("blog", status(200), drift("site-edited")),
             row("open", status(200), drift("internal-open")),
         ];
+        rows[1].lately[0].well = LastWell::At(Stamp::from_secs(1800));
+        rows[2].lately[0].well = LastWell::Never;
         let gaps = vec![Gap { what: "leases".into(), why: "no".into() }];
         let truth = Truth { rows, drift: drift("base-edited"), gaps, ..Truth::default() };
         assert_eq!(
             told(truth.clone(), Power::Running),
             [
-                "Bad published wiki answers-502 says; proximity ports converge",
+                "Bad published wiki answers-502 says; it last answered well 2 h 0 min before; proximity ports converge",
                 "Bad published open internal-open says; proximity ports converge",
                 "Warn ports base-edited base-edited says; proximity ports converge",
                 "Warn published blog site-edited says; proximity ports converge",

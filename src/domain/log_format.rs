@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
+use super::access_line::AccessLine;
 use super::log_level::{self, Level};
 use super::log_time;
 use super::stamp::Stamp;
@@ -78,7 +79,7 @@ enum Message {
 /// A line in short; times of JSON lines are told in the zone `offset_s` seconds east of UTC.
 pub fn short(line: &[u8], offset_s: i32) -> Short {
     if line.first() == Some(&b'{') && line.len() <= MOST {
-        if let Some(short) = serde_json::from_slice(line).ok().and_then(|c| caddy(&c, offset_s)) {
+        if let Some(short) = serde_json::from_slice(line).ok().and_then(|c| caddy(&c, line, offset_s)) {
             return short;
         }
         if let Some(short) = serde_json::from_slice(line).ok().and_then(|j| journal(j, offset_s)) {
@@ -90,12 +91,16 @@ pub fn short(line: &[u8], offset_s: i32) -> Short {
     Short { time, level: log_level::of(line).unwrap_or(Level::Info), text }
 }
 
-fn caddy(c: &Caddy<'_>, offset_s: i32) -> Option<Short> {
+fn caddy(c: &Caddy<'_>, line: &[u8], offset_s: i32) -> Option<Short> {
     let time = Some(clock(Stamp((c.ts? * 1000.0) as i64), offset_s));
     let level = c.level.as_deref().unwrap_or("info");
     if let (Some(r), Some(status)) = (&c.request, c.status) {
         let word = |w: &Option<Cow<'_, str>>| w.as_deref().unwrap_or("-").to_owned();
         let mut text = format!("{status} {} {} {}", word(&r.method), word(&r.uri), word(&r.host));
+        // The host is what the visitor says; the port is where he came in.
+        if let Some(port) = AccessLine::parse(line).and_then(|l| l.port).filter(|port| !text.ends_with(&format!(":{port}"))) {
+            text.push_str(&format!(" at {port}"));
+        }
         if let Some(ip) = &r.remote_ip {
             text.push_str(&format!(" from {ip}"));
         }
@@ -181,6 +186,10 @@ mod tests {
         let s = short(line, 0);
         assert_eq!(s.text, "502 GET /apps/dashboard nextcloud.prox.local from 10.20.0.9 12 ms 2.0 KiB · handled request");
         assert_eq!((s.time.as_deref(), s.level), (Some("14:31:59"), Level::Error));
+        let named = String::from_utf8_lossy(line).replace("\"logger\"", "\"port-30017\"");
+        assert!(short(named.as_bytes(), 0).text.starts_with("502 GET /apps/dashboard nextcloud.prox.local at 30017 from 10.20.0.9 12 ms"));
+        let said = named.replace("prox.local", "prox.local:30017");
+        assert!(short(said.as_bytes(), 0).text.starts_with("502 GET /apps/dashboard nextcloud.prox.local:30017 from"), "not twice");
         let s = short(br#"{"level":"warn","ts":0,"logger":"tls","msg":"stapling \u001b[2J","error":"no"}"#, 3600);
         assert_eq!((s.time.as_deref(), s.text.as_str()), (Some("01:00:00"), "warn tls: stapling \u{1b}[2J · no"));
     }

@@ -4,6 +4,7 @@
 //! is cleaned by [`clean`] before anybody draws it.
 
 pub mod access;
+pub mod access_line;
 pub mod address;
 pub mod appliance;
 pub mod audit;
@@ -48,6 +49,7 @@ pub mod session;
 pub mod settings;
 pub mod stamp;
 pub mod storage;
+pub mod swap;
 pub mod task;
 pub mod trial;
 pub mod unlock;

@@ -14,6 +14,7 @@ use super::guest::Vmid;
 use super::ports::{Pair, PortWish};
 use super::service::Tls;
 use super::storage::StorageId;
+use super::swap::Identity;
 use super::{pve, second};
 
 /// What a plan is for.
@@ -24,6 +25,8 @@ pub enum Purpose {
     Backup,
     /// Restore an archive to a new guest.
     RestoreBeside,
+    /// A container takes the place of another.
+    Swap,
     /// Start, stop, shut down or reboot a guest.
     Power,
     /// Take a lock away that nothing holds.
@@ -347,6 +350,15 @@ pub enum Check {
         #[serde(default)]
         tls: Tls,
     },
+    /// Something listens on this port of the guest; asked from within by HTTP it says nothing of an error of its own.
+    App {
+        /// The guest.
+        vmid: Vmid,
+        /// The port.
+        port: u16,
+        /// Whether it is asked by HTTP.
+        http: bool,
+    },
     /// A command that only asks gives an answer.
     Says {
         /// What that means, in words.
@@ -365,6 +377,13 @@ pub enum Check {
         /// Which seat.
         #[serde(default)]
         seat: Seat,
+    },
+    /// The guest is configured with this name, these interfaces and this start with the host.
+    Named {
+        /// The guest.
+        vmid: Vmid,
+        /// These.
+        identity: Box<Identity>,
     },
     /// The guest has no configuration on this node.
     Gone {
@@ -458,6 +477,11 @@ impl Check {
             Check::Says { what, .. } => what.clone(),
             Check::Either(one, other) => format!("{}, or {}", one.words(), other.words()),
             Check::Ours { vmid, seat } => format!("{vmid} is there, without a lock, and {}", seat.words()),
+            Check::App { vmid, port, http: true } => format!("{vmid} answers on {port} by HTTP, with no error of its own"),
+            Check::App { vmid, port, http: false } => format!("something listens on {port} in {vmid}"),
+            Check::Named { vmid, identity } => {
+                format!("{vmid} is {}, with {}", identity.hostname, identity.nets.keys().cloned().collect::<Vec<_>>().join(", "))
+            }
             Check::Gone { vmid } => format!("{vmid} is not there"),
             Check::Plugged { vmid, key, bridge } => format!("{key} of {vmid} is on {bridge}"),
             Check::LinkUp { name } => format!("{name} is up"),

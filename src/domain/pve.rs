@@ -102,6 +102,8 @@ pub struct RestoreOptions {
     pub hostname: String,
     /// `(net0, value)` pairs that replace those of the archive.
     pub nets: Vec<(String, String)>,
+    /// Its notes, which replace those of the archive.
+    pub notes: String,
 }
 
 /// `pct restore NEW VOLID …`: never `--force`, new hardware addresses, not started with the host.
@@ -121,6 +123,8 @@ pub fn restore(new: Vmid, volid: &str, options: &RestoreOptions) -> Cmd {
         "0",
         "--hostname",
         &options.hostname,
+        "--description",
+        &options.notes,
     ]
     .map(str::to_owned)
     .into();
@@ -235,11 +239,11 @@ mod tests {
             vzdump(id, &local, "snapshot", "zstd").shown(),
             "vzdump 101 --storage local --mode snapshot --compress zstd --notes-template {{guestname}} --remove 0"
         );
-        let options = RestoreOptions { storage: local, unprivileged: true, hostname: "web-103".into(), nets: vec![] };
+        let options = RestoreOptions { storage: local, unprivileged: true, hostname: "web-103".into(), nets: vec![], notes: "mine".into() };
         let line = restore("103".parse().unwrap(), "local:backup/x.tar.zst", &options).shown();
         assert_eq!(
             line,
-            "pct restore 103 local:backup/x.tar.zst --storage local --unprivileged 1 --unique 1 --onboot 0 --hostname web-103"
+            "pct restore 103 local:backup/x.tar.zst --storage local --unprivileged 1 --unique 1 --onboot 0 --hostname web-103 --description mine"
         );
         assert!(!line.contains("--force"));
         assert_eq!(exec(id, ["rm", "-rf", "--no-preserve-root"]).args[2], "--");

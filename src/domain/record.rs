@@ -14,6 +14,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde_json::Value;
 
+use super::appliance::files::NAME_KEY;
 use super::guest::Vmid;
 use super::log_level::{self, Level};
 use super::log_time;
@@ -105,7 +106,11 @@ fn json(text: &str) -> Option<(&'static str, Vec<(String, String)>)> {
         return Some((format, fields));
     }
     for (name, value) in &top {
-        flat(name, value, &mut fields);
+        match name.strip_prefix(NAME_KEY) {
+            // Where it came in, by the log of the site itself; the host is what the visitor said.
+            Some(port) if format == "Caddy access" => fields.insert(0, ("port".to_owned(), port.to_owned())),
+            _ => flat(name, value, &mut fields),
+        }
     }
     Some((format, fields))
 }
@@ -180,6 +185,7 @@ fn named(fields: &[(String, String)]) -> Vec<Named> {
                 add(value.trim_start_matches("::ffff:").parse().ok().map(Named::Address));
             }
             "unit" => add(Some(Named::Unit(value.clone()))),
+            "port" => add(value.parse().ok().map(Named::Port)),
             "vmid" => add(value.parse().ok().map(Named::Guest)),
             _ => {}
         }

@@ -3,11 +3,13 @@
 use super::backup::Archive;
 use super::conf::parse_lxc;
 use super::fact::ArchiveConf;
-use super::guest::{Guest, Kind, Vmid};
+use super::guest::{Guest, Kind, Nic, Vmid};
 use super::plan::{Act, Check, Plan, Purpose, Refusal, Risk, Step, Watch};
 use super::pve::{self, RestoreOptions};
+use super::service::{Carry, Published};
 use super::stamp::bytes;
 use super::storage::StorageId;
+use super::swap::{self, published};
 use super::world::World;
 
 /// A restore that is wished.
@@ -21,6 +23,8 @@ pub struct RestoreWish {
     pub storage: Option<StorageId>,
     /// Start it and wait until it answers.
     pub start: bool,
+    /// Plug its interfaces in: whatever it does then, it does to others.
+    pub plugged: bool,
 }
 
 /// The archive of a wish, from the World.
@@ -47,10 +51,15 @@ pub fn plan(world: &World, wish: &RestoreWish, found: &ArchiveConf) -> Result<Pl
     let to = new_id(world, wish).map_err(|(why, hint)| refuse(why, hint))?;
     let storage = choose(world, wish, &old).map_err(|(why, hint)| refuse(why, hint))?;
     let hostname = beside_name(&old, to);
-    let (nets, mut notes) = unplug_fixed(&old);
+    let (nets, mut notes) = unplugged(&old, wish.plugged);
     notes.extend(old.not_in_backup().into_iter().map(|m| format!("not in it: {m}")));
-    let options =
-        RestoreOptions { storage: storage.clone(), unprivileged: old.unprivileged == Some(true), hostname: hostname.clone(), nets };
+    let options = RestoreOptions {
+        storage: storage.clone(),
+        unprivileged: old.unprivileged == Some(true),
+        hostname: hostname.clone(),
+        nets,
+        notes: swap::notes_of_restored(&old, &wish.volid),
+    };
     let mut steps = vec![Step {
         title: format!("restore {to} {hostname} from {}", wish.volid),
         act: Act::Run { cmd: pve::restore(to, &wish.volid, &options), watch: Watch::Restore { vmid: to } },
@@ -73,13 +82,20 @@ pub fn plan(world: &World, wish: &RestoreWish, found: &ArchiveConf) -> Result<Pl
             undo: None,
             always: false,
         });
+        let (asked, gap) = published(world, &old);
+        notes.extend(gap);
+        steps.extend(asked.into_iter().filter_map(|s| of_the_app(to, s)));
     }
+    let network = if wish.plugged { "gets" } else { "has no network, gets" };
     Ok(Plan {
         purpose: Purpose::RestoreBeside,
         title: format!("restore {from} {} beside as {to} on {storage}", old.label()),
         guest: to,
         host: world.place.host.clone(),
-        facts: vec![format!("{from} is not touched; the new guest gets new hardware addresses and does not start with the host")],
+        facts: vec![
+            format!("{from} is not touched; the new guest {network} new hardware addresses and does not start with the host"),
+            format!("once it is proven it takes the place of {from} with: proximity backup swap {from} {to}"),
+        ],
         notes,
         risk: Risk::Low,
         steps,
@@ -87,7 +103,7 @@ pub fn plan(world: &World, wish: &RestoreWish, found: &ArchiveConf) -> Result<Pl
 }
 
 /// A name that does not take over the original's entry in the DNS: `web-103`, cut to a label's 63 characters.
-fn beside_name(old: &Guest, to: Vmid) -> String {
+pub(super) fn beside_name(old: &Guest, to: Vmid) -> String {
     let tail = format!("-{to}");
     let whole = old.name.as_deref().unwrap_or("guest").split('.').next().unwrap_or("guest");
     let stem: String = whole.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(63 - tail.len()).collect();
@@ -95,17 +111,30 @@ fn beside_name(old: &Guest, to: Vmid) -> String {
     format!("{}{tail}", if stem.is_empty() { "guest" } else { stem })
 }
 
-/// Interfaces with a fixed address come up unplugged: two guests with one address break both.
-fn unplug_fixed(old: &Guest) -> (Vec<(String, String)>, Vec<String>) {
-    let fixed = old.nics.iter().filter(|n| n.ip.as_deref().is_some_and(|ip| !matches!(ip, "dhcp" | "manual" | "auto")));
-    fixed
-        .map(|nic| {
-            let words: Vec<&str> = nic.raw.split(',').filter(|w| !w.starts_with("hwaddr=") && !w.starts_with("link_down=")).collect();
-            let note =
-                format!("{} has the fixed address {} and comes up unplugged (link_down=1)", nic.key, nic.ip.as_deref().unwrap_or(""));
-            ((nic.key.clone(), format!("{},link_down=1", words.join(","))), note)
-        })
-        .unzip()
+/// Whatever the copy does, it does to nobody: it comes up unplugged. Plugged in on demand, but for interfaces with a fixed
+/// address: two guests with one address break both.
+fn unplugged(old: &Guest, plugged: bool) -> (Vec<(String, String)>, Vec<String>) {
+    let fixed = |n: &Nic| n.ip.as_deref().is_some_and(|ip| !matches!(ip, "dhcp" | "manual" | "auto"));
+    let one = |nic: &Nic| {
+        let words: Vec<&str> = nic.raw.split(',').filter(|w| !w.starts_with("hwaddr=") && !w.starts_with("link_down=")).collect();
+        (nic.key.clone(), format!("{},link_down=1", words.join(",")))
+    };
+    let nets = old.nics.iter().filter(|n| !plugged || fixed(n)).map(one).collect();
+    let note = |n: &Nic| format!("{} has the fixed address {} and comes up unplugged (link_down=1)", n.key, n.ip.as_deref().unwrap_or(""));
+    (nets, old.nics.iter().filter(|n| plugged && fixed(n)).map(note).collect())
+}
+
+/// What is published of the original, asked of the copy: from within, for it is reached by nobody else.
+fn of_the_app(to: Vmid, service: &Published) -> Option<Step> {
+    let Published { name, spec, .. } = service;
+    let port = spec.to.port;
+    let http = match spec.carry {
+        Carry::Http => !spec.to.tls,
+        Carry::Tcp => false,
+        Carry::Udp => return None,
+    };
+    let check = Check::App { vmid: to, port, http };
+    Some(Step { always: true, ..Step::wait(format!("wait until {name} answers in {to}"), 90, check) })
 }
 
 fn new_id(world: &World, wish: &RestoreWish) -> Result<Vmid, (String, &'static str)> {
@@ -173,7 +202,7 @@ mod tests {
     }
 
     fn wish() -> RestoreWish {
-        RestoreWish { volid: found("").archive.volid, to: None, storage: None, start: true }
+        RestoreWish { volid: found("").archive.volid, to: None, storage: None, start: true, plugged: false }
     }
 
     #[test]
@@ -182,7 +211,7 @@ mod tests {
         insta::assert_snapshot!(plan(&world(), &wish(), &found(conf)).unwrap().lines().join("\n"), @"
         restore 101 web beside as 100 on local-lvm
         1 restore 100 web-100 from local:backup/vzdump-lxc-101-2026_08_27-02_00_03.tar.zst
-            $ pct restore 100 local:backup/vzdump-lxc-101-2026_08_27-02_00_03.tar.zst --storage local-lvm --unprivileged 1 --unique 1 --onboot 0 --hostname web-100 --net0 name=eth0,bridge=vmbr0,ip=10.0.0.5/24,type=veth,link_down=1
+            $ pct restore 100 local:backup/vzdump-lxc-101-2026_08_27-02_00_03.tar.zst --storage local-lvm --unprivileged 1 --unique 1 --onboot 0 --hostname web-100 --description 'Restored by Proximity from local:backup/vzdump-lxc-101-2026_08_27-02_00_03.tar.zst' --net0 name=eth0,bridge=vmbr0,ip=10.0.0.5/24,type=veth,link_down=1
             then: 100 exists, without a lock
             undo: pct destroy 100
         2 start 100
@@ -192,9 +221,41 @@ mod tests {
         3 wait until 100 answers
             wait, at most 90 s
             then: 100 runs and answers
-        101 is not touched; the new guest gets new hardware addresses and does not start with the host
-        ! net0 has the fixed address 10.0.0.5/24 and comes up unplugged (link_down=1)
+        101 is not touched; the new guest has no network, gets new hardware addresses and does not start with the host
+        once it is proven it takes the place of 101 with: proximity backup swap 101 100
+        ! nothing is published: only its init is asked
         ");
+    }
+
+    #[test]
+    fn it_has_no_network_unless_asked_for_and_its_app_is_asked_from_within() {
+        let conf = "hostname: web\nrootfs: local-lvm:x,size=4G\nnet0: name=eth0,bridge=lan,hwaddr=BC:24:11:00:00:01,ip=dhcp\nnet1: name=eth1,bridge=lan,ip=10.0.0.5/24,link_down=0\n";
+        let told = |plugged, world: &World| plan(world, &RestoreWish { plugged, ..wish() }, &found(conf)).unwrap();
+        let line = |plan: &Plan| plan.lines().join("\n");
+        let whole = "--net0 name=eth0,bridge=lan,ip=dhcp,link_down=1 --net1 name=eth1,bridge=lan,ip=10.0.0.5/24,link_down=1";
+        assert!(line(&told(false, &world())).contains(whole));
+        let plugged = line(&told(true, &world()));
+        assert!(
+            !plugged.contains("--net0") && plugged.contains("! net1 has the fixed address 10.0.0.5/24 and comes up unplugged"),
+            "{plugged}"
+        );
+        let service = |name: &str, to: &str, carry| {
+            let spec = super::super::service::Spec { carry, ..super::super::service::Spec::to(to.parse().unwrap()) };
+            Published { name: name.parse().unwrap(), spec, at: Stamp(1), by: "ada".into() }
+        };
+        let services = vec![
+            service("a", "web.prox.local:80", Carry::Http),
+            service("b", "https://10.0.0.5:8443", Carry::Http),
+            service("c", "web:25", Carry::Tcp),
+            service("d", "web:53", Carry::Udp),
+            service("e", "other:80", Carry::Http),
+        ];
+        let map = super::super::ports::PortMap { services, ..Default::default() };
+        let part = super::super::world::From::Files;
+        let world = World { ports: super::super::world::Part::new(map, Stamp(1), part), ..world() };
+        let asked = |s: &Step| if let Check::App { port, http, .. } = s.check { Some((port, http)) } else { None };
+        let all: Vec<_> = told(false, &world).steps.iter().filter_map(asked).collect();
+        assert_eq!(all, [(80, true), (8443, false), (25, false)]);
     }
 
     #[test]

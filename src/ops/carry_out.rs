@@ -82,7 +82,7 @@ impl Run<'_> {
             self.say(&format!("step {} of {}: {}", n + 1, plan.steps.len(), step.title));
             if let Err(bad) = self.step(step).await {
                 // What was built stands and checked itself; that it does not do what it is for is no reason to tear it down.
-                if !matches!(step.check, Check::Lamps { .. }) {
+                if !matches!(step.check, Check::Lamps { .. } | Check::App { .. }) {
                     self.undo(&plan.steps[..n]).await;
                     self.undone = !anything_stays(&plan.steps[..n]);
                 }
@@ -349,6 +349,7 @@ impl Run<'_> {
         match &plan.purpose {
             Purpose::Backup => finish_backup(self.host, plan, &self.life, &mut self.out).await,
             Purpose::RestoreBeside => self.out.what = format!("{} is there and was checked", plan.guest),
+            Purpose::Swap => self.out.what = format!("{} has the place and answers", plan.guest),
             Purpose::Power | Purpose::Unlock | Purpose::Appliance | Purpose::Pin(_) | Purpose::Publish(_) => {
                 self.out.what = plan.steps.last().map(|s| s.check.words()).unwrap_or_default()
             }
@@ -384,6 +385,9 @@ pub(crate) async fn left_by(host: &dyn Host, plan: &Plan, life: &Life) -> Vec<St
         Purpose::Backup => truth::leftovers(host, plan.guest, life.archive.as_deref()).await,
         Purpose::RestoreBeside => new_guest(host, plan.guest).await,
         Purpose::Power | Purpose::Unlock => Vec::new(),
+        Purpose::Swap => vec![
+            "both containers; one of them has the whole place in its notes or its configuration: ask again, or for the way back".into(),
+        ],
         // Each step looks first whether it is needed.
         Purpose::Publish(wish) => left_of_publishing(plan, wish.as_ref(), life),
         Purpose::Appliance | Purpose::Pin(_) => vec!["what stands so far; asked for again, it goes on from there".into()],

@@ -1,5 +1,7 @@
 //! Asks the host whether a step's check holds. Each answer comes from a question put now, never from a log's words.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use crate::domain::appliance::{Seat, is_ours, nat};
 use crate::domain::backup::partial_of;
 use crate::domain::change::Place;
@@ -7,6 +9,7 @@ use crate::domain::cmd::Cmd;
 use crate::domain::guest::Vmid;
 use crate::domain::job::Life;
 use crate::domain::plan::{self, Check, Wants};
+use crate::domain::ports::{Answer, How, Knock};
 use crate::domain::pve;
 use crate::domain::storage::StorageId;
 use crate::domain::task::{TaskSeen, parse_active};
@@ -83,6 +86,14 @@ pub async fn holds(host: &dyn Host, check: &Check, life: &Life, init: Option<u32
             Ok(guest) => Held::when(is_ours(&guest) && Seat::of(&guest) == Some(*seat), || {
                 format!("{vmid} is there, and its tag and notes do not say that it {}", seat.words())
             }),
+            Err(HostError::Missing { .. }) => Held::No(format!("{vmid} has no configuration on this node")),
+            Err(e) => Held::Unknown(e.to_string()),
+        },
+        Check::App { vmid, port, http } => app(host, *vmid, *port, *http).await,
+        Check::Named { vmid, identity } => match truth::guest(host, *vmid).await {
+            Ok(guest) => {
+                Held::when(identity.is_of(&guest), || format!("{vmid} is configured as {}, or with other interfaces", guest.label()))
+            }
             Err(HostError::Missing { .. }) => Held::No(format!("{vmid} has no configuration on this node")),
             Err(e) => Held::Unknown(e.to_string()),
         },
@@ -230,6 +241,34 @@ async fn no_task(host: &dyn Host, id: Vmid) -> Held {
         }
     }
     Held::Yes
+}
+
+/// Whether an app answers, asked inside its own guest.
+async fn app(host: &dyn Host, vmid: Vmid, port: u16, http: bool) -> Held {
+    match ports::listens_in(host, vmid).await {
+        Err(why) => return Held::Unknown(why),
+        Ok(all) if !all.contains(&port) => return Held::No(format!("nothing listens on {port} in {vmid}")),
+        Ok(_) if !http => return Held::Yes,
+        Ok(_) => {}
+    }
+    let pid = match init_pid(host, vmid).await {
+        Ok(Some(pid)) => pid,
+        Ok(None) => return Held::No(format!("{vmid} does not run")),
+        Err(e) => return Held::Unknown(e.to_string()),
+    };
+    let place = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
+    match host.knock(Some(pid), vec![Knock { place, how: How::Http }]).await {
+        Err(e) => Held::Unknown(e.to_string()),
+        Ok(told) => match told.answers.get(&port) {
+            Some(Answer::Status { code: 500.., .. }) | None | Some(Answer::NotAsked) => {
+                let code = told.answers.get(&port).map_or("nothing".into(), Answer::words);
+                Held::No(format!("{vmid} answers {code} on {port}"))
+            }
+            Some(Answer::Silent(how) | Answer::NoTls(how)) => Held::No(format!("{vmid} on {port}: {how}")),
+            Some(Answer::Unknown(why)) => Held::Unknown(why.clone()),
+            Some(Answer::Status { .. } | Answer::Taken { .. }) => Held::Yes,
+        },
+    }
 }
 
 /// Process id of a guest's init; `None` while it does not run.

@@ -13,24 +13,37 @@ use super::publish::way_out;
 use super::visitor::net_of;
 use crate::domain::appliance::answer::{Asked, Gave};
 use crate::domain::appliance::files::{CADDYFILE, CURRENT, SITES};
-use crate::domain::appliance::{LEASES, lease};
+use crate::domain::appliance::{CADDY_LOG, LEASES, lease};
 use crate::domain::caddy;
 use crate::domain::certificate::{self, Thresholds};
 use crate::domain::guest::Guest;
 use crate::domain::ports::drift::{Answered, Appliance, Around, Files, Found, Served, judge};
-use crate::domain::ports::{Answer, Chain, How, Knock, Knocked, Pair, PortMap, Ranges, Sockets, Truth};
+use crate::domain::ports::traffic::{self, Log};
+use crate::domain::ports::{Answer, Chain, How, Knock, Knocked, Pair, PortMap, Ranges, Sockets, Truth, answered_well, tell_last_well};
 use crate::domain::publish::wanted;
 use crate::domain::service::{Carry, Spec, Tls};
 use crate::domain::settings::{Settings, Value};
 use crate::domain::stamp::Stamp;
 use crate::domain::world::{From, Part, World};
 use crate::host::{Host, HostError, last_lines};
+use crate::store::Store;
 
 /// Looks. The World must be fresh, with what is remembered: it tells guests, settings and what is published.
 pub async fn look(host: &dyn Host, world: &World) -> Part<Truth> {
     let found = found(host, world).await;
     let now = host.clock().0;
     Part::new(judge(&found, now), now, From::Pct)
+}
+
+/// Remembers who answered well in a look, unless nothing may be written, and tells in its rows when the others last did.
+pub fn remember(store: Result<&Store, String>, truth: &mut Part<Truth>, write: bool) {
+    let at = truth.as_of;
+    let Ok(truth) = &mut truth.known else { return };
+    let wells = store.and_then(|store| {
+        let noted = if write { store.note_wells(&answered_well(truth, at)) } else { Ok(()) };
+        noted.and_then(|()| store.wells()).map_err(|e| e.to_string())
+    });
+    tell_last_well(truth, wells.as_deref().map_err(Clone::clone), at);
 }
 
 async fn found(host: &dyn Host, world: &World) -> Found {
@@ -61,6 +74,7 @@ async fn found(host: &dyn Host, world: &World) -> Found {
         leases: Err(NOT.into()),
         guests: guests(world),
         answered: Answered::not(NOT.into()),
+        traffic: Err(NOT.into()),
         pool: Err(NOT.into()),
     };
     let Appliance::Runs(vmid) = appliance else {
@@ -73,8 +87,10 @@ async fn found(host: &dyn Host, world: &World) -> Found {
     let paths = [within(CADDYFILE), within(SITES), within(CURRENT), format!("{}/.", within(CURRENT)), within(LEASES)];
     let argv = ["tar", "-C", "/", "-cf", "-"].map(str::to_owned).into_iter().chain(paths);
     let adapt = ["caddy", "adapt", "--config", CADDYFILE, "--adapter", "caddyfile"];
-    let (archive, adapted, (sockets, admin), answered) =
-        tokio::join!(room.inside(argv), room.inside(adapt), sockets_and_caddy(host, world), answered(host, &room, &out));
+    let (archive, adapted, (sockets, admin), (answered, from), log) =
+        tokio::join!(room.inside(argv), room.inside(adapt), sockets_and_caddy(host, world), answered(host, &room, &out), log(&room));
+    let own: Vec<IpAddr> = from.into_iter().collect();
+    out.traffic = log.and_then(|log| traffic::count(&log, &visited(&out), &own, host.clock().0));
     let members = archive.answer.and_then(|gave| unpacked(&gave.out, &gave.err));
     let leases = members.as_ref().map_err(Clone::clone).map(|all| probe::lent(all));
     out.pool = leases.clone().and_then(|leases| Ok(lease::pool(&leases, wish.as_ref().map_err(Clone::clone)?)));
@@ -127,18 +143,40 @@ fn of_admin(admin: Asked<Gave>) -> Result<Served, String> {
     Served::parse(&gave.out).ok_or_else(|| "what its administration answers cannot be read".to_owned())
 }
 
+/// Ports that may be visited by HTTP, each since it is published as it is.
+fn visited(found: &Found) -> BTreeMap<u16, Stamp> {
+    let Ok(map) = &found.map else { return BTreeMap::new() };
+    let http = map.services.iter().filter(|s| s.spec.carry == Carry::Http);
+    http.filter_map(|s| Some((map.of(&s.name)?.pair, s.at))).flat_map(|(pair, at)| [(pair.public, at), (pair.internal, at)]).collect()
+}
+
+/// The end of Caddy's access log.
+async fn log(room: &Room<'_>) -> Result<Log, String> {
+    let (folder, _) = CADDY_LOG.rsplit_once('/').unwrap_or(("/", CADDY_LOG));
+    let asked = room.inside(["tail", &format!("-c{}", traffic::MOST), CADDY_LOG]).await.answer?;
+    if asked.status != 0 {
+        return Err(format!("its log cannot be read: {}", last_lines(&asked.err)));
+    }
+    let bytes = asked.out;
+    // Behind the log, so that one begun anew meanwhile is not taken for all there ever was.
+    let beside = if bytes.len() < traffic::MOST { room.inside(["ls", "-1", folder]).await.answer.ok() } else { None };
+    let old = |gave: &Gave| String::from_utf8_lossy(&gave.out).lines().any(|name| name.starts_with("access-"));
+    Ok(Log { whole: beside.is_some_and(|gave| gave.status == 0 && !old(&gave)), bytes })
+}
+
 /// Asks every port of what is published: the public ones as somebody outside does, the internal ones inside, and these from
-/// outside as well, where they are to be refused.
-async fn answered(host: &dyn Host, room: &Room<'_>, found: &Found) -> Answered {
-    let Ok(map) = &found.map else { return Answered::not("what is published is unknown".into()) };
+/// outside as well, where they are to be refused. With the address that those who are asked from outside see.
+async fn answered(host: &dyn Host, room: &Room<'_>, found: &Found) -> (Answered, Option<IpAddr>) {
+    let none = |why: String| (Answered::not(why), None);
+    let Ok(map) = &found.map else { return none("what is published is unknown".into()) };
     let all: Vec<(Pair, &Spec)> = map.services.iter().filter_map(|s| Some((map.of(&s.name)?.pair, &s.spec))).collect();
     if all.is_empty() {
         let nothing = || Ok(BTreeMap::new());
-        return Answered { outside: nothing(), inside: nothing(), strange: nothing(), ..Answered::not(String::new()) };
+        return (Answered { outside: nothing(), inside: nothing(), strange: nothing(), ..Answered::not(String::new()) }, None);
     }
     let pid = match room.init().await {
         Ok(pid) => *pid,
-        Err(why) => return Answered::not(why.clone()),
+        Err(why) => return none(why.clone()),
     };
     let lies = of_authorities(room, &all).await;
     let now = host.clock().0;
@@ -161,13 +199,15 @@ async fn answered(host: &dyn Host, room: &Room<'_>, found: &Found) -> Answered {
         Err(why) => (Err(why.clone()), Err(why)),
     };
     let inside = told(inside);
-    let from = strange.as_ref().ok().and_then(|k| k.from);
+    // Where nothing is carried by HTTP nobody is asked as a stranger.
+    let seen = |asked: &Result<Knocked, String>| asked.as_ref().ok().and_then(|k| k.from);
+    let (from, own) = (seen(&strange), seen(&public).or(seen(&strange)));
     let trusts = |from: IpAddr| found.around.as_ref().map_or(true, |a| a.trusted.iter().any(|net| net.contains(&from)));
     let shown = [&inside, &public].into_iter().flatten().flat_map(|k| k.shown.clone()).collect();
     // What was not asked says why.
     let unasked = |port: fn(&Pair) -> u16| http().filter_map(move |(p, _, h)| Some((port(p), Answer::Unknown(h.as_ref().err()?.clone()))));
     let answers = |k: Result<Knocked, String>, port: fn(&Pair) -> u16| k.map(|k| k.answers.into_iter().chain(unasked(port)).collect());
-    Answered {
+    let answered = Answered {
         outside: answers(public, |p| p.public),
         inside: answers(inside, |p| p.internal),
         strange: answers(strange, |p| p.internal),
@@ -175,7 +215,8 @@ async fn answered(host: &dyn Host, room: &Room<'_>, found: &Found) -> Answered {
         lies: lies.unwrap_or_default(),
         // Whose address is not known may be anybody's.
         asker_trusted: from.is_none_or(trusts),
-    }
+    };
+    (answered, own)
 }
 
 /// What authorities gave out for what is published by their certificates, as it lies in the appliance, by the public port; else why

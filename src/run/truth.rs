@@ -57,7 +57,12 @@ impl Hands {
     async fn look_ports_in(&self, world: &World) {
         let _one = self.looking.lock().await;
         locked(&self.asked).looked_at_ports(Instant::now());
-        let truth = port_truth::look(self.ctx.host.as_ref(), world).await;
+        let mut truth = port_truth::look(self.ctx.host.as_ref(), world).await;
+        let (jobs, none) = (locked(&self.jobs).clone(), || "there is no store".to_owned());
+        tokio::task::block_in_place(|| {
+            let store = jobs.as_ref().map(|jobs| jobs.store());
+            port_truth::remember(store.as_deref().ok_or_else(none), &mut truth, !self.ctx.read_only);
+        });
         self.tell_news(News { truth: Some(truth), ..News::default() }).await;
     }
 }

@@ -35,6 +35,7 @@ mod cost;
 mod crypto;
 mod error;
 mod jobs;
+mod last_well;
 mod login;
 mod memory;
 mod migrate;

@@ -232,6 +232,7 @@ pub fn leaves(job: &Job) -> String {
     let plan = job.order.plan();
     match &plan.purpose {
         Purpose::Backup => format!("A lock 'backup' on {}, a snapshot and a partial archive may be left.", plan.guest),
+        Purpose::Swap => "One of both containers has the whole place, in its notes or its configuration.".into(),
         Purpose::RestoreBeside => format!("Guest {} may be left half restored and locked; the original is not touched.", plan.guest),
         Purpose::Unlock => format!("The lock of guest {} is there, or it is gone.", plan.guest),
         Purpose::Appliance | Purpose::Pin(_) => "The appliance may be left half changed; asked for again, it goes on from there.".into(),

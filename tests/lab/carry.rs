@@ -272,6 +272,17 @@ fn who_may_not_come_in_does_not_and_no_secret_is_left_anywhere() {
     assert!(status(&page) == "200" && !page.contains("X_USER"), "what nobody verified is not passed on: {page}");
     green(lab, "logins");
 
+    // Who asked is written down, at which port, and not what he is known by: neither plainly nor as it was sent.
+    with(&["-u", &format!("ada:{password}"), "-b", "session=kept-to-himself", "-H", "Host: other:40001"], 30_000);
+    let log = lab.guest(9999, "cat /var/log/caddy/access.log");
+    let of = |port: u16| log.lines().filter(|l| l.contains(&format!("\"port-{port}\":\"http.log.access."))).collect::<Vec<_>>();
+    assert!(of(30_000).last().is_some_and(|l| l.contains("other:40001") && l.contains("\"Authorization\":[]")), "{log}");
+    assert!(of(30_001).iter().any(|l| l.contains("\"Authorization\":[]")) && of(30_002).len() >= 5, "{log}");
+    let sent = lab.sh(&format!("printf ada:{password} | base64"));
+    for secret in [password, sent.as_str(), "kept-to-himself", "Bearer", &third[29..]] {
+        assert!(!log.contains(secret), "{secret}: {log}");
+    }
+
     // In no file, no row, no log of the node or the appliance.
     for secret in [password, &first[29..], &second[29..], &third[29..]] {
         lab.write("/tmp/secret", secret);

@@ -18,6 +18,8 @@ mod ports;
 mod publish;
 mod restricted;
 mod story;
+mod swap;
+mod traffic;
 mod visitor;
 
 use harness::{Lab, Said, lab_script, skip, wait_for};

@@ -150,6 +150,10 @@ fn a_thousand_sites_are_taken_by_caddy_and_hold_nothing_but_ours() {
         assert_eq!(handlers, ["reverse_proxy"].map(str::to_owned).into(), "{server}");
         let port = server["listen"][0].as_str().unwrap().to_owned();
         assert_eq!((internal, server["listen"].as_array().unwrap().len()), (port.starts_with(":4"), 1), "{server}");
+        // Each writes to the one log, under a name that is its port.
+        let log = &told["logging"]["logs"][server["logs"]["default_logger_name"].as_str().unwrap()];
+        let named = (&log["encoder"]["name_key"], &log["writer"]["filename"]);
+        assert_eq!(named, (&json!(format!("port-{}", &port[1..])), &json!("/var/log/caddy/access.log")), "{server}");
         found.push((port, dials));
     }
     found.sort();

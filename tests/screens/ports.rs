@@ -4,8 +4,8 @@ use proximity::domain::certificate::Certificate;
 use proximity::domain::credential::Fingerprint;
 use proximity::domain::guest::{Nic, Vmid};
 use proximity::domain::ports::{
-    Answer, Asked, Bad, Drift, Held, Listener, Mend, Nearer, Of, Pair, Past, PortMap, PortWish, Reason, Row, ServiceName, Shown, Truth,
-    Usage, What, promised,
+    Answer, Asked, Bad, Drift, Held, LastWell, Lately, Listener, Mend, Nearer, Of, Pair, Past, PortMap, PortWish, Reason, Row, ServiceName,
+    Shown, Traffic, Truth, Usage, Visits, What, promised,
 };
 use proximity::domain::power::{PowerWish, Turn};
 use proximity::domain::publish::PublishWish;
@@ -65,6 +65,21 @@ fn drift(kind: &'static str, says: &str, mend: Mend) -> Drift {
     Drift { kind, says: says.into(), mend }
 }
 
+/// So many visitors within 47 minutes.
+fn visited(requests: u32, failed: u32, p95_us: u64) -> Lately {
+    let (since, until) = (world::ago(47 * 60), world::ago(4));
+    let last = (requests > 0).then(|| world::ago(90));
+    let bytes = u64::from(requests) * 7000;
+    let traffic =
+        Traffic { since, until, requests, failed, refused: requests / 20, mean_us: p95_us / 3, p95_us, bytes, last, own: 9, unread: 0 };
+    Lately { visits: Visits::Counted(traffic), well: LastWell::NotAsked }
+}
+
+/// The same with when it last answered well.
+fn well(seconds: i64, lately: Lately) -> Lately {
+    Lately { well: LastWell::At(world::ago(seconds)), ..lately }
+}
+
 /// What a look found: some of it well, some of it not.
 fn truth() -> Truth {
     let status = |code, ms, size| Answer::Status { code, ms, size };
@@ -73,15 +88,24 @@ fn truth() -> Truth {
         match row.name.as_ref().map(ToString::to_string).as_deref() {
             Some("nextcloud") => {
                 (row.outside, row.inside) = (status(502, 12, Some(0)), status(502, 9, None));
+                row.lately = [well(7200, visited(12_041, 317, 3_004_000)), Lately { well: LastWell::Never, ..visited(0, 0, 0) }];
                 row.drift.push(drift("lease-moved", "lease moved to 10.20.0.117", Mend::Apply));
                 row.drift.push(drift("guest-stopped", "guest 105 does not run", Mend::Start("105".parse().unwrap())));
             }
-            Some("gitea") => (row.outside, row.inside) = (status(200, 3, Some(18_230)), status(302, 4, None)),
+            Some("gitea") => {
+                (row.outside, row.inside) = (status(200, 3, Some(18_230)), status(302, 4, None));
+                row.lately = [well(4, visited(96, 0, 41_000)), well(4, visited(2, 0, 300))];
+            }
             Some("db") => {
                 (row.outside, row.inside) = (Answer::Taken { ms: 1 }, Answer::Unknown("the rules could not be read".into()));
                 row.drift.push(drift("rules-changed", "the rules of the appliance are not ours", Mend::Appliance));
             }
-            Some("web") => (row.outside, row.inside) = (status(200, 8, None), Answer::Silent("refused".into())),
+            Some("web") => {
+                (row.outside, row.inside) = (status(200, 8, None), Answer::Silent("refused".into()));
+                row.lately[0] =
+                    Lately { visits: Visits::Unknown("its log cannot be read: Permission denied".into()), well: LastWell::NotAsked };
+                row.lately[1] = visited(0, 0, 0);
+            }
             _ => {}
         }
     }
@@ -95,6 +119,7 @@ fn truth() -> Truth {
         tls: None,
         outside: Answer::NotAsked,
         inside: Answer::NotAsked,
+        lately: Default::default(),
         since: None,
         drift: vec![drift("foreign-in-range", "it has a port of the ranges", Mend::Hand("proximity ports block 30080 --reason …".into()))],
     };

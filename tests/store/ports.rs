@@ -6,11 +6,14 @@ use std::path::Path;
 
 use proximity::domain::access::Who;
 use proximity::domain::audit::Wanted;
-use proximity::domain::ports::{Decided, Of, Pair, PortWish, Sockets};
+use proximity::domain::ports::{Answer, Decided, LastWell, Of, Pair, PortWish, Row, Sockets, Truth, Well};
+use proximity::domain::service::Spec;
 use proximity::domain::settings::{Change, Staged};
 use proximity::domain::stamp::Stamp;
+use proximity::domain::world::{From, Part};
 use proximity::host::local::LocalHost;
 use proximity::ops::audit::Recorder;
+use proximity::ops::port_truth::remember;
 use proximity::ops::ports::keep;
 use proximity::store::{PortError, Store, StoreError, Vault, VaultError, Wished};
 
@@ -276,4 +279,70 @@ fn the_command_line_reserves_tells_and_finds_who_had_it() {
     raw(&dir).execute("UPDATE port_past SET name = 'mine'", []).unwrap();
     let (status, _, err) = run(&["ports", "list", "--check", "--passphrase-fd", "0"], &pass);
     assert!(status == 10 && err.contains("was changed outside Proximity"), "{status} {err}");
+}
+
+/// A row of something published that answers, or does not.
+fn row(name: &str, pair: Pair, day: i64, well: bool) -> Row {
+    let answer = if well { Answer::Status { code: 200, ms: 1, size: None } } else { Answer::Silent("refused".into()) };
+    Row {
+        public: Some(pair.public),
+        internal: Some(pair.internal),
+        state: "published",
+        name: name.parse().ok(),
+        note: String::new(),
+        target: String::new(),
+        tls: None,
+        outside: answer.clone(),
+        inside: answer,
+        lately: Default::default(),
+        since: Some(Stamp(day * DAY)),
+        drift: Vec::new(),
+    }
+}
+
+#[test]
+fn when_ports_last_answered_well_is_remembered_of_what_is_published_there_now() {
+    let (_outer, dir, store) = new_store();
+    let (vault, _) = make_vault(&store, &dir);
+    let publish = |name: &str, day| {
+        wish(&store, &vault, day, PortWish::Publish(name.parse().unwrap(), Box::new(Spec::to("web:80".parse().unwrap())), None))
+    };
+    let (web, wiki) = (publish("web", 10).unwrap().pair, publish("wiki", 10).unwrap().pair);
+    // Looks at both, at this time; what is told of the public port of each.
+    let look = |at: i64, web_well: bool, wiki_well: bool, write: bool| {
+        let rows = vec![row("web", web, 10, web_well), row("wiki", wiki, 10, wiki_well)];
+        let mut part = Part::new(Truth { rows, ..Truth::default() }, Stamp(at), From::Pct);
+        remember(Ok(&store), &mut part, write);
+        part.known.unwrap().rows.iter().map(|r| r.lately[0].well.clone()).collect::<Vec<_>>()
+    };
+    let (at, begun) = (|n: i64| LastWell::At(Stamp(n)), 11 * DAY);
+    assert_eq!(look(begun, true, false, false), [at(begun), LastWell::Never]);
+    assert_eq!(store.wells().unwrap(), [], "nothing was written");
+    assert_eq!(look(begun, true, true, true), [at(begun), at(begun)]);
+    assert_eq!(store.wells().unwrap().len(), 4);
+    // The next look, after a restart of the console.
+    let again = Store::open(&dir).unwrap();
+    assert_eq!(again.wells().unwrap(), store.wells().unwrap());
+    assert_eq!(look(begun + 9, false, true, true), [at(begun), at(begun + 9)]);
+    // A clock that was ahead does not hold for ever.
+    assert_eq!(look(begun + 10, false, false, true), [at(begun), at(begun + 9)]);
+    raw(&dir).execute("UPDATE last_well SET well_ms = ?1 WHERE port = ?2", [begun * 9, i64::from(wiki.public)]).unwrap();
+    assert_eq!(look(begun + 11, true, false, true), [at(begun + 11), LastWell::Never]);
+    assert_eq!(look(begun + 12, false, true, true), [at(begun + 11), at(begun + 12)]);
+    assert_eq!(look(begun + 13, false, false, true), [at(begun + 11), at(begun + 12)]);
+    // Rows that are of nobody, or of somebody else.
+    for change in ["name = 'Not A Name'", "name = 'other'", "published_ms = 7"] {
+        raw(&dir).execute(&format!("UPDATE last_well SET {change} WHERE port = {}", web.public), []).unwrap();
+        assert_eq!(look(begun + 20, false, false, true), [LastWell::Never, at(begun + 12)], "{change}");
+        assert_eq!(look(begun + 12, true, true, true), [at(begun + 12), at(begun + 12)], "{change}");
+    }
+    // All of a look, or nothing of it.
+    let well = |port: u16, n: i64| Well { port, name: "web".parse().unwrap(), published: Stamp(10 * DAY), at: Stamp(n) };
+    let before = store.wells().unwrap();
+    assert!(store.note_wells(&[well(web.public, begun + 90), well(web.internal, begun + 90), well(0, begun + 90)]).is_err());
+    assert_eq!(store.wells().unwrap(), before);
+    // Given up, or published otherwise: it goes with the next look, and nobody inherits it.
+    wish(&store, &vault, 12, PortWish::Unpublish("web".parse().unwrap())).unwrap();
+    look(begun + 100, false, true, true);
+    assert_eq!(store.wells().unwrap().iter().map(|w| w.port).collect::<Vec<_>>(), [wiki.public, wiki.internal]);
 }

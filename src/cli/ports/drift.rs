@@ -6,10 +6,10 @@ use super::super::settings::{Check, store};
 use super::super::{Ctx, Done, Form, output};
 use super::{Read, bad_or, gaps_json, read, tell_gaps};
 use crate::domain::clean::clean;
-use crate::domain::ports::{Answer, Drift, Mend, Row, Shown, drift::means};
+use crate::domain::ports::{Answer, Drift, LastWell, Mend, Row, Shown, Visits, drift::means};
 use crate::domain::stamp::Stamp;
 use crate::domain::world::{From, Part};
-use crate::ops::port_truth::look;
+use crate::ops::port_truth::{look, remember};
 use crate::problem::{Kind, Problem, WARNED};
 
 /// 0 where all is as promised, 10 with a difference or something unknown.
@@ -19,7 +19,8 @@ pub(super) async fn drift(ctx: &Ctx, check: &Check) -> Done {
     let store = store(ctx)?;
     let Read { map, .. } = read(ctx, &store, check, None)?;
     world.ports = Part::new(map.clone(), ctx.host.clock().0, From::Files);
-    let part = look(ctx.host.as_ref(), &world).await;
+    let mut part = look(ctx.host.as_ref(), &world).await;
+    remember(Ok(&store), &mut part, !ctx.read_only);
     let truth = part.known.map_err(|why| Problem::new(Kind::Unreachable, "the ports", why, "see proximity doctor"))?;
     if ctx.form == Form::Json {
         output::object(&json!({
@@ -38,13 +39,13 @@ pub(super) async fn drift(ctx: &Ctx, check: &Check) -> Done {
             });
             let target = if row.target.is_empty() { row.note.clone() } else { row.target.clone() };
             let target = if target.is_empty() { row.since.map_or("-".into(), |at| format!("since {}", at.minute(offset))) } else { target };
-            let head = vec![number(row.public), number(row.internal), name, answers(row), target];
+            let head = vec![number(row.public), number(row.internal), name, answers(row), row.lately[0].visits.words(), target];
             below(head, &row.drift)
         };
         let mut rows: Vec<Vec<String>> = truth.rows.iter().flat_map(lines).collect();
-        let whole = ["-", "-", "all", "-", "-"].map(str::to_owned).to_vec();
+        let whole = ["-", "-", "all", "-", "-", "-"].map(str::to_owned).to_vec();
         rows.extend(truth.drift.iter().flat_map(|d| below(whole.clone(), std::slice::from_ref(d))));
-        output::table(ctx.form, &["PUBLIC", "INTERNAL", "NAME", "ANSWERS", "TARGET", "DRIFT", "MEND"], &rows);
+        output::table(ctx.form, &["PUBLIC", "INTERNAL", "NAME", "ANSWERS", "REQUESTS", "TARGET", "DRIFT", "MEND"], &rows);
         if ctx.form == Form::Table {
             let version = truth.version.map_or("none known".to_owned(), |v| format!("v{v}"));
             let count = truth.rows.iter().map(|r| r.drift.len()).sum::<usize>() + truth.drift.len();
@@ -54,7 +55,9 @@ pub(super) async fn drift(ctx: &Ctx, check: &Check) -> Done {
                 1 => "1 difference".to_owned(),
                 n => format!("{n} differences"),
             };
-            output::say(&format!("sites in force: {version}; {shown}"));
+            let counted = truth.rows.iter().filter_map(|r| r.lately[0].visits.counted()).min_by_key(|t| t.since);
+            let counted = counted.map_or(String::new(), |t| format!("; requests to public ports: the last {}", t.over()));
+            output::say(&format!("sites in force: {version}; {shown}{counted}"));
         }
         tell_gaps(&truth.gaps);
     }
@@ -92,6 +95,26 @@ fn answer_json(answer: &Answer) -> Json {
     }
 }
 
+fn well_json(well: &LastWell) -> Json {
+    match well {
+        LastWell::NotAsked => json!({"is": "not-asked"}),
+        LastWell::Unknown(why) => json!({"is": "unknown", "why": why}),
+        LastWell::Never => json!({"is": "never"}),
+        LastWell::At(at) => json!({"is": "at", "at": at.rfc3339()}),
+    }
+}
+
+fn visits_json(visits: &Visits) -> Json {
+    let ms = |us: u64| us as f64 / 1000.0;
+    match visits {
+        Visits::NotCounted => json!({"is": "not-counted"}),
+        Visits::Unknown(why) => json!({"is": "unknown", "why": why}),
+        Visits::Counted(t) => json!({"is": "counted", "since": t.since.rfc3339(), "until": t.until.rfc3339(), "requests": t.requests,
+            "failed_5xx": t.failed, "refused_4xx": t.refused, "mean_ms": ms(t.mean_us), "p95_ms": ms(t.p95_us), "bytes": t.bytes,
+            "last": t.last.map(|at| at.rfc3339()), "own": t.own, "unread_lines": t.unread}),
+    }
+}
+
 fn drift_json(drift: &Drift) -> Json {
     let mend = match &drift.mend {
         Mend::Apply => json!({"by": "apply", "command": "proximity ports converge"}),
@@ -112,6 +135,9 @@ fn tls_json(shown: &Shown, now: Stamp) -> Json {
 
 fn row_json(row: &Row, now: Stamp) -> Json {
     json!({"public": row.public, "internal": row.internal, "state": row.state, "name": row.name.as_ref().map(ToString::to_string),
-        "note": row.note, "target": row.target, "tls": row.tls.as_ref().map(|shown| tls_json(shown, now)), "outside": answer_json(&row.outside), "inside": answer_json(&row.inside),
+        "note": row.note, "target": row.target, "tls": row.tls.as_ref().map(|shown| tls_json(shown, now)),
+        "outside": answer_json(&row.outside), "inside": answer_json(&row.inside),
+        "requests": {"public": visits_json(&row.lately[0].visits), "internal": visits_json(&row.lately[1].visits)},
+        "last_well": {"public": well_json(&row.lately[0].well), "internal": well_json(&row.lately[1].well)},
         "since": row.since.map(|at| at.rfc3339()), "drift": row.drift.iter().map(drift_json).collect::<Vec<_>>()})
 }

@@ -148,15 +148,34 @@ pub fn base() -> String {
     format!("{}{}", owned(CADDYFILE), caddy())
 }
 
-/// The base. Sites say `import access` to be in the access log; the global `log` is Caddy's own.
+/// The base. Sites written by hand say `import access` to be in the access log; the global `log` is Caddy's own.
 fn caddy() -> String {
+    let log: String = access_log(None).iter().map(|line| format!("\t{line}\n")).collect();
     format!(
         "{{\n\tadmin {ADMIN}\n\tauto_https off\n}}\n\n\
          # The access log of every site that imports it: JSON lines, rotated.\n\
-         (access) {{\n\tlog {{\n\t\toutput file {CADDY_LOG} {{\n\t\t\troll_size 10MiB\n\t\t\troll_keep 5\n\t\t\troll_keep_for 720h\n\t\t}}\n\t\tformat json\n\t}}\n}}\n\n\
+         (access) {{\n{log}}}\n\n\
          # Sites made by hand, and those that Proximity publishes.\n\
          import apps/*.caddy\nimport proximity/current/*.caddy\n"
     )
+}
+
+/// What the lines of a site of ours are known by in the access log: the encoder calls the logger's name so. It is a constant of
+/// the site and stands beside the request, so nothing that a visitor says can look like it. The name itself is no such thing,
+/// for it is a number in the order of all sites; and the host is what the visitor says.
+pub const NAME_KEY: &str = "port-";
+
+/// The `log` of a site: JSON lines in the one access log, rotated. All sites that write to one file share what writes it
+/// (Caddy: writers are one by their file). `port` is told in each line.
+pub fn access_log(port: Option<u16>) -> Vec<String> {
+    let lines = ["log {", "\toutput file {}", "\t\troll_size 10MiB", "\t\troll_keep 5", "\t\troll_keep_for 720h", "\t}"];
+    let mut out: Vec<String> = lines.map(|line| line.replace("{}", &format!("{CADDY_LOG} {{"))).into();
+    match port {
+        Some(port) => out.extend(["\tformat json {".into(), format!("\t\tname_key {NAME_KEY}{port}"), "\t}".into()]),
+        None => out.push("\tformat json".into()),
+    }
+    out.push("}".into());
+    out
 }
 
 #[cfg(test)]

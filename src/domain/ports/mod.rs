@@ -4,8 +4,9 @@
 //! mod.rs       pairs, ranges, what is held, what was        sockets.rs  what listens, as the kernels tell
 //! allocate.rs  a wish becomes a change, or is refused       usage.rs    how full the ranges are, and what is full first
 //! truth.rs     how each pair is, and where that is not as it was promised
-//! knock.rs     many ports asked at once
+//! knock.rs     many ports asked at once                     traffic.rs  who came to each, by Caddy's access log
 //! drift/       what was found becomes that: each difference, its name and what mends it
+//! last_well.rs when a port last answered well
 //! promised.rs  the same before anybody looked              asked.rs    one port, and its URL
 //! ```
 //!
@@ -26,17 +27,21 @@ mod allocate;
 mod asked;
 pub mod drift;
 mod knock;
+mod last_well;
 mod promised;
 mod sockets;
+pub mod traffic;
 mod truth;
 mod usage;
 
 pub use allocate::{Change, Decided, Known, PortWish};
 pub use asked::{Asked, url};
 pub use knock::{Chain, How, Knock, Knocked, head};
+pub use last_well::{LastWell, Well, answered_well, tell_last_well};
 pub use promised::{joined, leads_to, promised};
 pub use sockets::{Listener, Sockets, listening};
-pub use truth::{Answer, Drift, Mend, Row, Shown, Truth};
+pub use traffic::{Traffic, Visits};
+pub use truth::{Answer, Drift, Lately, Mend, Row, Shown, Truth};
 pub use usage::{Nearer, State, Usage};
 
 /// The two numbers that one published thing has.

@@ -34,6 +34,7 @@ pub fn promised(map: &PortMap, now: Stamp) -> Vec<Row> {
         tls: None,
         outside: Answer::NotAsked,
         inside: Answer::NotAsked,
+        lately: Default::default(),
         since: Some(since),
         drift: Vec::new(),
     };

@@ -1,7 +1,7 @@
 //! How each pair is: what was promised, what is written, what runs, what listens, what answers; and each difference between
 //! them, named, with the one thing that mends it.
 
-use super::{Nearer, ServiceName, Usage};
+use super::{LastWell, Nearer, ServiceName, Usage, Visits};
 use crate::domain::certificate::Certificate;
 use crate::domain::guest::Vmid;
 use crate::domain::stamp::Stamp;
@@ -68,6 +68,8 @@ pub struct Row {
     pub outside: Answer,
     /// What the internal port answers, asked as a trusted source.
     pub inside: Answer,
+    /// What was known of both before: the public port, the internal one.
+    pub lately: [Lately; 2],
     /// Since when it is held, published or cooling.
     pub since: Option<Stamp>,
     /// Where it is not as it was promised.
@@ -90,6 +92,15 @@ impl Shown {
     pub fn fits(&self) -> bool {
         self.asked.as_ref().map_or(!self.certificate.names.is_empty(), |name| self.certificate.covers(name))
     }
+}
+
+/// What is known of one port besides what it answers now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lately {
+    /// Who came.
+    pub visits: Visits,
+    /// When it last answered well.
+    pub well: LastWell,
 }
 
 /// What came back from a port.
@@ -127,6 +138,15 @@ impl Answer {
             Answer::Status { code, .. } => !(502..=504).contains(code),
             _ => false,
         }
+    }
+}
+
+impl Row {
+    /// What is to be said of the first port that somebody asked in vain: when that was better. `now` is the time of the look.
+    pub fn was_well(&self, now: Stamp) -> Option<String> {
+        let silent = |a: &Answer| !a.is_well() && !matches!(a, Answer::NotAsked | Answer::Unknown(_));
+        let both = [&self.outside, &self.inside].into_iter().zip(&self.lately);
+        both.into_iter().find(|(answer, _)| silent(answer)).and_then(|(_, lately)| lately.well.before(now))
     }
 }
 

@@ -67,6 +67,10 @@ fn json_of_every_kind() {
         assert!(r.names.contains(&named), "{named:?} in {:?}", r.names);
     }
     let r = record(
+        r#"{"ts":1795271519.25,"port-30017":"http.log.access.log0","msg":"handled request","request":{"host":"other.example:30018"},"status":200}"#,
+    );
+    assert_eq!((r.format, field(&r, "port"), r.names.first()), ("Caddy access", Some("30017"), Some(&Named::Port(30017))), "{r:?}");
+    let r = record(
         r#"{"__REALTIME_TIMESTAMP":"1795271518000000","PRIORITY":"3","SYSLOG_IDENTIFIER":"systemd","_SYSTEMD_UNIT":"init.scope","_PID":"1","MESSAGE":"Failed to start pve-container@104.service - PVE LXC Container: 104."}"#,
     );
     assert_eq!((r.format, field(&r, "event"), field(&r, "program")), ("journal", Some("Failed to start"), Some("systemd")));

@@ -5,6 +5,7 @@ use super::APPLIANCE;
 use serde_json::json;
 
 use super::node::{BOOT_ID, NAME, Node};
+use crate::domain::appliance::files::NAME_KEY;
 use crate::domain::appliance::{CADDY_LOG, DNSMASQ_LOG, LEASES};
 use crate::domain::log_health::{Entry, Found};
 use crate::domain::stamp::Stamp;
@@ -120,6 +121,13 @@ pub(super) fn last(node: &Node, source: Source, lines: usize, to: Stamp) -> Vec<
     all.split_off(all.len().saturating_sub(lines))
 }
 
+/// The end of Caddy's access log: what was written within an hour, at most so many bytes.
+pub(super) fn last_hour(node: &Node, most: usize) -> String {
+    let now = node.now();
+    let text: String = between(node, Source::Caddy, Stamp(now.0 - 3_600_000), now).iter().map(|line| format!("{line}\n")).collect();
+    text.get(text.len().saturating_sub(most)..).unwrap_or_default().to_owned()
+}
+
 /// When the next line comes.
 pub(super) fn next(source: Source, after: Stamp) -> Stamp {
     let mut seconds = after.secs()..after.secs() + 60;
@@ -191,9 +199,10 @@ fn caddy(at: Stamp, h: u64) -> String {
         h >> 20,
     );
     let method = if h.is_multiple_of(13) { "POST" } else { "GET" };
+    let key = format!("{NAME_KEY}{port}");
     let duration = if status == 502 { 0.0119 } else { (h >> 28 & 0xFFFF) as f64 / 4e5 };
     json!({
-        "level": level, "ts": at.0 as f64 / 1000.0, "logger": "http.log.access.log0", "msg": msg,
+        "level": level, "ts": at.0 as f64 / 1000.0, key: "http.log.access.log0", "msg": msg,
         "request": {"remote_ip": remote, "remote_port": (40_000 + h % 20_000).to_string(), "client_ip": remote, "proto": "HTTP/2.0", "method": method,
             "host": format!("{app}.prox.local:{port}"), "uri": uri, "headers": {"User-Agent": [agent]}},
         "bytes_read": 0, "user_id": "", "duration": duration, "size": if status == 200 { h >> 40 & 0xFFFF } else { 0 }, "status": status,

@@ -12,7 +12,9 @@ use crate::domain::backup::{self, Archive, BackupWish};
 use crate::domain::fact::Wish;
 use crate::domain::guest::Guest;
 use crate::domain::power::{self, PowerWish, Turn};
+use crate::domain::swap;
 use crate::domain::unlock::{self, UnlockWish};
+use crate::domain::world::World;
 use crate::tui::action::{Action, Context};
 use crate::tui::canvas::Canvas;
 use crate::tui::list::{List, marker};
@@ -41,13 +43,14 @@ pub const TURNS: [(&str, Turn); 4] =
 
 impl Menu {
     /// For this guest.
-    pub fn new(guest: Guest) -> Menu {
+    pub fn new(guest: Guest, world: &World) -> Menu {
         let id = guest.id;
         let mut entries: Vec<_> =
             TURNS.iter().map(|(word, turn)| (*word, What::Wish(Wish::Power(PowerWish { guest: id, turn: *turn })))).collect();
         entries.push(("back up", What::Wish(Wish::Backup(BackupWish { guest: id, storage: None, mode: None }))));
         entries.push(("take its lock away, where nothing holds it", What::Wish(Wish::Unlock(UnlockWish { guest: id }))));
         entries.push(("restore its newest archive beside it", What::Restore));
+        entries.extend(swap::offered(world, &guest).map(|(words, wish)| (words, What::Wish(Wish::Swap(wish)))));
         entries.push(("show its log lines", What::Logs));
         Menu { title: guest.title(), guest: Some(guest), entries, list: List::default() }
     }
@@ -82,6 +85,7 @@ impl Menu {
             What::Wish(Wish::Power(wish)) => power::plan(&known.world, wish).err().map(|r| r.why),
             What::Wish(Wish::Unlock(wish)) => unlock::plan(&known.world, wish).err().map(|r| r.why),
             What::Wish(Wish::Backup(wish)) => backup::plan(&known.world, wish).err().map(|r| r.why),
+            What::Wish(Wish::Swap(wish)) => swap::plan(&known.world, wish).err().map(|r| r.why),
             What::Wish(Wish::Restore(_) | Wish::Appliance(_) | Wish::Publish(_) | Wish::KeepChange | Wish::Move(_))
             | What::Logs
             | What::Act(_) => None,

@@ -40,7 +40,7 @@ impl Restore {
             self.said = format!("{} is there already; choose a free id", guest.title());
             return Vec::new();
         }
-        let wish = RestoreWish { volid: self.archive.volid.clone(), to: Some(id), storage: None, start: self.start };
+        let wish = RestoreWish { volid: self.archive.volid.clone(), to: Some(id), storage: None, start: self.start, plugged: false };
         vec![Then::Close, Then::Wish(Wish::Restore(wish))]
     }
 }

@@ -7,6 +7,8 @@
 //!  30017   40017     nextcloud   ✗ 502  12 ms    10.20.0.104:80    lease moved to .117  fix: f
 //!  30019   40019     –           cooling         until 2026-11-24 05:16, was wiki
 //! ```
+//!
+//! A wide screen has room for who came to the public port, too: requests, how many of them failed, how long 95 of 100 took.
 
 mod words;
 
@@ -63,14 +65,22 @@ struct Note {
     mend: Option<Mend>,
 }
 
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 9] = [
     column("public", 6, 6, 0, false),
     column("internal", 8, 8, 3, false),
     column("app", 10, 16, 0, false),
     column("answers", 13, 15, 0, false),
+    column("req", 6, 6, 6, true),
+    column("5xx", 4, 4, 5, true),
+    column("p95", 7, 7, 7, true),
     column("target", 16, 26, 4, false),
     column("drift", 12, 200, 2, false),
 ];
+
+/// Which columns are the number of requests, where something leads, what is different.
+const REQUESTS: usize = 4;
+const TARGET: usize = 7;
+const DRIFT: usize = 8;
 
 /// Columns that a difference and its key want.
 const TIGHT: u16 = 28;
@@ -317,13 +327,13 @@ impl Ports {
         let strong = if chosen { Tone::Strong } else { Tone::Plain };
         let (mut answer, tone) = answers(row);
         // Where drift has no room of its own, it must not be overlooked.
-        if places[5].is_none() && !row.drift.is_empty() {
+        if places[DRIFT].is_none() && !row.drift.is_empty() {
             answer.insert_str(0, "! ");
         }
         // Where there is no room for both, what is different counts, and not where it leads.
-        let tight = places[5].is_some_and(|(_, room)| room < TIGHT) && !row.drift.is_empty();
-        let drift = if tight { places[4].or(places[5]) } else { places[5] };
-        let target = if tight { None } else { places[4] };
+        let tight = places[DRIFT].is_some_and(|(_, room)| room < TIGHT) && !row.drift.is_empty();
+        let drift = if tight { places[TARGET].or(places[DRIFT]) } else { places[DRIFT] };
+        let target = if tight { None } else { places[TARGET] };
         let unproven = row.target.starts_with("unproven ");
         let cells = [
             (number(row.public), strong),
@@ -335,6 +345,12 @@ impl Ports {
         for ((text, tone), place) in cells.iter().zip([places[0], places[1], places[2], places[3], target]) {
             if let Some(place) = place {
                 cell(on, y, place, text, *tone, false);
+            }
+        }
+        let visits = words::visits(&row.lately[0].visits);
+        for ((text, tone), place) in visits.iter().zip(&places[REQUESTS..TARGET]) {
+            if let Some(place) = place.filter(|_| published) {
+                cell(on, y, place, text, *tone, true);
             }
         }
         let end = on.width().saturating_sub(1);
@@ -495,14 +511,19 @@ impl Pane for Ports {
             let rows = on.height().saturating_sub(1);
             return text::draw_lines(&mut on.rows(1, rows), &lines, 0);
         }
-        let (usage, tone) = self.usage(known);
+        let places = fit(&COLUMNS, 2, on.width().saturating_sub(1));
+        let (mut usage, tone) = self.usage(known);
+        // Of what is published since not long ago less is known: its details tell.
+        let since = self.rows.iter().filter_map(|r| r.lately[0].visits.counted()).min_by_key(|t| t.since);
+        if let Some(traffic) = since.filter(|_| places[REQUESTS..TARGET].iter().any(Option::is_some)) {
+            usage.push_str(&format!(" · requests of the last {}", traffic.over()));
+        }
         let filter = if self.filter.needle.is_empty() || self.filter.input.is_some() {
             String::new()
         } else {
             format!("filter /{}/ · ", self.filter.needle)
         };
         on.line(1, 1, &[(&filter, Tone::Key), (&usage, tone)]);
-        let places = fit(&COLUMNS, 2, on.width().saturating_sub(1));
         heads(on, 2, &COLUMNS, &places);
         let visible = usize::from(on.height().saturating_sub(ABOVE));
         let top = self.list.top(self.shown.len(), visible);

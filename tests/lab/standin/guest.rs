@@ -85,6 +85,9 @@ pub fn launch(conf: &Conf) -> Outcome<()> {
         say_start_errors(vmid);
         return die(format!("startup for container '{vmid}' failed"));
     }
+    for (n, _) in nets(section).iter().filter(|(_, net)| pair(net, "link_down") == Some("1")) {
+        run::ok(&["ip", "link", "set", "dev", &format!("veth{vmid}i{n}"), "down"]);
+    }
     if needs_nesting(section) {
         task::add_warning(&format!("Systemd {} detected. You may need to enable nesting.", systemd_version(section)));
     }
@@ -209,7 +212,10 @@ fn write_lxc_config(conf: &Conf) -> Outcome<()> {
         let get = |key, or: &'static str| pair(&net, key).unwrap_or(or).to_owned();
         lines.push(format!("lxc.net.{n}.type = veth"));
         lines.push(format!("lxc.net.{n}.veth.pair = veth{vmid}i{n}"));
-        lines.push(format!("lxc.net.{n}.link = {}", get("bridge", "vmbr0")));
+        // One that is unplugged is on no bridge, and its end on the node is down.
+        if get("link_down", "0") != "1" {
+            lines.push(format!("lxc.net.{n}.link = {}", get("bridge", "vmbr0")));
+        }
         lines.push(format!("lxc.net.{n}.name = {}", get("name", "eth0")));
         lines.push(format!("lxc.net.{n}.hwaddr = {}", get("hwaddr", "")));
         lines.push(format!("lxc.net.{n}.flags = up"));

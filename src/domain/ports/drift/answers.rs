@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::{Drift, Look, Promise, drift, hand};
 use crate::domain::caddy::CERTIFICATES;
 use crate::domain::certificate::{self, Age};
-use crate::domain::ports::{Answer, Mend, Row, Shown};
+use crate::domain::clean::clean;
+use crate::domain::ports::{Answer, Lately, Mend, Row, Shown, Visits};
 use crate::domain::service::{Carry, Tls, UpHost};
 
 /// Puts the answers into a row.
@@ -18,6 +19,8 @@ pub(super) fn put(row: &mut Row, promise: &Promise<'_>, look: &Look<'_>) {
     row.outside = of(&asked.outside, promise.pair().public);
     row.inside = of(&asked.inside, promise.pair().internal);
     row.tls = shown(promise, look);
+    row.lately =
+        [promise.pair().public, promise.pair().internal].map(|port| Lately { visits: visits(port, promise, look), ..Lately::default() });
 }
 
 /// The certificate that one of both ports showed; else the one that lies there to be shown.
@@ -65,6 +68,23 @@ fn mend(promise: &Promise<'_>) -> Mend {
             hand(format!("see why it gets no new one: proximity logs caddy; the authority asks the appliance at port 80 or 443 of {name}"))
         }
         Tls::Internal { .. } | Tls::Off => hand("proximity appliance restart caddy"),
+    }
+}
+
+/// Who came to a port. That nobody did is known only where Caddy writes down who comes.
+fn visits(port: u16, promise: &Promise<'_>, look: &Look<'_>) -> Visits {
+    if promise.service.spec.carry != Carry::Http {
+        return Visits::NotCounted;
+    }
+    let running = match &look.found.running {
+        _ if look.vmid.is_none() => return Visits::Unknown("the appliance does not run, or whether it does is unknown".into()),
+        Err(why) => return Visits::Unknown(clean(&format!("whether Caddy writes down who comes is unknown: {why}"))),
+        Ok(running) => running,
+    };
+    match &look.found.traffic {
+        _ if !running.logged.contains(&port) => Visits::Unknown("Caddy does not write down under this port who comes".into()),
+        Err(why) => Visits::Unknown(clean(why)),
+        Ok(all) => all.get(&port).map_or_else(|| Visits::Unknown("it was not counted".into()), |t| Visits::Counted(t.clone())),
     }
 }
 

@@ -12,7 +12,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::{Answer, Chain, Drift, Mend, Nearer, Pair, PortMap, Ranges, Row, ServiceName, Sockets, State, Truth, Usage, What};
+use super::{Answer, Chain, Drift, Mend, Nearer, Pair, PortMap, Ranges, Row, ServiceName, Sockets, State, Traffic, Truth, Usage, What};
 use crate::domain::appliance::is_ours;
 use crate::domain::appliance::lease::{self, Pool};
 use crate::domain::appliance::names::Name;
@@ -138,6 +138,8 @@ pub struct Found {
     pub guests: Result<Vec<Guest>, String>,
     /// What came back from ports.
     pub answered: Answered,
+    /// Who came, by port.
+    pub traffic: Result<BTreeMap<u16, Traffic>, String>,
     /// How many addresses of the apps are used.
     pub pool: Result<Pool, String>,
 }
@@ -196,6 +198,7 @@ pub fn judge(found: &Found, now: Stamp) -> Truth {
             ("what Caddy works by", found.running.as_ref().err()),
             ("leases", found.leases.as_ref().err()),
             ("guests", found.guests.as_ref().err()),
+            ("who came to the ports", found.traffic.as_ref().err()),
             ("answers of public ports", asked.outside.as_ref().err()),
             ("answers of internal ports", asked.inside.as_ref().err()),
             ("whether strangers reach internal ports", asked.strange.as_ref().err()),
@@ -276,6 +279,7 @@ fn rows(found: &Found, map: &PortMap, around: Option<&Around>, promises: &[Promi
             tls: None,
             outside: Answer::NotAsked,
             inside: Answer::NotAsked,
+            lately: Default::default(),
             since: Some(held.at),
             drift: Vec::new(),
         };
@@ -311,6 +315,7 @@ fn rows(found: &Found, map: &PortMap, around: Option<&Around>, promises: &[Promi
             tls: None,
             outside: Answer::NotAsked,
             inside: Answer::NotAsked,
+            lately: Default::default(),
             since: Some(past.until),
             drift: Vec::new(),
         };
@@ -421,6 +426,7 @@ fn foreign(look: &Look<'_>, map: &PortMap, now: Stamp, out: &mut Vec<Row>) {
         tls: None,
         outside: Answer::NotAsked,
         inside: Answer::NotAsked,
+        lately: Default::default(),
         since: None,
         drift: Vec::new(),
     };

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::{Appliance, Drift, Found, Look, Promise, drift, hand};
-use crate::domain::appliance::files::{ADMIN, CADDYFILE, SITES, VERSIONS};
+use crate::domain::appliance::CADDY_LOG;
+use crate::domain::appliance::files::{ADMIN, CADDYFILE, NAME_KEY, SITES, VERSIONS};
 use crate::domain::guest::Vmid;
 use crate::domain::ports::{Listener, Mend, Pair, PortMap, Sockets};
 
@@ -15,6 +16,8 @@ pub struct Served {
     whole: Value,
     /// Its servers by their ports. Names of servers and of their logs are numbers in the order of files, and are left out.
     pub(super) ports: BTreeMap<u16, Vec<Value>>,
+    /// Ports whose requests are all written to the access log, under the name that is theirs.
+    pub(super) logged: BTreeSet<u16>,
 }
 
 impl Served {
@@ -22,6 +25,8 @@ impl Served {
     pub fn parse(json: &[u8]) -> Option<Served> {
         let whole: Value = serde_json::from_slice(json).ok()?;
         let mut ports: BTreeMap<u16, Vec<Value>> = BTreeMap::new();
+        let mut logged = BTreeSet::new();
+        let logs = &whole["logging"]["logs"];
         for server in whole["apps"]["http"]["servers"].as_object().into_iter().flat_map(|s| s.values()) {
             let mut bare = server.clone();
             if let Some(fields) = bare.as_object_mut() {
@@ -29,9 +34,17 @@ impl Served {
                 fields.remove("logs");
             }
             let listen = server["listen"].as_array().into_iter().flatten().filter_map(Value::as_str);
-            listen.flat_map(ports_of).for_each(|port| ports.entry(port).or_default().push(bare.clone()));
+            // The one of whatever no other is named for, so nobody gets past it.
+            let log = server["logs"]["default_logger_name"].as_str().map_or(&Value::Null, |name| &logs[name]);
+            let key = log["encoder"]["name_key"].as_str().filter(|_| log["writer"]["filename"] == CADDY_LOG && log["level"].is_null());
+            for port in listen.flat_map(ports_of) {
+                ports.entry(port).or_default().push(bare.clone());
+                if key.and_then(|key| key.strip_prefix(NAME_KEY)) == Some(&port.to_string()) {
+                    logged.insert(port);
+                }
+            }
         }
-        (whole.is_object() || whole.is_null()).then_some(Served { whole, ports })
+        (whole.is_object() || whole.is_null()).then_some(Served { whole, ports, logged })
     }
 }
 

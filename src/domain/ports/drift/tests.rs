@@ -3,12 +3,13 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::domain::appliance::CADDY_LOG;
 use crate::domain::appliance::files::{CADDYFILE, CURRENT, SITES, base};
 use crate::domain::appliance::lease::{Lease, Oddity};
 use crate::domain::appliance::names::{Label, Mac};
 use crate::domain::appliance::tar::Member;
 use crate::domain::guest::{Kind, Nic, Power};
-use crate::domain::ports::{Bad, Held, Listener, Past};
+use crate::domain::ports::{Bad, Held, Listener, Past, Visits};
 use crate::domain::publish::wanted;
 use crate::domain::service::{Spec, Tls, Upstream};
 use crate::domain::settings::Settings;
@@ -59,7 +60,7 @@ fn server(port: u16, dial: &str) -> Value {
     let refuse = json!({"handle": [{"handler": "static_response", "status_code": 403}],
         "match": [{"not": [{"remote_ip": {"ranges": ["127.0.0.1", "::1", "10.20.0.0/24"]}}]}]});
     let routes = if port >= 40_000 { json!([refuse, proxy]) } else { json!([proxy]) };
-    json!({"listen": [format!(":{port}")], "routes": routes, "logs": {"logger_names": {"": format!("log{port}")}}})
+    json!({"listen": [format!(":{port}")], "routes": routes, "logs": {"default_logger_name": format!("log{port}")}})
 }
 
 fn held(n: u16, what: What) -> Held {
@@ -107,12 +108,14 @@ impl Scene {
             map.services.push(Published { name: name.parse().unwrap(), spec: Spec::to(to), at: Stamp(7), by: "ada".into() });
             map.held.push(one);
         }
+        let visited = |requests| Traffic { requests, ..Traffic::default() };
+        let traffic = map.held.iter().flat_map(|h| [(h.pair.public, visited(7)), (h.pair.internal, visited(0))]).collect();
         let sites = wanted(&map, &settings).unwrap();
         let mut members =
             vec![member(CADDYFILE, base()), link(CURRENT, "v3"), Member { bytes: None, ..member(&format!("{CURRENT}/./"), "") }];
         members.extend(sites.iter().map(|(name, text)| member(&format!("{CURRENT}/{name}"), text.as_str())));
         let found = Found {
-            map: Ok(map),
+            map: Ok(map.clone()),
             sites: Ok(sites),
             around: Ok(around),
             appliance: Appliance::Runs(id(9999)),
@@ -129,9 +132,16 @@ impl Scene {
                 asker_trusted: false,
                 ..Answered::not(String::new())
             },
+            traffic: Ok(traffic),
             pool: Ok(Pool { used: 2, size: 151 }),
         };
-        let running = json!({"admin": {"listen": "127.0.0.1:2019"}, "apps": {"http": {"servers": servers}}});
+        let log = |port: u16| {
+            let (writer, encoder) =
+                (json!({"output": "file", "filename": CADDY_LOG}), json!({"format": "json", "name_key": format!("port-{port}")}));
+            (format!("log{port}"), json!({"writer": writer, "encoder": encoder, "include": [format!("http.log.access.log{port}")]}))
+        };
+        let logs: serde_json::Map<String, Value> = map.held.iter().flat_map(|h| [log(h.pair.public), log(h.pair.internal)]).collect();
+        let running = json!({"admin": {"listen": "127.0.0.1:2019"}, "logging": {"logs": logs}, "apps": {"http": {"servers": servers}}});
         Scene { now: NOW, found, members, running, adapted: None }
     }
 
@@ -394,6 +404,35 @@ fn what_was_not_asked_is_a_gap_and_never_well() {
     let mut scene = Scene::new();
     scene.found.appliance = Appliance::Unknown(no());
     assert_eq!(scene.judged().gaps[0].what, "the appliance");
+}
+
+/// Zero is said only where Caddy writes down who comes, under this very port, and that was read.
+#[test]
+fn who_came_is_known_only_where_it_is_written_down() {
+    let told = |change: &dyn Fn(&mut Scene)| {
+        let mut scene = Scene::new();
+        change(&mut scene);
+        let words = |v: &Visits| {
+            if let Visits::Unknown(why) = v { why.clone() } else { v.counted().map_or("-".into(), |t| t.requests.to_string()) }
+        };
+        scene.judged().rows[0].lately.iter().map(|l| words(&l.visits)).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&|_| ()), ["7", "0"]);
+    let not = "Caddy does not write down under this port who comes";
+    assert_eq!(told(&|s| s.running["logging"] = json!({})), [not, not]);
+    assert_eq!(told(&|s| s.running["logging"]["logs"]["log30000"]["encoder"]["name_key"] = json!("port-30001")), [not, "0"]);
+    assert_eq!(told(&|s| s.running["logging"]["logs"]["log40000"]["writer"]["filename"] = json!("/tmp/x")), ["7", not]);
+    assert_eq!(told(&|s| s.running["logging"]["logs"]["log40000"]["level"] = json!("ERROR")), ["7", not]);
+    let only = json!({"logger_names": {"web": "log30000"}});
+    assert_eq!(
+        told(&|s| s.running["apps"]["http"]["servers"]["srv0"]["logs"] = only.clone()),
+        [not, "0"],
+        "who has another name is not there"
+    );
+    assert_eq!(told(&|s| s.found.traffic = Err("no \u{1b}[2Jfile".into())), ["no ␛[2Jfile", "no ␛[2Jfile"]);
+    assert!(told(&|s| s.found.running = Err("silent".into()))[0].contains("is unknown: silent"));
+    assert!(told(&|s| s.found.appliance = Appliance::Stopped(id(9999)))[0].contains("does not run"));
+    assert_eq!(told(&|s| s.map().services[0].spec.carry = Carry::Tcp), ["-", "-"]);
 }
 
 #[test]

@@ -2,12 +2,14 @@
 
 use super::is_wrong;
 use crate::domain::clean::clean;
-use crate::domain::ports::{Answer, Mend, PortMap, Row, Shown};
+use crate::domain::ports::traffic::millis;
+use crate::domain::ports::{Answer, LastWell, Mend, PortMap, Row, Shown, Traffic, Visits};
 use crate::domain::service::{Auth, Proof, Spec, Tls};
 use crate::domain::stamp;
 use crate::tui::dialogs::text::{Line, field};
 use crate::tui::pane::Known;
 use crate::tui::theme::Tone;
+use crate::tui::words::{count, fresh, many};
 
 /// What to do about a row that cannot be relied on.
 pub(super) const BAD_ROW: &str =
@@ -107,6 +109,59 @@ fn told(answer: &Answer) -> Line {
     (tone, says)
 }
 
+/// Who came, in three cells: requests, how many failed, how long 95 of 100 took.
+pub(super) fn visits(visits: &Visits) -> [(String, Tone); 3] {
+    let none = || ("–".to_owned(), Tone::Quiet);
+    match visits {
+        Visits::NotCounted => [none(), none(), none()],
+        Visits::Unknown(_) => [("?".into(), Tone::Unknown), none(), none()],
+        Visits::Counted(Traffic { requests: 0, .. }) => [("0".into(), Tone::Quiet), none(), none()],
+        Visits::Counted(t) => {
+            let failed = if t.failed > 0 { Tone::Warn } else { Tone::Quiet };
+            [(count(t.requests.into()), Tone::Plain), (count(t.failed.into()), failed), (millis(t.p95_us), Tone::Plain)]
+        }
+    }
+}
+
+/// When a port last answered well, below it; where it does so now that is said above.
+fn well(answer: &Answer, well: &LastWell, known: &Known) -> Option<Line> {
+    match well {
+        LastWell::NotAsked => None,
+        LastWell::At(at) if answer.is_well() => Some((Tone::Quiet, format!("  answered well {}", fresh(known.now, *at)))),
+        LastWell::At(at) => Some((Tone::Warn, format!("  last answered well {}", at.minute(known.offset_s)))),
+        LastWell::Never => Some((Tone::Warn, "  never seen answering since it is published so".into())),
+        LastWell::Unknown(why) => Some((Tone::Unknown, format!("  ? when it last answered well: {why}"))),
+    }
+}
+
+/// The same in whole sentences, below a port.
+fn visitors(visits: &Visits, known: &Known) -> Vec<Line> {
+    let t = match visits {
+        Visits::NotCounted => return Vec::new(),
+        Visits::Unknown(why) => return vec![(Tone::Unknown, format!("  ? who came: {why}"))],
+        Visits::Counted(traffic) => traffic,
+    };
+    let mut out = Vec::new();
+    let over = t.over();
+    if let Some(last) = t.last {
+        let (mean, p95, size) = (millis(t.mean_us), millis(t.p95_us), stamp::bytes(t.bytes));
+        let requests = many(t.requests as usize, "request");
+        out.push((Tone::Plain, format!("  {requests} in the last {over}: mean {mean}, 95 of 100 within {p95}, {size}")));
+        let (failed, refused, at) = (count(t.failed.into()), count(t.refused.into()), last.clock(known.offset_s));
+        let tone = if t.failed > 0 { Tone::Warn } else { Tone::Plain };
+        out.push((tone, format!("  {failed} answered 5xx, {refused} answered 4xx, the last at {at}")));
+    } else {
+        out.push((Tone::Plain, format!("  no request in the last {over}")));
+    }
+    if t.own > 0 {
+        out.push((Tone::Quiet, format!("  besides {} of the console itself", many(t.own as usize, "question"))));
+    }
+    if t.unread > 0 {
+        out.push((Tone::Unknown, format!("  ? {} of the log could not be read", many(t.unread as usize, "line"))));
+    }
+    out
+}
+
 /// What a mend is, for a menu.
 pub(super) fn kind_of_mend(mend: &Mend) -> &'static str {
     match mend {
@@ -180,11 +235,13 @@ pub(super) fn details(row: &Row, urls: [Option<String>; 2], map: Option<&PortMap
         out.push(field("leads to", Ok(row.target.clone())));
     }
     let ports = [("public", row.public, &row.outside), ("internal", row.internal, &row.inside)];
-    for ((name, port, answer), url) in ports.into_iter().zip(urls) {
+    for (((name, port, answer), url), lately) in ports.into_iter().zip(urls).zip(&row.lately) {
         let Some(port) = port else { continue };
         let (tone, says) = told(answer);
         out.push((tone, format!("{name:<12} {port}  {says}")));
         out.extend(url.map(|url| (if url.starts_with("http") { Tone::Link } else { Tone::Plain }, url)));
+        out.extend(well(answer, &lately.well, known));
+        out.extend(visitors(&lately.visits, known));
     }
     out.extend(row.tls.as_ref().map(|shown| shows(shown, known)));
     for drift in &row.drift {
