@@ -1,7 +1,7 @@
 //! `backup`: list, run, restore beside, swap places.
 
 use clap::{Subcommand, ValueEnum};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::{Ctx, Done, Form, Need, output, vmid};
 use crate::domain::access::{Object, Permission};
@@ -9,8 +9,9 @@ use crate::domain::backup::{Archive, BackupWish, Mode};
 use crate::domain::clean::clean;
 use crate::domain::fact::Wish;
 use crate::domain::guest::Vmid;
+use crate::domain::proof::{self, Asked};
 use crate::domain::restore::RestoreWish;
-use crate::domain::stamp::{age, bytes};
+use crate::domain::stamp::{age, bytes, span};
 use crate::domain::storage::StorageId;
 use crate::domain::swap::SwapWish;
 use crate::problem::{Kind, Problem};
@@ -108,6 +109,12 @@ pub(super) async fn run(ctx: &Ctx, command: Backup) -> Done {
 async fn list(ctx: &Ctx, guest: Option<Vmid>) -> Done {
     let world = ctx.world().await?;
     let now = ctx.host.clock().0;
+    let jobs = match ctx.jobs().await {
+        Ok(jobs) => jobs.part(now).known.unwrap_or_default(),
+        // Without a store nothing was ever restored from here.
+        Err(_) => Vec::new(),
+    };
+    let proven = |a: &Archive| proof::of_archive(&jobs, &a.volid);
     let archives: Vec<&Archive> = world.archives.get().into_iter().flatten().filter(|a| guest.is_none() || a.vmid == guest).collect();
     if ctx.form == Form::Json {
         let items: Vec<_> = archives
@@ -115,6 +122,10 @@ async fn list(ctx: &Ctx, guest: Option<Vmid>) -> Done {
             .map(|a| {
                 let mut v = json!(a);
                 v["made"] = json!(a.made.rfc3339());
+                v["proof"] = proven(a).map_or(Json::Null, |p| {
+                    json!({"at": p.at.rfc3339(), "job": p.job, "took_s": p.took_s, "app": p.asked == Asked::App, "lives": p.lives.is_ok(),
+                        "why": p.lives.err()})
+                });
                 v
             })
             .collect();
@@ -133,6 +144,9 @@ async fn list(ctx: &Ctx, guest: Option<Vmid>) -> Done {
                 age(now, a.made),
                 a.size.map_or("?".into(), bytes),
                 flags.into(),
+                proven(a).map_or("never".into(), |p| {
+                    if p.lives.is_ok() { format!("{} ago, {}", age(now, p.at), span(p.took_s)) } else { "FAILED".into() }
+                }),
                 clean(&a.volid),
                 clean(a.notes.as_deref().unwrap_or("")),
             ]
@@ -143,7 +157,7 @@ async fn list(ctx: &Ctx, guest: Option<Vmid>) -> Done {
                 output::say("no backups");
             }
         } else {
-            output::table(ctx.form, &["GUEST", "AGE", "SIZE", "", "ARCHIVE", "NOTES"], &rows);
+            output::table(ctx.form, &["GUEST", "AGE", "SIZE", "", "RESTORABLE", "ARCHIVE", "NOTES"], &rows);
         }
         output::gaps(&world.archives, "backups");
     }

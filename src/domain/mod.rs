@@ -38,6 +38,7 @@ pub mod plan;
 pub mod ports;
 pub mod power;
 pub mod privilege;
+pub mod proof;
 pub mod publish;
 pub mod pve;
 pub mod record;

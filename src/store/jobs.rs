@@ -79,9 +79,13 @@ impl Store {
         row.map(|row| parse(row).map_err(|(id, why)| StoreError::Corrupt { why: format!("job {id}: {why}") })).transpose()
     }
 
-    /// The newest jobs, newest first, at most so many, and the rows that cannot be read.
+    /// The newest jobs, newest first, at most so many; the newest restores, as many, for these tell what came back; and the rows
+    /// that cannot be read.
     pub fn jobs(&self, most: u32) -> Result<(Vec<Job>, Vec<BadRow>), StoreError> {
-        self.rows("SELECT id, state, created_ms, plan, life, sum FROM job ORDER BY id DESC LIMIT ?1", most)
+        let sql = "SELECT id, state, created_ms, plan, life, sum FROM job WHERE id IN (SELECT id FROM job ORDER BY id DESC LIMIT ?1) \
+                   OR id IN (SELECT id FROM job WHERE instr(plan, '\"purpose\":\"restore-beside\"') > 0 ORDER BY id DESC LIMIT ?1) \
+                   ORDER BY id DESC";
+        self.rows(sql, most)
     }
 
     /// All jobs that have not ended, oldest first, and the rows that cannot be read.

@@ -3,6 +3,7 @@
 use super::guest::{self, Search};
 use crate::domain::backup::Archive;
 use crate::domain::guest::{Guest, Kind, Vmid};
+use crate::domain::proof::{self, Proof};
 use crate::domain::stamp;
 use crate::tui::action::{Action, Context};
 use crate::tui::canvas::Canvas;
@@ -32,14 +33,33 @@ enum Row {
     Archive(usize),
 }
 
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 7] = [
     column("made", 16, 16, 0, false),
     column("age", 6, 6, 0, true),
     column("size", 8, 8, 0, true),
     column("storage", 8, 12, 1, false),
-    column("", 9, 9, 3, false),
-    column("notes", 10, 80, 2, false),
+    column("", 9, 9, 4, false),
+    column("restorable", 13, 13, 2, false),
+    column("notes", 10, 80, 3, false),
 ];
+
+/// What the newest restore of an archive found out.
+fn proof(known: &Known, volid: &str) -> Option<Proof> {
+    proof::of_archive(known.world.jobs.get()?, volid)
+}
+
+/// The newest word on any archive of a guest: for its row.
+fn proven(known: &Known, id: Vmid) -> (String, Tone) {
+    if known.world.jobs.get().is_none() {
+        return ("? whether one came back is unknown".into(), Tone::Unknown);
+    }
+    let own = archives(known).iter().filter(|a| a.vmid == Some(id));
+    match own.filter_map(|a| proof(known, &a.volid)).max_by_key(|p| p.at) {
+        None => ("never proven".into(), Tone::Quiet),
+        Some(p) if p.lives.is_ok() => (format!("proven {} ago", words::age(known.now, p.at)), Tone::Good),
+        Some(_) => ("the last did NOT come back".into(), Tone::Bad),
+    }
+}
 
 fn archives(known: &Known) -> &[Archive] {
     known.world.archives.get().map_or(&[], Vec::as_slice)
@@ -138,7 +158,11 @@ impl Backups {
                     (Some(a), n) => (format!("{n} archives, newest {} old", words::age(known.now, a.made)), Tone::Quiet),
                 };
                 let x = if on.width() >= 60 { (used + 2).max(28) } else { used + 2 };
-                on.put(x, y, on.width().saturating_sub(x + 1), &text, tone);
+                let x = x + on.put(x, y, on.width().saturating_sub(x + 1), &text, tone);
+                if known.world.last_archive(*id).is_some() {
+                    let (text, tone) = proven(known, *id);
+                    on.put(x, y, on.width().saturating_sub(x + 1), &format!(" · {text}"), tone);
+                }
             }
             Some(Row::Others(count)) => {
                 on.put(
@@ -152,6 +176,7 @@ impl Backups {
             Some(Row::Archive(at)) => {
                 let Some(a) = archives(known).get(*at) else { return };
                 let broken = a.is_empty();
+                let proven = proof(known, &a.volid);
                 let notes = match (&a.vmid, &a.notes) {
                     (_, Some(notes)) => notes.clone(),
                     (Some(id), None) if known.world.guest(*id).is_none() => format!("guest {id}"),
@@ -163,13 +188,18 @@ impl Backups {
                     if broken { "empty!".into() } else { a.size.map_or("?".into(), stamp::bytes) },
                     a.storage.to_string(),
                     if a.protected { "protected".into() } else { String::new() },
+                    proven.as_ref().map_or(String::new(), |p| {
+                        if p.lives.is_ok() { format!("proven {}", words::age(known.now, p.at)) } else { "FAILED".into() }
+                    }),
                     notes,
                 ];
                 for (i, text) in texts.iter().enumerate() {
                     let tone = match i {
                         0 => strong(chosen),
                         2 if broken => Tone::Bad,
-                        5 => Tone::Quiet,
+                        5 if proven.as_ref().is_some_and(|p| p.lives.is_err()) => Tone::Bad,
+                        5 => Tone::Good,
+                        6 => Tone::Quiet,
                         _ => Tone::Plain,
                     };
                     if let Some(place) = places[i] {
@@ -296,7 +326,7 @@ impl Pane for Backups {
             on.put(1, 2, room, "Archives appear once a storage with content 'backup' holds some.", Tone::Quiet);
             return;
         }
-        let places = fit(&COLUMNS, 4, on.width().saturating_sub(1));
+        let places = fit(&COLUMNS, 5, on.width().saturating_sub(1));
         heads(on, 1, &COLUMNS, &places);
         let visible = usize::from(on.height().saturating_sub(2));
         let top = self.list.top(self.rows.len(), visible);
@@ -335,7 +365,13 @@ fn details(a: &Archive, g: Option<&Guest>, known: &Known) -> Text {
         }
         _ => lines.push((Tone::Unknown, "? what is not in it: the guest's configuration is not known".into())),
     }
-    lines.push((Tone::Plain, "Whether it can be restored is only known after a restore: r restores it beside.".into()));
+    lines.push(match proof(known, &a.volid) {
+        None => (Tone::Plain, "Whether it can be restored is only known after a restore: r restores it beside.".into()),
+        Some(p) => {
+            let tone = if p.lives.is_ok() { Tone::Good } else { Tone::Bad };
+            (tone, format!("Restored beside {} by job {}: it {}.", p.at.minute(known.offset_s), p.job, p.words()))
+        }
+    });
     lines.push((Tone::Quiet, words::source(&known.world.archives, known.now)));
     Text::new("archive", lines)
 }

@@ -1,0 +1,129 @@
+//! Which archives were seen to come back: what each restore beside found out about its archive, and how long the way back took.
+//!
+//! Told by the jobs that restored; nobody keeps a word of "restorable" beside them. An archive that was restored and not started
+//! was not seen to live, and one whose restore was ended on request told nothing.
+
+use super::job::{Job, JobId, State};
+use super::plan::{Act, Check, Purpose};
+use super::stamp::{self, Stamp};
+
+/// What was asked of what came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// Whether its init runs commands.
+    Init,
+    /// Whether its app answers, too.
+    App,
+}
+
+/// What one restore found out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// Of which archive.
+    pub volid: String,
+    /// Which job.
+    pub job: JobId,
+    /// When it ended.
+    pub at: Stamp,
+    /// Seconds from its beginning to its last answer.
+    pub took_s: u64,
+    /// What was asked.
+    pub asked: Asked,
+    /// Whether it lives; else why not.
+    pub lives: Result<(), String>,
+}
+
+impl Proof {
+    /// What a job found out, where it did.
+    pub fn of(job: &Job) -> Option<Proof> {
+        let plan = job.order.plan();
+        let first = plan.steps.first().filter(|_| plan.purpose == Purpose::RestoreBeside)?;
+        let Act::Run { cmd, .. } = &first.act else { return None };
+        let volid = cmd.args.get(2).filter(|_| cmd.args.first().is_some_and(|verb| verb == "restore"))?.clone();
+        let is = |what: fn(&Check) -> bool| plan.steps.iter().any(|s| what(&s.check));
+        let asked = if is(|c| matches!(c, Check::App { .. })) { Asked::App } else { Asked::Init };
+        if !is(|c| matches!(c, Check::Answers { .. })) {
+            return None;
+        }
+        let (begun, at) = (job.life.started?, job.life.ended?);
+        let lives = match job.state {
+            State::Succeeded | State::Warned => Ok(()),
+            State::Failed => Err(job.life.outcome.as_ref().map(|o| super::clean::clean(&o.what)).unwrap_or_default()),
+            _ => return None,
+        };
+        Some(Proof { volid, job: job.id, at, took_s: u64::try_from(at.secs() - begun.secs()).unwrap_or(0), asked, lives })
+    }
+
+    /// `came back in 41 s, its app answered`, without when.
+    pub fn words(&self) -> String {
+        match (&self.lives, self.asked) {
+            (Ok(()), Asked::App) => format!("came back in {}, its app answered", stamp::span(self.took_s)),
+            (Ok(()), Asked::Init) => format!("came back in {}, its init answered", stamp::span(self.took_s)),
+            (Err(why), _) => format!("did not come back: {why}"),
+        }
+    }
+}
+
+/// What the newest of these jobs found out about an archive.
+pub fn of_archive(jobs: &[Job], volid: &str) -> Option<Proof> {
+    jobs.iter().filter_map(Proof::of).filter(|p| p.volid == volid).max_by_key(|p| (p.at, p.job))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::job::{Life, Outcome};
+    use super::super::plan::{Approved, Plan, Risk, Step};
+    use super::super::pve;
+    use super::*;
+
+    fn job(id: i64, state: State, checks: &[Check], purpose: Purpose) -> Job {
+        let vmid = 103.try_into().unwrap();
+        let options = pve::RestoreOptions {
+            storage: "local".parse().unwrap(),
+            unprivileged: true,
+            hostname: "web-103".into(),
+            nets: vec![],
+            notes: String::new(),
+        };
+        let mut steps = vec![Step::run("restore", pve::restore(vmid, "local:backup/x.tar.zst", &options), Check::Unlocked { vmid })];
+        steps.extend(checks.iter().map(|check| Step::wait("wait", 9, check.clone())));
+        let plan = Plan {
+            purpose,
+            title: "restore".into(),
+            guest: vmid,
+            host: "local".into(),
+            facts: vec![],
+            notes: vec![],
+            risk: Risk::Low,
+            steps,
+        };
+        let outcome = Outcome { what: "nothing listens on 80 in 103".into(), ..Outcome::default() };
+        let life = Life {
+            started: Some(Stamp(id * 100_000)),
+            ended: Some(Stamp(id * 100_000 + 41_000)),
+            outcome: Some(outcome),
+            ..Life::default()
+        };
+        Job { id, state, created: Stamp(0), order: Approved::new(plan, "ada", None).unwrap(), life }
+    }
+
+    #[test]
+    fn only_what_was_started_and_asked_is_proven() {
+        let vmid = 103.try_into().unwrap();
+        let (init, app) = (Check::Answers { vmid }, Check::App { vmid, port: 80, http: true });
+        let both = [init.clone(), app];
+        let told = |state, checks: &[Check]| Proof::of(&job(7, state, checks, Purpose::RestoreBeside)).map(|p| p.words());
+        assert_eq!(told(State::Succeeded, &both).unwrap(), "came back in 41 s, its app answered");
+        assert_eq!(told(State::Warned, std::slice::from_ref(&init)).unwrap(), "came back in 41 s, its init answered");
+        assert_eq!(told(State::Failed, &both).unwrap(), "did not come back: nothing listens on 80 in 103");
+        for (state, checks) in [(State::Succeeded, &[][..]), (State::Cancelled, &both), (State::Unknown, &both), (State::Running, &both)] {
+            assert_eq!(told(state, checks), None, "{state:?}");
+        }
+        assert_eq!(Proof::of(&job(7, State::Succeeded, &both, Purpose::Backup)), None);
+        // The newest word counts, wherever it stands in the list.
+        let jobs = [job(1, State::Succeeded, &both, Purpose::RestoreBeside), job(3, State::Failed, &both, Purpose::RestoreBeside)];
+        assert!(of_archive(&jobs, "local:backup/x.tar.zst").unwrap().lives.is_err());
+        assert_eq!(of_archive(&jobs, "local:backup/y.tar.zst"), None);
+    }
+}
