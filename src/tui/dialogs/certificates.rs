@@ -10,7 +10,7 @@
 //! ```
 
 use super::text::{self, Line, Text, field};
-use crate::domain::certificate::{Belief, Inventory, Item, KeyState, Renewal};
+use crate::domain::certificate::{Age, Belief, Inventory, Item, KeyState, Renewal};
 use crate::domain::health::Level;
 use crate::tui::action::{Action, Context};
 use crate::tui::canvas::Canvas;
@@ -190,11 +190,17 @@ impl Pane for Certificates {
                     KeyState::Other | KeyState::Missing => Tone::Bad,
                     KeyState::Unknown(_) => Tone::Unknown,
                 };
+                let ends = match item.age(known.now, all.thresholds) {
+                    _ if renewal == Renewal::WhenAsked => Tone::Plain,
+                    Age::Over | Age::NotYet | Age::Urgent => Tone::Bad,
+                    Age::Soon => Tone::Warn,
+                    Age::Good => Tone::Plain,
+                };
                 let late = matches!(renewal, Renewal::Overdue | Renewal::ByHand);
                 let cells = [
                     (item.name.clone(), if nth == self.list.at { Tone::Strong } else { Tone::Plain }),
                     (item.whose.word().to_owned(), Tone::Quiet),
-                    (left, tone),
+                    (left, ends),
                     (renewal.word().to_owned(), if late { Tone::Warn } else { Tone::Plain }),
                     (if item.key == KeyState::NotLooked { "–".into() } else { item.key.word().to_owned() }, key),
                     (if item.serves.is_empty() { "–".into() } else { item.serves.join(", ") }, Tone::Plain),
