@@ -617,6 +617,29 @@ fn backups() {
     let mut app = test_app();
     keys(&mut app, "6");
     shot("backups", &mut app);
+    // One came back, and one did not.
+    let mut jobs = world::jobs();
+    let Some(one) = jobs.iter().position(|j| j.state.is_final()) else { panic!("no job ended") };
+    let mut restore = |id, state, volid: &str, what: &str| {
+        let mut plan = world::plan(Risk::Low);
+        if let proximity::domain::plan::Act::Run { cmd, .. } = &mut plan.steps[0].act {
+            cmd.args[2] = volid.to_owned();
+        }
+        let mut job = jobs[one].clone();
+        (job.id, job.state, job.order) = (id, state, proximity::domain::plan::Approved::new(plan, "ada", None).unwrap());
+        (job.life.started, job.life.ended) = (Some(world::ago(7300)), Some(world::ago(7259)));
+        job.life.outcome.as_mut().unwrap().what = what.into();
+        jobs.push(job);
+    };
+    let archives = world::news().archives.unwrap().known.unwrap();
+    let of = |id: u32| archives.iter().find(|a| a.vmid.map(u32::from) == Some(id)).unwrap().volid.clone();
+    restore(90, proximity::domain::job::State::Succeeded, &of(105), "107 is there and was checked");
+    restore(91, proximity::domain::job::State::Failed, &of(101), "nothing listens on 80 in 107");
+    drop(app.learn(Fact::News(Box::new(News { jobs: Some(world::part(jobs)), ..News::default() }))));
+    shot("backups-proven", &mut app);
+    keys(&mut app, "j<Enter>");
+    assert!(text(&draw(&mut app, 120, 40)).contains("did not come back: nothing listens on 80"));
+    keys(&mut app, "<Esc>k");
     keys(&mut app, "j<Enter>");
     shot("archive-details", &mut app);
     keys(&mut app, "<Esc>r");

@@ -96,6 +96,13 @@ pub struct Nic {
     pub raw: String,
 }
 
+impl Nic {
+    /// Whether its plug is pulled: it is on no bridge, whatever it is configured for.
+    pub fn is_unplugged(&self) -> bool {
+        self.raw.split(',').any(|part| part == "link_down=1")
+    }
+}
+
 /// A volume or bind mount of a guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {

@@ -13,6 +13,7 @@ use super::guest::{Guest, Power};
 use super::job::State;
 use super::log_health;
 use super::ports::{Answer, Ranges, Row};
+use super::proof::Proof;
 use super::unlock::{self, Holder};
 use super::world::{From, Part, Quorum, World};
 
@@ -72,7 +73,8 @@ pub fn findings(world: &World) -> Vec<Finding> {
             "backups",
         );
     }
-    for job in world.jobs.get().into_iter().flatten().take(8) {
+    lost(world, &mut add);
+    for job in world.jobs.get().into_iter().flatten().take(NEWEST) {
         let level = match job.state {
             State::Failed => Level::Bad,
             State::Warned => Level::Warn,
@@ -92,6 +94,29 @@ pub fn findings(world: &World) -> Vec<Finding> {
     }
     out.sort_by_key(|f| f.level);
     out
+}
+
+/// The newest jobs are told each by itself.
+const NEWEST: usize = 8;
+
+/// Guests of which the last archive that was restored did not come back. As long as its job is told, that tells it.
+fn lost(world: &World, add: &mut impl FnMut(Level, String, String, &'static str)) {
+    let (Some(jobs), Some(archives)) = (world.jobs.get(), world.archives.get()) else { return };
+    let told: Vec<_> = jobs.iter().take(NEWEST).map(|j| j.id).collect();
+    let proofs: Vec<Proof> = jobs.iter().filter_map(Proof::of).collect();
+    for guest in world.guests.get().into_iter().flatten() {
+        let own = |p: &&Proof| archives.iter().any(|a| a.vmid == Some(guest.id) && a.volid == p.volid);
+        let Some(last) = proofs.iter().filter(own).max_by_key(|p| (p.at, p.job)) else { continue };
+        if let (Err(why), false) = (&last.lives, told.contains(&last.job)) {
+            let file = last.volid.rsplit('/').next().unwrap_or_default();
+            add(
+                Level::Bad,
+                format!("backup of {}", guest.title()),
+                format!("{} was restored and did not come back: {why}; make another one, and restore that", super::clean::clean(file)),
+                "backups",
+            );
+        }
+    }
 }
 
 fn unknown_parts(world: &World, add: &mut impl FnMut(Level, String, String, &'static str)) {
@@ -362,6 +387,37 @@ mod tests {
         assert!(both.len() == 1 && both[0].contains("address of the appliance 9998"), "{both:?}");
         assert!(told(of("9999", Seat::Former, "10.20.0.2/24")).is_empty());
         assert!(told(Guest { power: Power::Stopped, ..of("9999", Seat::Former, "10.20.0.1/24") }).is_empty());
+    }
+
+    #[test]
+    fn an_archive_that_did_not_come_back_is_told_until_another_one_does() {
+        use super::super::{backup, plan::Check, plan::Purpose, proof};
+        let vmid = 103.try_into().unwrap();
+        let restore = |id, state| proof::tests::job(id, state, &[Check::Answers { vmid }], Purpose::RestoreBeside);
+        let told = |mut jobs: Vec<super::super::job::Job>| {
+            // Newest first, as the store tells them; so many others came after.
+            jobs.extend((100..100 + NEWEST as i64).map(|id| proof::tests::job(id, State::Succeeded, &[], Purpose::Backup)));
+            jobs.sort_by_key(|j| std::cmp::Reverse(j.id));
+            let mut w = world();
+            w.guests = Part::new(vec![super::super::conf::parse_lxc(101.try_into().unwrap(), "hostname: web")], Stamp(1), From::Files);
+            let archive = backup::Archive {
+                volid: "local:backup/x.tar.zst".into(),
+                storage: "local".parse().unwrap(),
+                vmid: Some(101.try_into().unwrap()),
+                kind: Some(Kind::Lxc),
+                made: Stamp(0),
+                size: Some(7),
+                notes: None,
+                protected: false,
+            };
+            w.archives = Part::new(vec![archive], Stamp(1), From::Files);
+            w.jobs = Part::new(jobs, Stamp(1), From::Files);
+            findings(&w).into_iter().filter(|f| f.what == "backup of 101 web").map(|f| f.why).collect::<Vec<_>>()
+        };
+        let why = told(vec![restore(1, State::Succeeded), restore(2, State::Failed)]);
+        assert!(why.len() == 1 && why[0].starts_with("x.tar.zst was restored and did not come back: nothing listens on 80"), "{why:?}");
+        assert!(told(vec![restore(1, State::Failed), restore(2, State::Succeeded)]).is_empty());
+        assert!(told(vec![restore(200, State::Failed)]).is_empty(), "its job tells it");
     }
 
     #[test]

@@ -71,13 +71,13 @@ pub fn of_archive(jobs: &[Job], volid: &str) -> Option<Proof> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
+pub(super) mod tests {
     use super::super::job::{Life, Outcome};
     use super::super::plan::{Approved, Plan, Risk, Step};
     use super::super::pve;
     use super::*;
 
-    fn job(id: i64, state: State, checks: &[Check], purpose: Purpose) -> Job {
+    pub fn job(id: i64, state: State, checks: &[Check], purpose: Purpose) -> Job {
         let vmid = 103.try_into().unwrap();
         let options = pve::RestoreOptions {
             storage: "local".parse().unwrap(),

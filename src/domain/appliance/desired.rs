@@ -166,7 +166,8 @@ impl Desired {
         let mut clients: BTreeMap<Mac, Client> = BTreeMap::new();
         let mut names: BTreeMap<Label, String> = BTreeMap::from([(self.name.clone(), "the appliance".to_owned())]);
         for guest in guests.iter().filter(|g| g.kind == Kind::Lxc && !super::is_none_of_apps(g, appliance) && !g.template) {
-            for nic in guest.nics.iter().filter(|n| n.bridge.as_deref() == Some(self.lan_bridge.as_str())) {
+            // One that is unplugged asks for no address, and its hardware address may be that of who took its place.
+            for nic in guest.nics.iter().filter(|n| n.bridge.as_deref() == Some(self.lan_bridge.as_str()) && !n.is_unplugged()) {
                 let mut name = guest.name.as_deref().and_then(Label::new);
                 if guest.name.is_some() && name.is_none() {
                     self.notes.push(format!("{} gets no name of its own: it is no DNS name", guest.title()));
@@ -282,6 +283,16 @@ pub(super) mod tests {
         assert_eq!(d.clients[0].address, Some(Ipv4Addr::new(10, 20, 0, 102)));
         assert_eq!((d.records.len(), d.pool_size(), d.name.to_string().as_str()), (1, 151, "edge"));
         assert_eq!(d.notes.len(), 2, "{:?}", d.notes);
+    }
+
+    /// Who was put aside has the hardware address of who took its place, and neither its name nor its line.
+    #[test]
+    fn who_is_unplugged_is_nobody_there() {
+        let net = "net0: name=eth0,bridge=proximity-lan,hwaddr=BC:24:11:00:00:01,ip=dhcp";
+        let of = |guests: &[Guest]| desired(&Settings::default(), None, guests, &Around::default()).unwrap();
+        let alone = of(&[guest(103, &format!("hostname: web\n{net}"))]);
+        let both = of(&[guest(101, &format!("hostname: web-101\n{net},link_down=1")), guest(103, &format!("hostname: web\n{net}"))]);
+        assert_eq!((both.clients.len(), &both.clients, &both.notes), (1, &alone.clients, &alone.notes));
     }
 
     #[test]

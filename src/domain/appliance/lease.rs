@@ -120,6 +120,14 @@ pub fn join(leases: &Leases, guests: Option<&[Guest]>, desired: Option<&Desired>
         let macs: BTreeSet<Mac> = guest.nics.iter().filter_map(|n| Mac::new(n.hwaddr.as_deref()?)).collect();
         macs.into_iter().for_each(|m| owners.entry(m).or_default().push(guest));
     }
+    // Who was put aside keeps the address of who took its place, unplugged: the other one asks for it.
+    for (mac, all) in owners.iter_mut().filter(|(_, all)| all.len() > 1) {
+        let asks = |g: &&Guest| g.nics.iter().any(|n| n.hwaddr.as_deref().and_then(Mac::new) == Some(*mac) && !n.is_unplugged());
+        let plugged: Vec<&Guest> = all.iter().copied().filter(asks).collect();
+        if !plugged.is_empty() {
+            *all = plugged;
+        }
+    }
     // A configuration that could not be read may hold any hardware address.
     let all_read = guests.is_some_and(|g| g.iter().all(|g| g.conf_read));
     let row = |lease: &Lease| {
@@ -274,6 +282,9 @@ half a li\u{1b}ne
                 "10.20.0.117 102 wiki moved"
             ]
         );
+        let mut aside = guests.to_vec();
+        aside.push(guest(105, "hostname: web-105\nnet0: name=eth0,bridge=proximity-lan,hwaddr=BC:24:11:00:00:02,ip=dhcp,link_down=1"));
+        assert_eq!(told(Some(&aside), Some(&d))[1], "10.20.0.101 101 web ", "who was put aside does not ask for it");
         assert!(told(None, None).iter().all(|l| !l.contains("stale")), "without guests nobody is gone");
         let mut half = guests.to_vec();
         half[0].conf_read = false;

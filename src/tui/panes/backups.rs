@@ -33,13 +33,12 @@ enum Row {
     Archive(usize),
 }
 
-const COLUMNS: [Column; 7] = [
+const COLUMNS: [Column; 6] = [
     column("made", 16, 16, 0, false),
     column("age", 6, 6, 0, true),
     column("size", 8, 8, 0, true),
     column("storage", 8, 12, 1, false),
-    column("", 9, 9, 4, false),
-    column("restorable", 13, 13, 2, false),
+    column("restorable", 11, 11, 2, false),
     column("notes", 10, 80, 3, false),
 ];
 
@@ -182,12 +181,17 @@ impl Backups {
                     (Some(id), None) if known.world.guest(*id).is_none() => format!("guest {id}"),
                     _ => String::new(),
                 };
+                let notes = [if a.protected { "protected" } else { "" }, &notes]
+                    .iter()
+                    .filter(|n| !n.is_empty())
+                    .copied()
+                    .collect::<Vec<_>>()
+                    .join(" · ");
                 let texts = [
                     a.made.minute(known.offset_s),
                     words::age(known.now, a.made),
                     if broken { "empty!".into() } else { a.size.map_or("?".into(), stamp::bytes) },
                     a.storage.to_string(),
-                    if a.protected { "protected".into() } else { String::new() },
                     proven.as_ref().map_or(String::new(), |p| {
                         if p.lives.is_ok() { format!("proven {}", words::age(known.now, p.at)) } else { "FAILED".into() }
                     }),
@@ -197,9 +201,9 @@ impl Backups {
                     let tone = match i {
                         0 => strong(chosen),
                         2 if broken => Tone::Bad,
-                        5 if proven.as_ref().is_some_and(|p| p.lives.is_err()) => Tone::Bad,
-                        5 => Tone::Good,
-                        6 => Tone::Quiet,
+                        4 if proven.as_ref().is_some_and(|p| p.lives.is_err()) => Tone::Bad,
+                        4 => Tone::Good,
+                        5 => Tone::Quiet,
                         _ => Tone::Plain,
                     };
                     if let Some(place) = places[i] {
@@ -326,7 +330,7 @@ impl Pane for Backups {
             on.put(1, 2, room, "Archives appear once a storage with content 'backup' holds some.", Tone::Quiet);
             return;
         }
-        let places = fit(&COLUMNS, 5, on.width().saturating_sub(1));
+        let places = fit(&COLUMNS, 4, on.width().saturating_sub(1));
         heads(on, 1, &COLUMNS, &places);
         let visible = usize::from(on.height().saturating_sub(2));
         let top = self.list.top(self.rows.len(), visible);
