@@ -41,7 +41,8 @@
 //! 10. A command, an effect or a job without its line in the table of permissions: [`domain::access`].
 //! 11. A file of a host that is replaced without the bytes that were there, a test of the new ones, and a way back
 //!     ([`domain::change`]).
-//! 12. A switch that leaves the proof of a certificate out; a pin serves where no authority is known.
+//! 12. A switch that leaves the proof of a certificate out; a pin serves where no authority is known. Who only looks which
+//!     certificate a port shows believes nothing, and sends nothing but the question for the head of a page ([`host::local`]).
 //!
 //! # Where this departs from the first drawing
 //!

@@ -4,6 +4,8 @@
 //! Changed on purpose? Run with `INSTA_UPDATE=always` and read the difference before you commit it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "screens/certificates.rs"]
+mod certificates;
 #[path = "screens/ports.rs"]
 mod ports;
 #[path = "screens/world.rs"]

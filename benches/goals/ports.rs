@@ -7,6 +7,7 @@ use proximity::domain::access::Who;
 use proximity::domain::appliance::files::{CADDYFILE, CURRENT, NAME_KEY, base};
 use proximity::domain::appliance::tar::{self, Member};
 use proximity::domain::caddy::{around, site};
+use proximity::domain::certificate::Thresholds;
 use proximity::domain::ports::drift::{Answered, Appliance, Around, Files, Found, Served, judge};
 use proximity::domain::ports::traffic::{Log, MOST, count};
 use proximity::domain::ports::{Answer, Held, Listener, Of, Pair, PortMap, PortWish, Ranges, Sockets, What};
@@ -132,7 +133,13 @@ fn drift(table: &mut Table, services: &[Service]) {
         let found = Found {
             map: Ok(map.clone()),
             sites: wanted(&map, &settings),
-            around: Ok(Around { ranges: Ranges::of(&settings).unwrap(), domain: domain.clone(), trusted: trusted.clone(), lan: None }),
+            around: Ok(Around {
+                ranges: Ranges::of(&settings).unwrap(),
+                domain: domain.clone(),
+                trusted: trusted.clone(),
+                lan: None,
+                thresholds: Thresholds::of(&settings).unwrap(),
+            }),
             appliance: Appliance::Runs(9999.try_into().unwrap()),
             files: Ok(Files::of(members)),
             adapted: Ok(Ok(Served::parse(config.as_bytes()).unwrap())),
@@ -145,6 +152,7 @@ fn drift(table: &mut Table, services: &[Service]) {
                 inside: well(|s| s.pair.internal),
                 strange: Ok(Default::default()),
                 asker_trusted: false,
+                ..Answered::not(String::new())
             },
             traffic: Ok(Default::default()),
             pool: Err("of none".into()),

@@ -132,7 +132,7 @@ enum Command {
     /// The network appliance: status, probe, leases; provision, converge, restart; pin, unpin, release
     #[command(subcommand)]
     Appliance(appliance::Appliance),
-    /// Ports: list, drift, who, reserve, release, pin, unpin, block, unblock, site
+    /// Ports: list, drift, certificates, who, reserve, release, pin, unpin, block, unblock, site
     #[command(subcommand)]
     Ports(ports::Ports),
     /// Print or follow logs

@@ -1,5 +1,6 @@
 //! `ports`: who has which pair, who had it, what listens there; to reserve one, give it back, pin or block it.
 
+mod certificates;
 mod drift;
 
 use std::collections::BTreeSet;
@@ -41,6 +42,11 @@ pub(super) enum Ports {
     },
     /// How each pair is, each difference from what was promised, and what mends it
     Drift {
+        #[command(flatten)]
+        check: Check,
+    },
+    /// All certificates of the node, of the appliance and of what is published: how long, by whom renewed, whether key and chain fit
+    Certificates {
         #[command(flatten)]
         check: Check,
     },
@@ -153,7 +159,11 @@ impl Ports {
     /// What it takes. Ports name what belongs to all guests, like the leases of the appliance.
     pub(super) fn needs(&self) -> Vec<Need> {
         match self {
-            Ports::List { check } | Ports::Drift { check } | Ports::Who { check, .. } | Ports::Site { check, .. } => {
+            Ports::List { check }
+            | Ports::Drift { check }
+            | Ports::Certificates { check }
+            | Ports::Who { check, .. }
+            | Ports::Site { check, .. } => {
                 let look = on_host(Permission::LookAppliance);
                 if check.is_given() { vec![look, Need::Login] } else { vec![look] }
             }
@@ -168,6 +178,7 @@ pub(super) async fn run(ctx: &Ctx, command: Ports) -> Done {
     let (wish, open) = match command {
         Ports::List { check } => return list(ctx, &check).await,
         Ports::Drift { check } => return drift::drift(ctx, &check).await,
+        Ports::Certificates { check } => return certificates::certificates(ctx, &check).await,
         Ports::Who { port, since, until, check } => return who(ctx, port, (since, until), &check).await,
         Ports::Site { service, to, check } => return site(ctx, &service, to, &check),
         Ports::Publish { service, how, unanswered, open } => return publish_as(ctx, service, *how, unanswered, &open).await,

@@ -35,6 +35,11 @@ pub fn path(service: &Service) -> String {
 /// Where certificates lie that operators put into the appliance.
 pub const CERTIFICATES: &str = "/etc/caddy/proximity-tls";
 
+/// Where Caddy may keep what it makes itself: Alpine's service says `XDG_DATA_HOME=/var/lib`, Debian's leaves it to the home
+/// `/var/lib/caddy`. Below it lie `certificates/AUTHORITY/NAME/NAME.crt` (with `.key` and `.json`) and
+/// `pki/authorities/local/` with `root.crt` and `intermediate.crt`.
+pub const DATA: [&str; 2] = ["/var/lib/caddy", "/var/lib/caddy/.local/share/caddy"];
+
 /// Seconds for which Caddy tries to reach what stands behind a site. The questions of the lamps wait longer.
 const REACH_S: u32 = 3;
 

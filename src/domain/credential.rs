@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use super::address::Address;
 use super::secret::Secret;
-use super::stamp::Stamp;
 
 /// A user, `name@realm`, or one of his API tokens, `name@realm!token`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,30 +117,6 @@ pub enum Trust {
     Pem(String),
     /// The one certificate with this fingerprint.
     Pin(Fingerprint),
-}
-
-/// What a certificate says of itself. Texts are as they came: clean them before they are shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Certificate {
-    /// Its SHA-256.
-    pub fingerprint: Fingerprint,
-    /// Whom it is for: the common name, else the whole subject.
-    pub subject: String,
-    /// Who signed it.
-    pub issuer: String,
-    /// Valid from.
-    pub not_before: Stamp,
-    /// Valid until.
-    pub not_after: Stamp,
-    /// Host names and IP addresses it is for.
-    pub names: Vec<String>,
-}
-
-impl Certificate {
-    /// Whole days until it expires; negative where it has.
-    pub fn days_left(&self, now: Stamp) -> i64 {
-        (self.not_after.secs() - now.secs()).div_euclid(86_400)
-    }
 }
 
 /// A credential that may be tried, and kept when it passed. The secret is shared, never copied.

@@ -8,6 +8,7 @@ use super::appliance::desired::LAN;
 use super::appliance::lamp::Light;
 use super::appliance::lease::Forecast;
 use super::appliance::{self, Seat};
+use super::certificate::Item;
 use super::guest::{Guest, Power};
 use super::job::State;
 use super::log_health;
@@ -61,6 +62,7 @@ pub fn findings(world: &World) -> Vec<Finding> {
     lamps(world, &mut add);
     ports(world, &mut add);
     truth(world, &mut add);
+    certificates(world, &mut add);
     storages(world, &mut add);
     node(world, &mut add);
     for archive in world.archives.get().into_iter().flatten().filter(|a| a.is_empty()) {
@@ -139,6 +141,7 @@ fn unknown_parts(world: &World, add: &mut impl FnMut(Level, String, String, &'st
     part("jobs", &world.jobs, "jobs", add);
     part("ports", &world.ports, "overview", add);
     part("ports in force", &world.truth, "ports", add);
+    part("certificates", &world.certificates, "ports", add);
     part("logs", &world.logs, "logs", add);
 }
 
@@ -289,6 +292,23 @@ fn truth(world: &World, add: &mut impl FnMut(Level, String, String, &'static str
     if !truth.gaps.is_empty() {
         let what: Vec<&str> = truth.gaps.iter().map(|g| g.what.as_str()).collect();
         add(Level::Unknown, "ports".into(), format!("could not be asked: {}", what.join(", ")), "ports");
+    }
+}
+
+/// What is known against certificates; what could not be looked at is told where they are listed. They are judged by when they were
+/// seen, and again at each look.
+fn certificates(world: &World, add: &mut impl FnMut(Level, String, String, &'static str)) {
+    let part = &world.certificates;
+    let Some(all) = part.get() else { return };
+    let wrong = |item| Item::wrong(item, part.as_of, all.thresholds).into_iter().find(|(level, _)| *level != Level::Unknown);
+    let wrong: Vec<(&Item, Level, String)> = all.items.iter().filter_map(|i| wrong(i).map(|(level, why)| (i, level, why))).collect();
+    for (item, level, why) in wrong.iter().take(EACH) {
+        let serves = if item.serves.is_empty() { String::new() } else { format!("; it serves {}", item.serves.join(", ")) };
+        add(*level, format!("certificate {}", item.name), format!("{why}{serves}"), "ports");
+    }
+    if wrong.len() > EACH {
+        let why = format!("{} more are to be looked at; see proximity ports certificates", wrong.len() - EACH);
+        add(wrong[EACH].1, "certificates".into(), why, "ports");
     }
 }
 
@@ -509,6 +529,7 @@ mod tests {
             name: name.parse().ok(),
             note: String::new(),
             target: String::new(),
+            tls: None,
             outside,
             inside: Answer::NotAsked,
             lately: Default::default(),
@@ -545,6 +566,39 @@ mod tests {
         let rows = vec![row("web", status(200), drift("site-edited")); 7];
         let many = told(Truth { rows, ..Truth::default() }, Power::Running);
         assert_eq!(many, ["Warn ports 7 ports are not as they were promised; see proximity ports drift"]);
+    }
+
+    /// What is known against certificates is told, the worst few by their names; what was not looked at is nothing.
+    #[test]
+    fn certificates_that_are_to_be_looked_at_are_told() {
+        use crate::domain::certificate::{Inventory, KeyState, Thresholds, Whose, parts};
+        let made = rcgen::generate_simple_self_signed(vec!["a.home".into()]).unwrap();
+        let own = parts(made.cert.der()).unwrap();
+        let now = Stamp(own.certificate.not_before.0 + 1);
+        let item = |name: &str, key| Item {
+            whose: Whose::Given,
+            name: name.into(),
+            at: format!("/{name}"),
+            chain: vec![own.clone()],
+            key,
+            serves: vec!["cloud 30017".into()],
+            belief: None,
+        };
+        let told = |items: Vec<Item>| {
+            let all = Inventory::new(items, Vec::new(), Thresholds { warn_s: 2, bad_s: 1 }, now);
+            let w = World { certificates: Part::new(all, now, From::Pct), ..world() };
+            findings(&w).iter().map(|f| format!("{:?} {} {} {}", f.level, f.what, f.why, f.pane)).collect::<Vec<_>>()
+        };
+        let other = "Bad certificate x the key beside it is another one's; it serves cloud 30017 ports";
+        assert_eq!(told(vec![item("y", KeyState::Matches), item("x", KeyState::Other), item("z", KeyState::Unknown("?".into()))]), [other]);
+        let many = told((0..8).map(|_| item("x", KeyState::Other)).collect());
+        assert_eq!(
+            (many.len(), many[6].as_str()),
+            (7, "Bad certificates 2 more are to be looked at; see proximity ports certificates ports")
+        );
+        let unknown = World { certificates: Part::unknown("no", now), ..world() };
+        assert_eq!(findings(&unknown)[0].level, Level::Unknown);
+        assert!(findings(&world()).is_empty(), "nobody looked yet");
     }
 
     #[test]

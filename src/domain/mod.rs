@@ -10,6 +10,7 @@ pub mod appliance;
 pub mod audit;
 pub mod backup;
 pub mod caddy;
+pub mod certificate;
 pub mod change;
 pub mod clean;
 pub mod cmd;

@@ -12,6 +12,7 @@ use super::change::{Change, Lay, Place, Turn};
 use super::cmd::Cmd;
 use super::guest::Vmid;
 use super::ports::{Pair, PortWish};
+use super::service::Tls;
 use super::storage::StorageId;
 use super::swap::Identity;
 use super::{pve, second};
@@ -347,6 +348,9 @@ pub enum Check {
         pair: Pair,
         /// Also where nothing answers behind them.
         unanswered: bool,
+        /// How visitors come; by TLS they are asked by TLS.
+        #[serde(default)]
+        tls: Tls,
     },
     /// Something listens on this port of the guest; asked from within by HTTP it says nothing of an error of its own.
     App {

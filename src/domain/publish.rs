@@ -216,7 +216,7 @@ pub fn plan(
     match (asked, pair) {
         // Saved is said only after it served.
         (PublishWish::Publish { spec, unanswered, .. }, Some(pair)) if spec.carry == Carry::Http => {
-            let check = Check::Serves { vmid, pair, unanswered: *unanswered };
+            let check = Check::Serves { vmid, pair, unanswered: *unanswered, tls: spec.tls.clone() };
             steps.push(Step { always: true, ..Step::wait("ask both ports", 8, check) });
         }
         _ if !steps.is_empty() => {

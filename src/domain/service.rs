@@ -149,6 +149,19 @@ impl Tls {
             Tls::Acme { .. } => "acme",
         }
     }
+
+    /// By which name a visitor asks for it, where that is said: the first that is one. A given certificate says it itself. Fails where
+    /// there are addresses alone: for one Caddy shows a certificate only to those who came to that very address.
+    pub fn asked_by(&self) -> Result<Option<String>, &'static str> {
+        match self {
+            Tls::Off | Tls::Given { .. } => Ok(None),
+            Tls::Internal { names } => match names.iter().find(|n| matches!(n, UpHost::Name(_))) {
+                Some(name) => Ok(Some(name.to_string())),
+                None => Err("its certificate is for addresses alone"),
+            },
+            Tls::Acme { name, .. } => Ok(Some(name.to_string())),
+        }
+    }
 }
 
 /// What is carried.

@@ -21,7 +21,7 @@ use super::plan::{Check, Plan, Purpose, Refusal, Risk, Step};
 use super::ports::{Pair, ServiceName};
 use super::pve;
 use super::restore::beside_name;
-use super::service::{Carry, Published, UpHost};
+use super::service::{Carry, Published, Spec, UpHost};
 use super::world::World;
 
 /// A change of places that is wished.
@@ -146,10 +146,10 @@ pub fn plan(world: &World, wish: &SwapWish) -> Result<Plan, Refusal> {
     steps.push(start.undone_by(pve::pct("stop", to.id)));
     steps.push(Step::wait(format!("wait until {} answers", to.id), 90, Check::Answers { vmid: to.id }));
     let (asked, mut notes) = asked(world, &place);
-    for (name, carry, pair) in asked {
+    for (name, spec, pair) in asked {
         let vmid = world.appliance_id();
-        let check = match carry {
-            Carry::Http => Check::Serves { vmid, pair, unanswered: false },
+        let check = match spec.carry {
+            Carry::Http => Check::Serves { vmid, pair, unanswered: false, tls: spec.tls },
             Carry::Tcp => Check::Takes { vmid, port: pair.public },
             Carry::Udp => continue,
         };
@@ -266,11 +266,11 @@ pub(super) fn published<'w>(world: &'w World, guest: &Guest) -> (Vec<&'w Publish
 }
 
 /// What is published of a place and can be asked from outside, and what is to be said where that is not all.
-fn asked(world: &World, place: &Identity) -> (Vec<(ServiceName, Carry, Pair)>, Vec<String>) {
+fn asked(world: &World, place: &Identity) -> (Vec<(ServiceName, Spec, Pair)>, Vec<String>) {
     let conf: String = place.nets.iter().map(|(key, raw)| format!("{key}: {raw}\n")).collect();
     let named = Guest { name: Some(place.hostname.clone()), ..parse_lxc(Vmid::APPLIANCE, &conf) };
     let (all, gap) = published(world, &named);
-    let pair = |s: &Published| Some((s.name.clone(), s.spec.carry, world.ports.get()?.of(&s.name)?.pair));
+    let pair = |s: &Published| Some((s.name.clone(), s.spec.clone(), world.ports.get()?.of(&s.name)?.pair));
     let all: Vec<_> = all.into_iter().filter_map(pair).collect();
     let runs = world.guest(world.appliance_id()).is_some_and(|g| g.power == Power::Running);
     if !runs && !all.is_empty() {
@@ -285,7 +285,6 @@ fn asked(world: &World, place: &Identity) -> (Vec<(ServiceName, Carry, Pair)>, V
 mod tests {
     use super::super::backup::tests::world;
     use super::super::ports::{Held, PortMap, What};
-    use super::super::service::Spec;
     use super::super::stamp::Stamp;
     use super::super::world::{From, Part};
     use super::*;

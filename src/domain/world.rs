@@ -11,6 +11,7 @@ use super::appliance::hold::Pins;
 use super::appliance::names::Mac;
 use super::appliance::{self, Seen};
 use super::backup::Archive;
+use super::certificate::Inventory;
 use super::guest::{Guest, Vmid};
 use super::job::Job;
 use super::log_health;
@@ -168,6 +169,8 @@ pub struct World {
     pub ports: Part<PortMap>,
     /// How each pair of ports is; pending until somebody looks at it.
     pub truth: Part<Truth>,
+    /// All certificates; pending until somebody looks at them.
+    pub certificates: Part<Inventory>,
     /// The appliance; pending until somebody looks at it.
     pub appliance: Part<Seen>,
     /// The logs of the host and of the guests that run here, as files; pending where nobody looks at them.
@@ -210,6 +213,8 @@ pub struct News {
     pub ports: Option<Part<PortMap>>,
     /// How each pair of ports is.
     pub truth: Option<Part<Truth>>,
+    /// Certificates.
+    pub certificates: Option<Part<Inventory>>,
     /// The appliance.
     pub appliance: Option<Part<Seen>>,
     /// Logs.
@@ -230,6 +235,7 @@ impl News {
             pins: Some(Part::default()),
             ports: Some(Part::default()),
             truth: Some(Part::default()),
+            certificates: Some(Part::default()),
             ..News::default()
         }
     }
@@ -253,6 +259,7 @@ impl News {
             self.pins = None;
             self.ports = None;
             self.truth = None;
+            self.certificates = None;
         }
     }
 }
@@ -277,6 +284,7 @@ impl World {
         put(&mut self.pins, news.pins);
         put(&mut self.ports, news.ports);
         put(&mut self.truth, news.truth);
+        put(&mut self.certificates, news.certificates);
         put(&mut self.appliance, news.appliance);
         put(&mut self.logs, news.logs);
     }

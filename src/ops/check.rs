@@ -9,7 +9,7 @@ use crate::domain::cmd::Cmd;
 use crate::domain::guest::Vmid;
 use crate::domain::job::Life;
 use crate::domain::plan::{self, Check, Wants};
-use crate::domain::ports::{Answer, Knock};
+use crate::domain::ports::{Answer, How, Knock};
 use crate::domain::pve;
 use crate::domain::storage::StorageId;
 use crate::domain::task::{TaskSeen, parse_active};
@@ -75,7 +75,7 @@ pub async fn holds(host: &dyn Host, check: &Check, life: &Life, init: Option<u32
             Err(why) => Held::Unknown(why),
         },
         Check::Takes { vmid, port } => publish_rules::takes(host, *vmid, *port).await,
-        Check::Serves { vmid, pair, unanswered } => publish::serves(host, *vmid, *pair, *unanswered).await,
+        Check::Serves { vmid, pair, unanswered, tls } => publish::serves(host, *vmid, *pair, *unanswered, tls).await,
         Check::Says { what, cmd, wants } => says(host, what, cmd, wants).await,
         Check::Either(one, other) => match Box::pin(holds(host, one, life, init)).await {
             Held::Yes => Held::Yes,
@@ -257,14 +257,14 @@ async fn app(host: &dyn Host, vmid: Vmid, port: u16, http: bool) -> Held {
         Err(e) => return Held::Unknown(e.to_string()),
     };
     let place = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
-    match host.knock(Some(pid), vec![Knock { place, http: true }]).await {
+    match host.knock(Some(pid), vec![Knock { place, how: How::Http }]).await {
         Err(e) => Held::Unknown(e.to_string()),
         Ok(told) => match told.answers.get(&port) {
             Some(Answer::Status { code: 500.., .. }) | None | Some(Answer::NotAsked) => {
                 let code = told.answers.get(&port).map_or("nothing".into(), Answer::words);
                 Held::No(format!("{vmid} answers {code} on {port}"))
             }
-            Some(Answer::Silent(how)) => Held::No(format!("{vmid} on {port}: {how}")),
+            Some(Answer::Silent(how) | Answer::NoTls(how)) => Held::No(format!("{vmid} on {port}: {how}")),
             Some(Answer::Unknown(why)) => Held::Unknown(why.clone()),
             Some(Answer::Status { .. } | Answer::Taken { .. }) => Held::Yes,
         },

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 
 use tokio::sync::mpsc;
 
+use crate::domain::certificate::Certificate;
 use crate::domain::clean::clean;
-use crate::domain::credential::{Candidate, Certificate, Code, Fingerprint, Trust};
+use crate::domain::credential::{Candidate, Code, Fingerprint, Trust};
 use crate::domain::privilege::{Held, Met};
 use crate::domain::stamp::span;
 use crate::domain::trial::{Mark, Progress, Report, Step, Taken, Trouble};

@@ -4,6 +4,7 @@ pub mod appliance;
 pub mod archives;
 pub mod audit;
 pub mod carry_out;
+pub mod certificates;
 pub mod check;
 pub mod credential;
 pub mod follow;

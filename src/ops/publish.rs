@@ -16,9 +16,10 @@ use crate::domain::appliance::{CADDY_USER, provision};
 use crate::domain::change::Place;
 use crate::domain::guest::Vmid;
 use crate::domain::plan::{Plan, Refusal};
-use crate::domain::ports::{Known, Pair, PortMap, Ranges, Sockets};
+use crate::domain::ports::{Answer, How, Knock, Known, Pair, PortMap, Ranges, Sockets};
 use crate::domain::publish::{self, Ground, PublishWish};
 use crate::domain::pve;
+use crate::domain::service::Tls;
 use crate::domain::world::World;
 use crate::host::{Host, HostError};
 
@@ -117,7 +118,10 @@ pub(super) const OWN: &str = "/proc/self/ns/net";
 
 /// Whether both ports of a pair answer: the public one asked by the host at the appliance's address on the way out, the
 /// internal one inside.
-pub(super) async fn serves(host: &dyn Host, vmid: Vmid, pair: Pair, unanswered: bool) -> Held {
+///
+/// What a public authority is to vouch for is asked without TLS: that Caddy refuses it (400) shows that it serves there, and a
+/// handshake would have the authority asked at each try, which answers only so many.
+pub(super) async fn serves(host: &dyn Host, vmid: Vmid, pair: Pair, unanswered: bool, tls: &Tls) -> Held {
     let pid = match init_pid(host, vmid).await {
         Ok(Some(pid)) => pid,
         Ok(None) => return Held::No(format!("{vmid} does not run")),
@@ -130,6 +134,9 @@ pub(super) async fn serves(host: &dyn Host, vmid: Vmid, pair: Pair, unanswered: 
     };
     let outside = SocketAddr::new(address.into(), pair.public);
     let inside = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), pair.internal);
+    if let (Tls::Internal { .. } | Tls::Given { .. }, Ok(name)) = (tls, tls.asked_by()) {
+        return serves_by_tls(host, pid, [outside, inside], name, unanswered).await;
+    }
     let ask = |net: &str, place| probe::run(host, visitor::in_network(net, &NOBODY, sites::question(place)).limit(10));
     let (out, within) = tokio::join!(ask(OWN, outside), ask(&net, inside));
     for (place, asked) in [(outside, out), (inside, within)] {
@@ -143,6 +150,31 @@ pub(super) async fn serves(host: &dyn Host, vmid: Vmid, pair: Pair, unanswered: 
             sites::Said::Unknown => return Held::Unknown(format!("{place} could not be asked")),
         };
         return Held::No(why);
+    }
+    Held::Yes
+}
+
+/// The same by TLS: the handshake comes about, and what answers behind it does so by HTTP. Whether a visitor believes the
+/// certificate is his own affair.
+async fn serves_by_tls(host: &dyn Host, pid: u32, [outside, inside]: [SocketAddr; 2], name: Option<String>, unanswered: bool) -> Held {
+    let ask = |place| vec![Knock { place, how: How::Https { name: name.clone() } }];
+    let (out, within) = tokio::join!(host.knock(None, ask(outside)), host.knock(Some(pid), ask(inside)));
+    for (place, asked) in [(outside, out), (inside, within)] {
+        let answer = match asked {
+            Ok(mut knocked) => knocked.answers.remove(&place.port()).unwrap_or(Answer::NotAsked),
+            Err(e) => return Held::Unknown(e.to_string()),
+        };
+        match answer {
+            Answer::Status { code: 502..=504, .. } if unanswered => {}
+            Answer::Status { code: code @ 502..=504, .. } => {
+                return Held::No(format!("{place} answers {code}: nothing answers behind it, or not in time"));
+            }
+            Answer::Status { .. } | Answer::Taken { .. } => {}
+            Answer::NoTls(how) => return Held::No(format!("no TLS comes about at {place}: {how}")),
+            Answer::Silent(how) => return Held::No(format!("{place} does not answer: {how}")),
+            Answer::Unknown(why) => return Held::Unknown(why),
+            Answer::NotAsked => return Held::Unknown(format!("{place} could not be asked")),
+        }
     }
     Held::Yes
 }

@@ -18,6 +18,9 @@ use crate::ops::probe;
 /// How long what the lamps said is good enough for the Overview.
 const EVERY: Duration = Duration::from_secs(300);
 
+/// How long what was seen of certificates is good enough for the Overview.
+const SELDOM: Duration = Duration::from_secs(3600);
+
 /// So long no key was pressed: nobody types.
 const STILL: Duration = Duration::from_secs(3);
 
@@ -26,17 +29,18 @@ const STILL: Duration = Duration::from_secs(3);
 pub(super) struct Asked {
     appliance: Option<Instant>,
     ports: Option<Instant>,
+    certificates: Option<Instant>,
     key: Option<Instant>,
 }
 
 impl Asked {
     fn is_due(&self, now: Instant) -> bool {
-        self.since(self.appliance, now)
+        self.since(self.appliance, EVERY, now)
     }
 
     /// The same for ports.
     pub(super) fn ports_due(&self, now: Instant) -> bool {
-        self.since(self.ports, now)
+        self.since(self.ports, EVERY, now)
     }
 
     /// Somebody looks at ports.
@@ -44,9 +48,19 @@ impl Asked {
         self.ports = Some(now);
     }
 
-    fn since(&self, asked: Option<Instant>, now: Instant) -> bool {
+    /// The same for certificates, which change by days.
+    pub(super) fn certificates_due(&self, now: Instant) -> bool {
+        self.since(self.certificates, SELDOM, now)
+    }
+
+    /// Somebody looks at certificates.
+    pub(super) fn looked_at_certificates(&mut self, now: Instant) {
+        self.certificates = Some(now);
+    }
+
+    fn since(&self, asked: Option<Instant>, every: Duration, now: Instant) -> bool {
         let long_ago = |at: Option<Instant>, span| at.is_none_or(|at| now.duration_since(at) >= span);
-        long_ago(asked, EVERY) && long_ago(self.key, STILL)
+        long_ago(asked, every) && long_ago(self.key, STILL)
     }
 }
 
@@ -118,8 +132,9 @@ mod tests {
         let now = Instant::now() + EVERY * 2;
         let due = |appliance: Option<Duration>, key: Option<Duration>| {
             let before = |span: Option<Duration>| span.and_then(|s| now.checked_sub(s));
-            let asked = Asked { appliance: before(appliance), ports: before(appliance), key: before(key) };
+            let asked = Asked { appliance: before(appliance), ports: before(appliance), certificates: before(appliance), key: before(key) };
             assert_eq!(asked.is_due(now), asked.ports_due(now));
+            assert_eq!(asked.certificates_due(now), appliance.is_none() && asked.is_due(now), "they are looked at less often");
             asked.is_due(now)
         };
         assert!(due(None, None) && due(Some(EVERY), Some(STILL)));

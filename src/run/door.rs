@@ -72,7 +72,9 @@ pub(super) fn need(effect: &Effect) -> Option<Need> {
         Effect::Plan(wish) => permission(of_wish(wish)),
         Effect::Start(order) => permission(of_plan(order.plan())),
         Effect::Cancel(id) => Some(Need::Job(Permission::CancelJob, *id)),
-        Effect::Probe | Effect::LookPorts | Effect::AskPort(_) => permission((Permission::LookAppliance, Object::Host)),
+        Effect::Probe | Effect::LookPorts | Effect::LookCertificates | Effect::AskPort(_) => {
+            permission((Permission::LookAppliance, Object::Host))
+        }
         Effect::KeepPorts(_) => permission((Permission::Ports, Object::Host)),
         Effect::Save(_) | Effect::Try { .. } | Effect::Keep { .. } | Effect::CredentialBack(_) => {
             permission((Permission::ChangeSettings, Object::Host))
@@ -102,6 +104,7 @@ pub(super) fn refused(effect: Effect, refused: Refused, now: Stamp) -> Fact {
     match effect {
         Effect::Probe => Fact::News(Box::new(News { appliance: Some(Part::unknown(why, now)), ..News::default() })),
         Effect::LookPorts => Fact::News(Box::new(News { truth: Some(Part::unknown(why, now)), ..News::default() })),
+        Effect::LookCertificates => Fact::News(Box::new(News { certificates: Some(Part::unknown(why, now)), ..News::default() })),
         Effect::Plan(_) => Fact::Planned(Err(Refusal::new(WHAT, why, hint))),
         Effect::Save(_) | Effect::CredentialBack(_) => Fact::Saved(Err(Refusal::new(WHAT, why, hint))),
         Effect::Keep { nth, .. } => Fact::Trial { nth, news: Progress::NotKept(why) },

@@ -186,6 +186,7 @@ impl Hands {
             self.tell(Fact::Refreshing(false)).await;
             self.probe_if_due();
             self.look_ports_if_due();
+            self.look_certificates_if_due();
             tokio::select! {
                 () = tokio::time::sleep(every) => {}
                 () = self.refresh.notified() => looked = None,
@@ -343,6 +344,7 @@ impl Hands {
             Effect::Audit { words, below } => drop(tokio::task::spawn_blocking(move || me.read_audit(words, below))),
             Effect::Probe => drop(tokio::spawn(async move { me.probe().await })),
             Effect::LookPorts => drop(tokio::spawn(async move { me.look_ports().await })),
+            Effect::LookCertificates => drop(tokio::spawn(async move { me.look_certificates().await })),
             Effect::KeepPorts(wish) => drop(tokio::spawn(async move { me.keep_ports(wish).await })),
             Effect::AskPort(port) => drop(tokio::spawn(async move { me.ask_port(port).await })),
             Effect::Cancel(id) => drop(tokio::task::spawn_blocking(move || me.cancel(id))),

@@ -1,5 +1,6 @@
 //! When the console looks how each pair of ports is: when its pane opens and on `R` at once; else by itself where something is
-//! published, as seldom as the lamps are asked, and after a job that publishes.
+//! published, as seldom as the lamps are asked, and after a job that publishes. And when it looks at certificates: when their
+//! list opens, else each hour.
 
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{Hands, locked};
 use crate::domain::world::{News, World};
-use crate::ops::port_truth;
+use crate::ops::{certificates, port_truth};
 
 impl Hands {
     /// Looks by itself, if it is time for that, something is published, the appliance runs, and whoever is in may see it.
@@ -26,6 +27,30 @@ impl Hands {
     pub(super) async fn look_ports(&self) {
         let world = self.fresh().await;
         self.look_ports_in(&world).await;
+    }
+
+    /// Looks at certificates by itself, if it is time for that, the appliance runs, and whoever is in may see it.
+    pub(super) fn look_certificates_if_due(self: &Arc<Self>) {
+        if self.looking.try_lock().is_err() || !locked(&self.asked).certificates_due(Instant::now()) {
+            return;
+        }
+        if let Some(world) = self.with_appliance() {
+            let me = Arc::clone(self);
+            tokio::spawn(async move { me.look_certificates_in(&world).await });
+        }
+    }
+
+    /// Asks the host, and then looks at all certificates, now.
+    pub(super) async fn look_certificates(&self) {
+        let world = self.fresh().await;
+        self.look_certificates_in(&world).await;
+    }
+
+    async fn look_certificates_in(&self, world: &World) {
+        let _one = self.looking.lock().await;
+        locked(&self.asked).looked_at_certificates(Instant::now());
+        let certificates = certificates::look(self.ctx.host.as_ref(), world).await;
+        self.tell_news(News { certificates: Some(certificates), ..News::default() }).await;
     }
 
     /// One time after the other.

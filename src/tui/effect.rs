@@ -88,6 +88,8 @@ pub enum Effect {
     Probe,
     /// Ask how each pair of ports is; the news come as a part of the World.
     LookPorts,
+    /// Look at all certificates; the news come as a part of the World.
+    LookCertificates,
     /// Make a wish about ports true that takes no plan: nothing but what is remembered changes.
     KeepPorts(PortWish),
     /// Ask what has a port and who had it; the answer is a [`crate::domain::fact::Fact::Port`].

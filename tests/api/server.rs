@@ -91,7 +91,7 @@ pub struct Identity {
 
 impl Identity {
     pub fn fingerprint(&self) -> Fingerprint {
-        proximity::host::api::certificate::fingerprint(&self.chain[0])
+        proximity::domain::certificate::fingerprint(&self.chain[0])
     }
 }
 

@@ -1,7 +1,7 @@
 //! Drift of what is published, made by hand in a real appliance: each kind seen and named, and mended by what it says.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -211,4 +211,104 @@ fn each_drift_is_seen_named_and_mended_and_what_is_foreign_stays() {
         lab.guest(9999, "ip -4 -o addr show eth0").split_whitespace().nth(3).unwrap().split('/').next().unwrap()
     );
     wait_for("the foreign site", || lab.exec("op", &["curl", "-sS", &mine]).out == "mine");
+}
+
+/// A certificate for a name, or for none, that was made so many days ago and is good for so many from then on; put where
+/// operators put theirs, with its key.
+fn given(lab: &Lab, name: Option<&str>, ago: i64, days: i64) {
+    let mut params = rcgen::CertificateParams::new(name.map(str::to_owned).into_iter().collect::<Vec<_>>()).unwrap();
+    let now = std::time::SystemTime::now();
+    let at = |days: i64| match u64::try_from(days) {
+        Ok(days) => now + Duration::from_secs(days * 86_400),
+        Err(_) => now - Duration::from_secs(days.unsigned_abs() * 86_400),
+    };
+    (params.not_before, params.not_after) = (at(-ago).into(), at(days - ago).into());
+    let key = rcgen::KeyPair::generate().unwrap();
+    let cert = params.self_signed(&key).unwrap();
+    for (ending, text) in [("crt", cert.pem()), ("key", key.serialize_pem())] {
+        lab.write("/tmp/pem", &text);
+        let file = format!("/etc/caddy/proximity-tls/home.{ending}");
+        lab.sh(&format!("pct exec 9999 -- tee {file} </tmp/pem >/dev/null; pct exec 9999 -- chown caddy {file}"));
+    }
+}
+
+#[test]
+fn the_certificates_that_visitors_are_shown_are_looked_at_and_told() {
+    let Some(lab) = appliance_lab() else { return skip("no lab on this machine") };
+    let lab = &lab;
+    let restart = || drop(lab.guest(9999, "rc-service caddy restart >/dev/null 2>&1"));
+    keep(lab, "publish cloud --to web:80 --tls internal --tls-name cloud.home");
+    given(lab, Some("page.example.org"), 10, 90);
+    keep(lab, "publish page --to wiki:80 --tls given --certificate home");
+    seen(lab, &[], "publishing by TLS", 0).unwrap();
+    let (_, _, told) = look(lab);
+    let row = |told: &Value, name: &str| told["items"].as_array().unwrap().iter().find(|r| r["name"] == name).cloned().unwrap();
+    // By TLS both answer with their pages, and not with what Caddy says to who comes without.
+    for name in ["cloud", "page"] {
+        let row = row(&told, name);
+        assert_eq!((&row["outside"]["status"], &row["inside"]["status"]), (&200.into(), &200.into()), "{row}");
+        assert_eq!((&row["tls"]["fits"], &row["tls"]["seen"]), (&true.into(), &true.into()), "{row}");
+    }
+    let tls = |name: &str| row(&told, name)["tls"].clone();
+    assert_eq!((&tls("cloud")["asked"], &tls("cloud")["days"]), (&"cloud.home".into(), &0.into()), "Caddy's own are good for half a day");
+    assert_eq!((&tls("page")["asked"], &tls("page")["days"]), (&Value::Null, &79.into()));
+    // It is the very one that others see.
+    let wan = lab.guest(9999, "ip -4 -o address show dev eth0 | awk '{sub(\"/.*\",\"\",$4); print $4}'");
+    let openssl =
+        lab.sh(&format!("openssl s_client -connect {wan}:30001 </dev/null 2>/dev/null | openssl x509 -noout -fingerprint -sha256"));
+    assert_eq!(openssl.split('=').nth(1), tls("page")["fingerprint"].as_str());
+
+    type Made = (Option<&'static str>, i64, i64);
+    let cases: [(&str, Made); 4] = [
+        ("tls-expires", (Some("page.example.org"), 75, 90)),
+        ("tls-expired", (Some("page.example.org"), 91, 90)),
+        ("tls-expired", (Some("page.example.org"), -1, 90)),
+        ("tls-name", (None, 10, 90)),
+    ];
+    for (kind, (name, ago, days)) in cases {
+        given(lab, name, ago, days);
+        restart();
+        let found = seen(lab, &[kind], kind, 0).unwrap();
+        assert!(found[kind]["what"].as_str().unwrap().contains("/etc/caddy/proximity-tls/home.crt"), "{found:?}");
+        // What it says mends it.
+        given(lab, Some("page.example.org"), 10, 90);
+        lab.sh("proximity appliance restart caddy --yes");
+        seen(lab, &[], &format!("mending {kind}"), 0).unwrap();
+    }
+    // By TLS the app itself is asked for, and what is published without one is put back.
+    let said = ports(lab, "publish bad --to web:81 --tls internal --tls-name bad.home --yes --passphrase-fd 3");
+    assert!(said.rc != 0 && said.err.contains("answers 502"), "{said:?}");
+    keep(lab, "unpublish bad");
+    // No authority is asked for a look; what one gave out is looked at where it lies, and asked for when it is not due.
+    keep(lab, "publish pub --to web:80 --tls acme --tls-name pub.example.org");
+    let (_, _, told) = look(lab);
+    let outside = row(&told, "pub")["outside"].clone();
+    assert!(outside["is"] == "unknown" && outside["why"].as_str().unwrap().starts_with("it has no certificate yet"), "{outside}");
+    assert!(!lab.guest(9999, "cat /var/log/caddy/*.log").contains("acme-v02"), "nobody asked the authority");
+    given(lab, Some("pub.example.org"), 10, 90);
+    let lies = "/var/lib/caddy/certificates/acme-v02.api.letsencrypt.org-directory/pub.example.org";
+    lab.guest(
+        9999,
+        &format!(
+            "mkdir -p {lies}; for e in crt key; do cp /etc/caddy/proximity-tls/home.$e {lies}/pub.example.org.$e; done; \
+             echo '{{\"sans\":[\"pub.example.org\"],\"issuer_data\":null}}' >{lies}/pub.example.org.json; chown -R caddy /var/lib/caddy/certificates"
+        ),
+    );
+    given(lab, Some("page.example.org"), 10, 90);
+    restart();
+    seen(lab, &[], "a certificate of an authority", 0).unwrap();
+    let (_, _, told) = look(lab);
+    let found = row(&told, "pub");
+    assert_eq!(
+        (&found["outside"]["status"], &found["tls"]["asked"], &found["tls"]["days"]),
+        (&200.into(), &"pub.example.org".into(), &79.into()),
+        "{found}"
+    );
+    assert!(found["tls"]["fits"] == true && found["tls"]["seen"] == true, "{found}");
+    keep(lab, "unpublish pub");
+    // Somebody else has the port behind Caddy's back: plain HTTP where TLS was promised.
+    lab.guest(9999, "busybox nc -ll -p 7777 -e echo hello >/dev/null 2>&1 & iptables -t nat -I PREROUTING -p tcp --dport 30001 -j REDIRECT --to-ports 7777");
+    seen(lab, &["tls-silent"], "another answers", 0).unwrap();
+    lab.guest(9999, "iptables -t nat -D PREROUTING -p tcp --dport 30001 -j REDIRECT --to-ports 7777");
+    seen(lab, &[], "mending", 0).unwrap();
 }

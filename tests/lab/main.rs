@@ -5,6 +5,7 @@
 mod appliance;
 mod audit;
 mod carry;
+mod certificates;
 mod console;
 mod debian;
 mod drift;

@@ -1,9 +1,11 @@
 //! Pane 5 and its dialogs: what was promised, what was found, and what each key asks for.
 
+use proximity::domain::certificate::Certificate;
+use proximity::domain::credential::Fingerprint;
 use proximity::domain::guest::{Nic, Vmid};
 use proximity::domain::ports::{
     Answer, Asked, Bad, Drift, Held, LastWell, Lately, Listener, Mend, Nearer, Of, Pair, Past, PortMap, PortWish, Reason, Row, ServiceName,
-    Traffic, Truth, Usage, Visits, What, promised,
+    Shown, Traffic, Truth, Usage, Visits, What, promised,
 };
 use proximity::domain::power::{PowerWish, Turn};
 use proximity::domain::publish::PublishWish;
@@ -114,6 +116,7 @@ fn truth() -> Truth {
         name: None,
         note: "/etc/caddy/sites/by-hand.caddy".into(),
         target: String::new(),
+        tls: None,
         outside: Answer::NotAsked,
         inside: Answer::NotAsked,
         lately: Default::default(),
@@ -237,6 +240,44 @@ fn ports_details_say_everything() {
         let screen = text(&draw(&mut app, 120, 40));
         assert!(told.iter().all(|t| screen.contains(t)), "{row}\n{screen}");
     }
+}
+
+/// How long the certificate is good that visitors are shown, whether it is for them, and that TLS did not come about.
+#[test]
+fn the_certificate_that_visitors_are_shown_stands_in_the_details() {
+    let shown = |days: i64, asked: &str, seen| Shown {
+        asked: Some(asked.into()),
+        certificate: Certificate {
+            fingerprint: Fingerprint([7; 32]),
+            subject: String::new(),
+            issuer: "Example CA".into(),
+            not_before: world::ago(80 * 86_400),
+            not_after: world::ago(-days * 86_400),
+            names: vec!["cloud.home".into(), "\u{1b}[2Jevil".into()],
+        },
+        seen,
+    };
+    let details = |tls: Option<Shown>, outside: Answer| {
+        let mut app = with_ports();
+        let mut found = truth();
+        let row = found.rows.iter_mut().find(|r| r.name == Some(name("gitea"))).unwrap();
+        (row.tls, row.outside) = (tls, outside);
+        learn(&mut app, News { truth: Some(world::part(found)), ..News::default() });
+        keys(&mut app, "/gitea<Enter><Enter>");
+        text(&draw(&mut app, 120, 40))
+    };
+    let well = || Answer::Status { code: 200, ms: 3, size: None };
+    let screen = details(Some(shown(12, "cloud.home", true)), well());
+    assert!(
+        screen.contains("TLS          good for 12 d, until") && screen.contains("for cloud.home") && !screen.contains('\u{1b}'),
+        "{screen}"
+    );
+    assert!(details(Some(shown(-3, "cloud.home", true)), well()).contains("TLS          ✗ expired 3 d ago"));
+    assert!(details(Some(shown(12, "other.home", true)), well()).contains("TLS          ✗ good for 12 d"));
+    assert!(details(Some(shown(12, "cloud.home", false)), well()).contains("not shown just"));
+    let screen = details(None, Answer::NoTls("it refuses: InternalError".into()));
+    assert!(screen.contains("✗ no TLS comes about: it refuses: InternalError"), "{screen}");
+    assert!(screen.contains("✗ no TLS"), "{screen}");
 }
 
 #[test]

@@ -143,6 +143,7 @@ pub fn news() -> News {
         pins: None,
         ports: None,
         truth: None,
+        certificates: None,
         appliance: None,
         logs: Some(part(vec![])),
     }
@@ -193,6 +194,7 @@ pub fn unknown() -> News {
         pins: None,
         ports: None,
         truth: None,
+        certificates: None,
         node: no(),
         quorum: no(),
         guests: no(),

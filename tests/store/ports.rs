@@ -291,6 +291,7 @@ fn row(name: &str, pair: Pair, day: i64, well: bool) -> Row {
         name: name.parse().ok(),
         note: String::new(),
         target: String::new(),
+        tls: None,
         outside: answer.clone(),
         inside: answer,
         lately: Default::default(),

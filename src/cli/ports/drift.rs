@@ -5,7 +5,9 @@ use serde_json::{Value as Json, json};
 use super::super::settings::{Check, store};
 use super::super::{Ctx, Done, Form, output};
 use super::{Read, bad_or, gaps_json, read, tell_gaps};
-use crate::domain::ports::{Answer, Drift, LastWell, Mend, Row, Visits, drift::means};
+use crate::domain::clean::clean;
+use crate::domain::ports::{Answer, Drift, LastWell, Mend, Row, Shown, Visits, drift::means};
+use crate::domain::stamp::Stamp;
 use crate::domain::world::{From, Part};
 use crate::ops::port_truth::{look, remember};
 use crate::problem::{Kind, Problem, WARNED};
@@ -23,7 +25,7 @@ pub(super) async fn drift(ctx: &Ctx, check: &Check) -> Done {
     if ctx.form == Form::Json {
         output::object(&json!({
             "as_of": part.as_of.rfc3339(), "checked": map.checked, "version": truth.version,
-            "items": truth.rows.iter().map(row_json).collect::<Vec<_>>(),
+            "items": truth.rows.iter().map(|row| row_json(row, part.as_of)).collect::<Vec<_>>(),
             "drift": truth.drift.iter().map(drift_json).collect::<Vec<_>>(),
             "unknown": gaps_json(&truth.gaps),
         }));
@@ -87,6 +89,7 @@ fn answer_json(answer: &Answer) -> Json {
         Answer::NotAsked => json!({"is": "not-asked"}),
         Answer::Unknown(why) => json!({"is": "unknown", "why": why}),
         Answer::Silent(how) => json!({"is": "silent", "how": how}),
+        Answer::NoTls(how) => json!({"is": "no-tls", "how": how}),
         Answer::Taken { ms } => json!({"is": "taken", "ms": ms}),
         Answer::Status { code, ms, size } => json!({"is": "status", "status": code, "ms": ms, "size": size}),
     }
@@ -122,9 +125,18 @@ fn drift_json(drift: &Drift) -> Json {
     json!({"kind": drift.kind, "means": means(drift.kind), "says": drift.says, "mend": mend})
 }
 
-fn row_json(row: &Row) -> Json {
+/// The certificate that visitors are shown.
+fn tls_json(shown: &Shown, now: Stamp) -> Json {
+    let Shown { asked, certificate: c, seen } = shown;
+    json!({"asked": asked, "fits": shown.fits(), "seen": seen, "not_before": c.not_before.rfc3339(), "not_after": c.not_after.rfc3339(),
+        "days": c.days_left(now), "names": c.names.iter().map(|n| clean(n)).collect::<Vec<_>>(), "subject": clean(&c.subject),
+        "issuer": clean(&c.issuer), "fingerprint": c.fingerprint.to_string()})
+}
+
+fn row_json(row: &Row, now: Stamp) -> Json {
     json!({"public": row.public, "internal": row.internal, "state": row.state, "name": row.name.as_ref().map(ToString::to_string),
-        "note": row.note, "target": row.target, "outside": answer_json(&row.outside), "inside": answer_json(&row.inside),
+        "note": row.note, "target": row.target, "tls": row.tls.as_ref().map(|shown| tls_json(shown, now)),
+        "outside": answer_json(&row.outside), "inside": answer_json(&row.inside),
         "requests": {"public": visits_json(&row.lately[0].visits), "internal": visits_json(&row.lately[1].visits)},
         "last_well": {"public": well_json(&row.lately[0].well), "internal": well_json(&row.lately[1].well)},
         "since": row.since.map(|at| at.rfc3339()), "drift": row.drift.iter().map(drift_json).collect::<Vec<_>>()})

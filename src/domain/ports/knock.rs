@@ -1,4 +1,4 @@
-//! Many questions to ports at once, as data: where, and whether HTTP is spoken there.
+//! Many questions to ports at once, as data: where, and what is spoken there.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -6,12 +6,32 @@ use std::net::{IpAddr, SocketAddr};
 use super::Answer;
 
 /// One port that is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Knock {
     /// Where.
     pub place: SocketAddr,
-    /// Whether it is asked by HTTP; else a connection is all that is wanted.
-    pub http: bool,
+    /// In which way.
+    pub how: How,
+}
+
+/// In which way a port is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum How {
+    /// A connection is all that is wanted.
+    Connect,
+    /// By HTTP.
+    Http,
+    /// By HTTP over TLS. What is shown is recorded and not believed.
+    Https {
+        /// The name or address of a host that is asked for. By a name, Caddy knows which certificate and which site is meant; without
+        /// one it shows no certificate of its own authority.
+        name: Option<String>,
+    },
+    /// By TLS alone: nothing is asked once it is there.
+    Tls {
+        /// Likewise.
+        name: Option<String>,
+    },
 }
 
 /// What came of it.
@@ -21,7 +41,12 @@ pub struct Knocked {
     pub from: Option<IpAddr>,
     /// Answers by port.
     pub answers: BTreeMap<u16, Answer>,
+    /// The certificates that a port showed, its own first, each in DER.
+    pub shown: BTreeMap<u16, Chain>,
 }
+
+/// Certificates in the order in which they were shown, each in DER.
+pub type Chain = Vec<Vec<u8>>;
 
 /// Reads the head of an answer of HTTP/1: its status and the size of the page by its own word. `None` for what is none.
 pub fn head(bytes: &[u8]) -> Option<(u16, Option<u64>)> {

@@ -94,6 +94,7 @@ mod tests {
             name: "web".parse().ok(),
             note: String::new(),
             target: String::new(),
+            tls: None,
             outside,
             inside,
             lately: Default::default(),

@@ -36,12 +36,12 @@ mod usage;
 
 pub use allocate::{Change, Decided, Known, PortWish};
 pub use asked::{Asked, url};
-pub use knock::{Knock, Knocked, head};
+pub use knock::{Chain, How, Knock, Knocked, head};
 pub use last_well::{LastWell, Well, answered_well, tell_last_well};
 pub use promised::{joined, leads_to, promised};
 pub use sockets::{Listener, Sockets, listening};
 pub use traffic::{Traffic, Visits};
-pub use truth::{Answer, Drift, Lately, Mend, Row, Truth};
+pub use truth::{Answer, Drift, Lately, Mend, Row, Shown, Truth};
 pub use usage::{Nearer, State, Usage};
 
 /// The two numbers that one published thing has.

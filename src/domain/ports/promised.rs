@@ -31,6 +31,7 @@ pub fn promised(map: &PortMap, now: Stamp) -> Vec<Row> {
         name: None,
         note: String::new(),
         target: String::new(),
+        tls: None,
         outside: Answer::NotAsked,
         inside: Answer::NotAsked,
         lately: Default::default(),

@@ -2,6 +2,7 @@
 //! them, named, with the one thing that mends it.
 
 use super::{LastWell, Nearer, ServiceName, Usage, Visits};
+use crate::domain::certificate::Certificate;
 use crate::domain::guest::Vmid;
 use crate::domain::stamp::Stamp;
 use crate::domain::world::Gap;
@@ -61,6 +62,8 @@ pub struct Row {
     pub note: String,
     /// Where it leads; empty where nothing is published.
     pub target: String,
+    /// The certificate that visitors are shown, where it is published by TLS and one was seen.
+    pub tls: Option<Shown>,
     /// What the public port answers, asked as somebody outside asks.
     pub outside: Answer,
     /// What the internal port answers, asked as a trusted source.
@@ -71,6 +74,24 @@ pub struct Row {
     pub since: Option<Stamp>,
     /// Where it is not as it was promised.
     pub drift: Vec<Drift>,
+}
+
+/// A certificate that a port shows. It was looked at and not believed: whether a visitor believes it is his own affair.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// By which name it was asked for; none where nobody says by which name visitors come.
+    pub asked: Option<String>,
+    /// It.
+    pub certificate: Certificate,
+    /// Whether the port itself showed it just now; else it lies there to be shown.
+    pub seen: bool,
+}
+
+impl Shown {
+    /// Whether it is for the name that visitors use; a certificate without any name is for nobody.
+    pub fn fits(&self) -> bool {
+        self.asked.as_ref().map_or(!self.certificate.names.is_empty(), |name| self.certificate.covers(name))
+    }
 }
 
 /// What is known of one port besides what it answers now.
@@ -91,6 +112,8 @@ pub enum Answer {
     Unknown(String),
     /// Nothing came back; how that was.
     Silent(String),
+    /// A connection was taken, and TLS did not come about; how that was.
+    NoTls(String),
     /// A connection was taken; what is carried has no words of its own.
     Taken {
         /// Milliseconds.
@@ -134,6 +157,7 @@ impl Answer {
             Answer::NotAsked => "-".to_owned(),
             Answer::Unknown(_) => "unknown".to_owned(),
             Answer::Silent(how) => how.clone(),
+            Answer::NoTls(how) => format!("no TLS: {how}"),
             Answer::Taken { ms } => format!("taken {ms} ms"),
             Answer::Status { code, ms, .. } => format!("{code} {ms} ms"),
         }

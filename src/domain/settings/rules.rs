@@ -50,6 +50,7 @@ pub fn check(settings: &Settings, fixed: &[Fixed]) -> Vec<Trouble> {
     let mut rules = Rules { settings, out: Vec::new() };
     rules.network(fixed);
     rules.ports();
+    rules.certificates();
     rules.out
 }
 
@@ -110,6 +111,14 @@ impl Rules<'_> {
         let wan = self.value(BRIDGES[0]).map(|v| v.to_string());
         self.must(wan.as_deref() != Some(bridge.as_str()), &BRIDGES, || {
             format!("WAN and LAN are both {bridge}, so apps would not be kept apart")
+        });
+    }
+
+    fn certificates(&mut self) {
+        const BOTH: [&str; 2] = ["system.cert_warn", "system.cert_bad"];
+        let (Some(Value::Span(warn)), Some(Value::Span(bad))) = (self.value(BOTH[0]), self.value(BOTH[1])) else { return };
+        self.must(bad <= warn, &BOTH, || {
+            format!("a certificate would be urgent ({}) before it is to be looked at ({})", Value::Span(bad), Value::Span(warn))
         });
     }
 

@@ -32,7 +32,7 @@ const THEMES: Kind = Kind::Word(&["colour", "mono", "ascii", "plain"]);
 const UPDATES: Kind = Kind::Word(&["never", "tell"]);
 
 /// All settings, in the order of the screen. A default of nothing is *not set*.
-pub static DEFINITIONS: [Definition; 37] = [
+pub static DEFINITIONS: [Definition; 39] = [
     of(Proxmox, "hosts", Kind::Hosts, "", "pve1.example.org, 10.1.2.30")
         .help("Hosts of the Proxmox interface. The first is asked.", "once it was tried: P, or settings test proxmox --save"),
     of(Proxmox, "port", Kind::Number { least: 1, most: 65535 }, "8006", "8006")
@@ -133,4 +133,10 @@ pub static DEFINITIONS: [Definition; 37] = [
     of(System, "strict_audit", Kind::Flag, "off", "on")
         .help("Refuse every change that cannot be written to the audit log first.", "everywhere, at once")
         .unused(),
+    of(System, "cert_warn", Kind::Span { least: 3600, most: 31_536_000 }, "21 d", "30 d")
+        .rule("not shorter than cert_bad")
+        .help("So long before its end a certificate is to be looked at; one that is renewed by itself later.", "at the next look"),
+    of(System, "cert_bad", Kind::Span { least: 3600, most: 31_536_000 }, "7 d", "3 d")
+        .rule("not longer than cert_warn")
+        .help("So long before its end a certificate is urgent; one that is renewed by itself later.", "at the next look"),
 ];

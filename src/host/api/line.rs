@@ -20,11 +20,10 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::certificate;
 use super::error::{ApiError, said};
 use super::tls;
 use crate::domain::address::Address;
-use crate::domain::credential::Certificate;
+use crate::domain::certificate::{self, Certificate};
 use crate::domain::stamp::Stamp;
 
 /// How long each part of a call may take, and how much may come back.

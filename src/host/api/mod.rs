@@ -9,7 +9,6 @@
 //! a change is never sent twice (`call`); answers are read widely (`types`). There is no switch that turns the proof off.
 
 mod call;
-pub mod certificate;
 mod error;
 mod line;
 mod login;
@@ -32,7 +31,8 @@ pub use line::Limits;
 pub use tls::{Anchors, Distrust, Distrusted};
 
 use crate::domain::address::Address;
-use crate::domain::credential::{Account, Certificate, Code, Factor};
+use crate::domain::certificate::Certificate;
+use crate::domain::credential::{Account, Code, Factor};
 use crate::domain::privilege::Held;
 use crate::domain::secret::Secret;
 use crate::domain::stamp::Stamp;

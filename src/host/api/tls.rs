@@ -15,10 +15,10 @@ use tokio_rustls::rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme, crypto,
 };
 
-use super::certificate;
 use super::error::ApiError;
+use crate::domain::certificate::{self, Certificate};
 use crate::domain::clean::clean;
-use crate::domain::credential::{Certificate, Fingerprint, Trust};
+use crate::domain::credential::{Fingerprint, Trust};
 use crate::domain::stamp::Stamp;
 use crate::host::{Host, Look, bytes_of};
 

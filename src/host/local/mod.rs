@@ -5,6 +5,7 @@ mod journal;
 mod knock;
 mod look;
 mod process;
+mod unproven;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};

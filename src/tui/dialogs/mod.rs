@@ -1,6 +1,7 @@
 //! Dialogs: panes on a stack above the pane that is shown.
 
 pub mod audit;
+pub mod certificates;
 pub mod credential;
 pub mod field;
 pub mod file;

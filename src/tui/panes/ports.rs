@@ -22,6 +22,7 @@ use crate::domain::publish::PublishWish;
 use crate::domain::service::Published;
 use crate::tui::action::{Action, Context};
 use crate::tui::canvas::Canvas;
+use crate::tui::dialogs::certificates::Certificates;
 use crate::tui::dialogs::menu::Menu;
 use crate::tui::dialogs::picture::Picture;
 use crate::tui::dialogs::ports::Ask;
@@ -246,6 +247,7 @@ impl Ports {
             entries.push(("block a pair …", Action::Block));
         }
         entries.push(("who has a port, and who had it …", Action::WhoHas));
+        entries.push(("all certificates: how long they are good, who renews them …", Action::Certificates));
         if self.url(known, false).is_ok() {
             entries.push(("copy its public URL", Action::Copy));
             entries.push(("copy its internal URL", Action::CopyInternal));
@@ -436,6 +438,7 @@ impl Pane for Ports {
                 let ask = port.map(|p| Then::Do(Effect::AskPort(p)));
                 std::iter::once(Then::Open(Box::new(WhoHas::new(port)))).chain(ask).collect()
             }
+            Action::Certificates => vec![Then::Open(Box::new(Certificates::default())), Then::Do(Effect::LookCertificates)],
             Action::Copy => self.copy(known, false),
             Action::CopyInternal => self.copy(known, true),
             Action::Picture => match self.url(known, false) {
@@ -560,7 +563,7 @@ fn fitting(target: &str, place: Option<(u16, u16)>, known: &Known) -> String {
 /// Whether an answer says that something is wrong.
 fn is_wrong(answer: &Answer) -> bool {
     match answer {
-        Answer::Silent(_) => true,
+        Answer::Silent(_) | Answer::NoTls(_) => true,
         Answer::Status { .. } => !answer.is_well(),
         Answer::NotAsked | Answer::Unknown(_) | Answer::Taken { .. } => false,
     }

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{Drift, Look, Promise, drift, hand};
+use crate::domain::caddy::CERTIFICATES;
+use crate::domain::certificate::{self, Age};
 use crate::domain::clean::clean;
-use crate::domain::ports::{Answer, Lately, Mend, Row, Visits};
-use crate::domain::service::{Carry, UpHost};
+use crate::domain::ports::{Answer, Lately, Mend, Row, Shown, Visits};
+use crate::domain::service::{Carry, Tls, UpHost};
 
 /// Puts the answers into a row.
 pub(super) fn put(row: &mut Row, promise: &Promise<'_>, look: &Look<'_>) {
@@ -16,8 +18,57 @@ pub(super) fn put(row: &mut Row, promise: &Promise<'_>, look: &Look<'_>) {
     };
     row.outside = of(&asked.outside, promise.pair().public);
     row.inside = of(&asked.inside, promise.pair().internal);
+    row.tls = shown(promise, look);
     row.lately =
         [promise.pair().public, promise.pair().internal].map(|port| Lately { visits: visits(port, promise, look), ..Lately::default() });
+}
+
+/// The certificate that one of both ports showed; else the one that lies there to be shown.
+fn shown(promise: &Promise<'_>, look: &Look<'_>) -> Option<Shown> {
+    let (asked, pair) = (&look.found.answered, promise.pair());
+    let seen = asked.shown.get(&pair.public).or_else(|| asked.shown.get(&pair.internal));
+    let certificate = certificate::read(seen.or_else(|| asked.lies.get(&pair.public))?.first()?)?;
+    Some(Shown { asked: promise.service.spec.tls.asked_by().ok().flatten(), certificate, seen: seen.is_some() })
+}
+
+/// What is wrong with the certificate that visitors are shown, whatever else is.
+fn of_certificate(row: &Row, promise: &Promise<'_>, look: &Look<'_>) -> Option<Drift> {
+    let shown = row.tls.as_ref()?;
+    let (certificate, now) = (&shown.certificate, look.now);
+    let left = certificate.left(now);
+    let renew = || mend(promise);
+    // Whether it will be over soon is a matter of the settings; that it is over is not.
+    let age = look.around.map(|a| certificate.age(now, certificate.third_s(), a.thresholds));
+    // What was not shown just now may be another one by the time that a visitor comes.
+    let it = if shown.seen { "visitors are shown a certificate" } else { "what lies there to be shown is a certificate" };
+    if now > certificate.not_after {
+        let says = format!("{it} that {left}");
+        return Some(drift("tls-expired", says, renew()));
+    }
+    if now < certificate.not_before {
+        let says = format!("{it} that is valid from {} on", certificate.not_before.rfc3339());
+        return Some(drift("tls-expired", says, renew()));
+    }
+    if !shown.fits() {
+        let names = certificate.names_told(4).unwrap_or_else(|| "no name at all".to_owned());
+        let to = shown.asked.as_ref().map_or(String::new(), |name| format!(", and visitors ask for {name}"));
+        return Some(drift("tls-name", format!("{it} for {names}{to}"), renew()));
+    }
+    let soon = matches!(age, Some(Age::Soon | Age::Urgent));
+    soon.then(|| drift("tls-expires", format!("{it} that is good for {left} more"), renew()))
+}
+
+/// What brings visitors a good certificate again.
+fn mend(promise: &Promise<'_>) -> Mend {
+    match &promise.service.spec.tls {
+        Tls::Given { certificate } => hand(format!(
+            "put another one into {CERTIFICATES}/{certificate}.crt and .key of the appliance, then: proximity appliance restart caddy"
+        )),
+        Tls::Acme { name, .. } => {
+            hand(format!("see why it gets no new one: proximity logs caddy; the authority asks the appliance at port 80 or 443 of {name}"))
+        }
+        Tls::Internal { .. } | Tls::Off => hand("proximity appliance restart caddy"),
+    }
 }
 
 /// Who came to a port. That nobody did is known only where Caddy writes down who comes.
@@ -51,12 +102,17 @@ pub(super) fn of(row: &Row, promise: &Promise<'_>, look: &Look<'_>) -> Vec<Drift
         let says = format!("whoever is outside and not trusted is answered {code} at {}", pair.internal);
         out.push(drift("internal-open", says, Mend::Appliance));
     }
+    out.extend(of_certificate(row, promise, look));
     if !row.drift.is_empty() {
         return out;
     }
     // What Caddy does not serve cannot answer, and that is told as what it is.
     let served = |port: u16| look.running.is_some_and(|r| r.ports.contains_key(&port)) || promise.text.is_none();
     for (port, answer, from) in [(pair.public, &row.outside, "outside"), (pair.internal, &row.inside, "inside")] {
+        if let (Answer::NoTls(how), true) = (answer, served(port)) {
+            let says = format!("no TLS comes about at {port}, asked from {from}: {how}");
+            out.push(drift("tls-silent", says, hand("look at its certificate: proximity ports certificates")));
+        }
         let Answer::Silent(how) = answer else { continue };
         if served(port) {
             let mend = if from == "outside" { Mend::Appliance } else { hand("proximity appliance restart caddy") };

@@ -1,7 +1,7 @@
 //! All kinds of drift, each with what it means. A test holds the page of the manual to it.
 
 /// Name and meaning of every kind, in the order in which a thing goes wrong.
-pub const KINDS: [(&str, &str); 52] = [
+pub const KINDS: [(&str, &str); 56] = [
     ("row-damaged", "a row of the ports was changed outside Proximity or cannot be read"),
     ("service-damaged", "what is published was changed outside Proximity, cannot be read, or has no ports"),
     ("outside-ranges", "its pair lies in none of the ranges any more"),
@@ -52,6 +52,10 @@ pub const KINDS: [(&str, &str); 52] = [
     ("upstream-moved", "it leads to an address that another app has now"),
     ("upstream-address-not-lent", "it leads to an address that nobody has"),
     ("internal-open", "strangers are answered at the internal port"),
+    ("tls-expired", "visitors are shown a certificate that is over, or not valid yet"),
+    ("tls-name", "visitors are shown a certificate that is for other names"),
+    ("tls-expires", "visitors are shown a certificate that will be over soon"),
+    ("tls-silent", "a port that Caddy serves by TLS speaks none"),
     ("answers-nothing", "nothing comes back from a port that Caddy serves"),
     ("answers-502", "Caddy answers, and nothing behind it"),
 ];

@@ -12,10 +12,11 @@ use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::{Answer, Drift, Mend, Nearer, Pair, PortMap, Ranges, Row, ServiceName, Sockets, State, Traffic, Truth, Usage, What};
+use super::{Answer, Chain, Drift, Mend, Nearer, Pair, PortMap, Ranges, Row, ServiceName, Sockets, State, Traffic, Truth, Usage, What};
 use crate::domain::appliance::is_ours;
 use crate::domain::appliance::lease::{self, Pool};
 use crate::domain::appliance::names::Name;
+use crate::domain::certificate::Thresholds;
 use crate::domain::clean::clean;
 use crate::domain::guest::{Guest, Power, Vmid};
 use crate::domain::service::{Carry, Proof, Published, Service};
@@ -77,6 +78,8 @@ pub struct Around {
     pub trusted: Vec<IpNet>,
     /// Network of the apps, and the appliance's own address there.
     pub lan: Option<(Ipv4Net, Ipv4Addr)>,
+    /// When a certificate is to be looked at.
+    pub thresholds: Thresholds,
 }
 
 /// What came back from ports; in each the answer by port, or why nobody could ask.
@@ -88,8 +91,26 @@ pub struct Answered {
     pub inside: Result<BTreeMap<u16, Answer>, String>,
     /// Internal ports, asked as those outside are asked.
     pub strange: Result<BTreeMap<u16, Answer>, String>,
+    /// Certificates that ports showed, by port.
+    pub shown: BTreeMap<u16, Chain>,
+    /// Certificates that public authorities gave out, as they lie in the appliance, by the public port.
+    pub lies: BTreeMap<u16, Chain>,
     /// Whether whoever asked so is trusted, and may therefore be answered.
     pub asker_trusted: bool,
+}
+
+impl Answered {
+    /// Nobody could be asked, and why.
+    pub fn not(why: String) -> Answered {
+        Answered {
+            outside: Err(why.clone()),
+            inside: Err(why.clone()),
+            strange: Err(why),
+            shown: BTreeMap::new(),
+            lies: BTreeMap::new(),
+            asker_trusted: true,
+        }
+    }
 }
 
 /// Everything that was found.
@@ -246,7 +267,7 @@ fn things(n: usize) -> String {
 fn rows(found: &Found, map: &PortMap, around: Option<&Around>, promises: &[Promise<'_>], now: Stamp) -> Vec<Row> {
     let mut out = Vec::new();
     let by_name: BTreeMap<&ServiceName, &Promise<'_>> = promises.iter().map(|p| (p.name(), p)).collect();
-    let look = Look::new(found, around, promises);
+    let look = Look::new(found, around, promises, now);
     for held in &map.held {
         let mut row = Row {
             public: Some(held.pair.public),
@@ -255,6 +276,7 @@ fn rows(found: &Found, map: &PortMap, around: Option<&Around>, promises: &[Promi
             name: held.what.name().cloned(),
             note: held.what.reason().map(ToString::to_string).unwrap_or_default(),
             target: String::new(),
+            tls: None,
             outside: Answer::NotAsked,
             inside: Answer::NotAsked,
             lately: Default::default(),
@@ -290,6 +312,7 @@ fn rows(found: &Found, map: &PortMap, around: Option<&Around>, promises: &[Promi
             name: whose.cloned(),
             note: format!("free for others at {}", past.free.rfc3339()),
             target: String::new(),
+            tls: None,
             outside: Answer::NotAsked,
             inside: Answer::NotAsked,
             lately: Default::default(),
@@ -309,6 +332,7 @@ fn rows(found: &Found, map: &PortMap, around: Option<&Around>, promises: &[Promi
 struct Look<'a> {
     found: &'a Found,
     around: Option<&'a Around>,
+    now: Stamp,
     /// Its number, where it runs.
     vmid: Option<Vmid>,
     /// Hand-written files by the ports that they name.
@@ -324,7 +348,7 @@ struct Look<'a> {
 }
 
 impl<'a> Look<'a> {
-    fn new(found: &'a Found, around: Option<&'a Around>, promises: &[Promise<'_>]) -> Look<'a> {
+    fn new(found: &'a Found, around: Option<&'a Around>, promises: &[Promise<'_>], now: Stamp) -> Look<'a> {
         let named = |guests: &'a Vec<Guest>| {
             let mut all: BTreeMap<String, Vec<&Guest>> = BTreeMap::new();
             for guest in guests.iter().filter(|g| !g.template) {
@@ -335,6 +359,7 @@ impl<'a> Look<'a> {
         Look {
             found,
             around,
+            now,
             vmid: if let Appliance::Runs(vmid) = found.appliance { Some(vmid) } else { None },
             by_hand: found.files.as_ref().map(Files::by_hand).unwrap_or_default(),
             pairs: promises.iter().map(Promise::pair).collect(),
@@ -398,6 +423,7 @@ fn foreign(look: &Look<'_>, map: &PortMap, now: Stamp, out: &mut Vec<Row>) {
         name: None,
         note,
         target: String::new(),
+        tls: None,
         outside: Answer::NotAsked,
         inside: Answer::NotAsked,
         lately: Default::default(),

@@ -6,18 +6,19 @@ use super::*;
 use crate::domain::appliance::CADDY_LOG;
 use crate::domain::appliance::files::{CADDYFILE, CURRENT, SITES, base};
 use crate::domain::appliance::lease::{Lease, Oddity};
-use crate::domain::appliance::names::Mac;
+use crate::domain::appliance::names::{Label, Mac};
 use crate::domain::appliance::tar::Member;
 use crate::domain::guest::{Kind, Nic, Power};
 use crate::domain::ports::{Bad, Held, Listener, Past, Visits};
 use crate::domain::publish::wanted;
-use crate::domain::service::{Spec, Upstream};
+use crate::domain::service::{Spec, Tls, Upstream};
 use crate::domain::settings::Settings;
 
 const NOW: Stamp = Stamp(1_000_000);
 
 /// What is wished for a test: things that are changed by hand before they are judged.
 struct Scene {
+    now: Stamp,
     found: Found,
     members: Vec<Member>,
     running: Value,
@@ -84,7 +85,8 @@ impl Scene {
         let ranges = Ranges::of(&settings).unwrap();
         let (domain, trusted) = crate::domain::caddy::around(&settings).unwrap();
         let lan = Some(("10.20.0.0/24".parse().unwrap(), "10.20.0.1".parse().unwrap()));
-        let around = Around { ranges, domain: domain.clone(), trusted, lan };
+        let thresholds = Thresholds::of(&settings).unwrap();
+        let around = Around { ranges, domain: domain.clone(), trusted, lan, thresholds };
         let (mut map, mut servers) = (PortMap { checked: true, ..PortMap::default() }, serde_json::Map::new());
         let (mut outside, mut inside, mut strange) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let mut sockets = Sockets::default();
@@ -123,7 +125,13 @@ impl Scene {
             sockets,
             leases: Ok(vec![]),
             guests: Ok(vec![]),
-            answered: Answered { outside: Ok(outside), inside: Ok(inside), strange: Ok(strange), asker_trusted: false },
+            answered: Answered {
+                outside: Ok(outside),
+                inside: Ok(inside),
+                strange: Ok(strange),
+                asker_trusted: false,
+                ..Answered::not(String::new())
+            },
             traffic: Ok(traffic),
             pool: Ok(Pool { used: 2, size: 151 }),
         };
@@ -134,7 +142,7 @@ impl Scene {
         };
         let logs: serde_json::Map<String, Value> = map.held.iter().flat_map(|h| [log(h.pair.public), log(h.pair.internal)]).collect();
         let running = json!({"admin": {"listen": "127.0.0.1:2019"}, "logging": {"logs": logs}, "apps": {"http": {"servers": servers}}});
-        Scene { found, members, running, adapted: None }
+        Scene { now: NOW, found, members, running, adapted: None }
     }
 
     fn map(&mut self) -> &mut PortMap {
@@ -178,13 +186,28 @@ impl Scene {
         if self.found.running == Err("later".into()) {
             self.found.running = Ok(served(&self.running));
         }
-        judge(&self.found, NOW)
+        judge(&self.found, self.now)
     }
 }
 
 /// All kinds that a look found, each once.
 fn kinds(truth: &Truth) -> BTreeSet<&'static str> {
     truth.rows.iter().flat_map(|r| &r.drift).chain(&truth.drift).map(|d| d.kind).collect()
+}
+
+/// A certificate for these names that is valid for days from and to now, counted from it.
+fn certificate(names: &[&str], from: i64, to: i64) -> Vec<u8> {
+    let mut params = rcgen::CertificateParams::new(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>()).unwrap();
+    let at = |days: i64| rcgen::date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs((NOW.secs() + (1000 + days) * 86_400) as u64);
+    (params.not_before, params.not_after) = (at(from), at(to));
+    params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().der().to_vec()
+}
+
+/// `web` is published by a given certificate, and this is what it shows.
+fn shows(scene: &mut Scene, names: &[&str], from: i64, to: i64) {
+    scene.now = Stamp(NOW.0 + 1000 * 86_400_000);
+    scene.map().services[0].spec.tls = Tls::Given { certificate: Label::new("home").unwrap() };
+    scene.found.answered.shown.insert(30_000, vec![certificate(names, from, to)]);
 }
 
 const NO_MEND: fn(&Mend) -> bool = |m| matches!(m, Mend::Hand(_));
@@ -195,7 +218,7 @@ const START: fn(&Mend) -> bool = |m| matches!(m, Mend::Start(_));
 type Case = (&'static str, fn(&Mend) -> bool, fn(&mut Scene));
 
 #[rustfmt::skip]
-const CASES: [Case; 53] = [
+const CASES: [Case; 58] = [
     ("row-damaged", NO_MEND, |s| s.map().bad.push(Bad { pair: None, why: "a row of ports is damaged".into() })),
     ("service-damaged", NO_MEND, |s| s.map().bad_services.push((None, "a name that is none".into()))),
     ("outside-ranges", NO_MEND, |s| s.found.around.as_mut().unwrap().ranges = Ranges::new((30_001, 30_999), (40_001, 40_999)).unwrap()),
@@ -293,6 +316,11 @@ const CASES: [Case; 53] = [
     }),
     ("upstream-address-not-lent", NO_MEND, |s| drop(s.found.leases.as_mut().unwrap().remove(1))),
     ("internal-open", CONVERGE, |s| drop(s.found.answered.strange.as_mut().unwrap().insert(40_000, Answer::Status { code: 200, ms: 1, size: None }))),
+    ("tls-expired", NO_MEND, |s| shows(s, &["a.home"], -400, -1)),
+    ("tls-expired", NO_MEND, |s| shows(s, &["a.home"], 1, 400)),
+    ("tls-name", NO_MEND, |s| shows(s, &[], -1, 400)),
+    ("tls-expires", NO_MEND, |s| shows(s, &["a.home"], -400, 20)),
+    ("tls-silent", NO_MEND, |s| drop(s.found.answered.inside.as_mut().unwrap().insert(40_000, Answer::NoTls("it refuses: InternalError".into())))),
     ("answers-nothing", CONVERGE, |s| drop(s.found.answered.outside.as_mut().unwrap().insert(30_000, Answer::Silent("refused".into())))),
     ("answers-502", NO_MEND, |s| drop(s.found.answered.inside.as_mut().unwrap().insert(40_000, Answer::Status { code: 502, ms: 1, size: None }))),
 ];
@@ -364,7 +392,7 @@ fn what_was_not_asked_is_a_gap_and_never_well() {
     scene.found.guests = Err(no());
     scene.found.sockets = Sockets::default();
     scene.found.sockets.gap(Sockets::INSIDE, no());
-    scene.found.answered = Answered { outside: Err(no()), inside: Err(no()), strange: Err(no()), asker_trusted: true };
+    scene.found.answered = Answered::not(no());
     let truth = scene.judged();
     assert_eq!(kinds(&truth), BTreeSet::new(), "what is not known is no drift");
     assert_eq!(truth.gaps.len(), 9, "{:?}", truth.gaps);

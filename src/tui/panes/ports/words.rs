@@ -3,7 +3,7 @@
 use super::is_wrong;
 use crate::domain::clean::clean;
 use crate::domain::ports::traffic::millis;
-use crate::domain::ports::{Answer, LastWell, Mend, PortMap, Row, Traffic, Visits};
+use crate::domain::ports::{Answer, LastWell, Mend, PortMap, Row, Shown, Traffic, Visits};
 use crate::domain::service::{Auth, Proof, Spec, Tls};
 use crate::domain::stamp;
 use crate::tui::dialogs::text::{Line, field};
@@ -60,6 +60,7 @@ fn short(answer: &Answer) -> String {
         Answer::NotAsked => "–".into(),
         Answer::Unknown(_) => "?".into(),
         Answer::Silent(how) => how.clone(),
+        Answer::NoTls(_) => "no TLS".into(),
         Answer::Taken { ms } => format!("taken  {ms} ms"),
         Answer::Status { code, ms, .. } => format!("{code}  {ms} ms"),
     }
@@ -95,6 +96,7 @@ fn told(answer: &Answer) -> Line {
         Answer::NotAsked => (Tone::Quiet, "not asked: nothing is promised there".to_owned()),
         Answer::Unknown(why) => (Tone::Unknown, format!("? {why}")),
         Answer::Silent(how) => (Tone::Bad, format!("✗ {how}")),
+        Answer::NoTls(how) => (Tone::Bad, format!("✗ no TLS comes about: {how}")),
         Answer::Taken { ms } => (Tone::Good, format!("takes connections, in {ms} ms")),
         Answer::Status { code, ms, size } => {
             let size = size.map_or(String::new(), |s| format!(", {}", stamp::bytes(s)));
@@ -180,6 +182,18 @@ pub(super) fn mends(mend: &Mend) -> String {
     }
 }
 
+/// The certificate that visitors are shown, in one line.
+fn shows(shown: &Shown, known: &Known) -> Line {
+    let c = &shown.certificate;
+    let names = c.names_told(6).unwrap_or_else(|| "no name".to_owned());
+    let over = c.not_after < known.now;
+    let left = if over { c.left(known.now) } else { format!("good for {}", c.left(known.now)) };
+    let where_from = if shown.seen { "" } else { "; not shown just now: it lies there" };
+    let wrong = over || !shown.fits() || known.now < c.not_before;
+    let (tone, sign) = if wrong { (Tone::Bad, "✗ ") } else { (Tone::Plain, "") };
+    (tone, format!("{:<12} {sign}{left}, until {}, for {names}{where_from}", "TLS", c.not_after.minute(known.offset_s)))
+}
+
 /// Everything known of a row: what was promised, by whom and since when, what both ports answer, what is not as promised.
 pub(super) fn details(row: &Row, urls: [Option<String>; 2], map: Option<&PortMap>, known: &Known) -> Vec<Line> {
     let time = |at: stamp::Stamp| at.minute(known.offset_s);
@@ -229,6 +243,7 @@ pub(super) fn details(row: &Row, urls: [Option<String>; 2], map: Option<&PortMap
         out.extend(well(answer, &lately.well, known));
         out.extend(visitors(&lately.visits, known));
     }
+    out.extend(row.tls.as_ref().map(|shown| shows(shown, known)));
     for drift in &row.drift {
         out.push((Tone::Plain, String::new()));
         out.push((Tone::Warn, format!("! {}: {}", drift.kind, drift.says)));

@@ -1,10 +1,11 @@
 //! Reads what a certificate says of itself, for people. Whether it is to be believed is decided elsewhere.
 //!
-//! Only what is shown is read (RFC 5280, 4.1): issuer, validity, subject, alternative names.
+//! Only what is shown or compared is read (RFC 5280, 4.1): issuer, validity, subject, public key, alternative names.
 
 use std::net::IpAddr;
 
-use crate::domain::credential::{Certificate, Fingerprint};
+use super::Certificate;
+use crate::domain::credential::Fingerprint;
 use crate::domain::stamp::Stamp;
 
 const SEQUENCE: u8 = 0x30;
@@ -20,26 +21,48 @@ pub fn fingerprint(der: &[u8]) -> Fingerprint {
     Fingerprint(out)
 }
 
+/// A certificate with those of its parts that are only compared, as they stand in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parts {
+    /// What it says.
+    pub certificate: Certificate,
+    /// Its subject, DER without tag and length.
+    pub subject: Vec<u8>,
+    /// Its issuer, likewise.
+    pub issuer: Vec<u8>,
+    /// Its public key: a whole `SubjectPublicKeyInfo` in DER.
+    pub public_key: Vec<u8>,
+}
+
 /// Reads a certificate in DER; `None` where it is none.
 pub fn read(der: &[u8]) -> Option<Certificate> {
+    parts(der).map(|p| p.certificate)
+}
+
+/// Reads a certificate in DER with its parts; `None` where it is none.
+pub fn parts(der: &[u8]) -> Option<Parts> {
     let mut tbs = Der(Der(Der(der).expect(SEQUENCE)?).expect(SEQUENCE)?);
     // [0] version, absent in version 1.
     if tbs.0.first() == Some(&0xa0) {
         tbs.next()?;
     }
     let (_serial, _algorithm) = (tbs.next()?, tbs.next()?);
-    let issuer = name(tbs.expect(SEQUENCE)?)?;
+    let issued_by = tbs.expect(SEQUENCE)?;
     let mut validity = Der(tbs.expect(SEQUENCE)?);
     let (not_before, not_after) = (time(validity.next()?)?, time(validity.next()?)?);
-    let subject = name(tbs.expect(SEQUENCE)?)?;
-    let _key = tbs.next()?;
+    let is = tbs.expect(SEQUENCE)?;
+    let before = tbs.0;
+    tbs.expect(SEQUENCE)?;
+    let public_key = before.get(..before.len() - tbs.0.len())?.to_vec();
     let mut names = Vec::new();
     while let Some((tag, value)) = tbs.next() {
         if tag == 0xa3 {
             names = alternative_names(value)?;
         }
     }
-    Some(Certificate { fingerprint: fingerprint(der), subject, issuer, not_before, not_after, names })
+    let (subject, issuer) = (name(is)?, name(issued_by)?);
+    let certificate = Certificate { fingerprint: fingerprint(der), subject, issuer, not_before, not_after, names };
+    Some(Parts { certificate, subject: is.to_vec(), issuer: issued_by.to_vec(), public_key })
 }
 
 /// What is left of some DER.
