@@ -9,12 +9,14 @@ use crate::domain::backup::{Archive, BackupWish, Mode};
 use crate::domain::clean::clean;
 use crate::domain::fact::Wish;
 use crate::domain::guest::Vmid;
-use crate::domain::proof::{self, Asked};
+use crate::domain::proof::{self, Asked, Proof};
 use crate::domain::restore::RestoreWish;
 use crate::domain::stamp::{age, bytes, span};
 use crate::domain::storage::StorageId;
 use crate::domain::swap::SwapWish;
 use crate::problem::{Kind, Problem};
+
+mod coverage;
 
 /// `backup`.
 #[derive(Subcommand)]
@@ -25,6 +27,8 @@ pub(super) enum Backup {
         #[arg(value_parser = vmid)]
         guest: Option<Vmid>,
     },
+    /// Each container: its last backup, whether one came back, size and trend, what is not in it
+    Coverage,
     /// Back a guest up
     Run {
         /// Its id
@@ -89,6 +93,7 @@ impl Backup {
     pub(super) fn need(&self) -> Need {
         match self {
             Backup::List { guest } => Need::Permission(Permission::Look, guest.map_or(Object::Host, Object::Guest)),
+            Backup::Coverage => Need::Permission(Permission::Look, Object::Host),
             Backup::Run { id, .. } => Need::Permission(Permission::Backup, Object::Guest(*id)),
             Backup::Swap { from, .. } => Need::Permission(Permission::Restore, Object::Guest(*from)),
             Backup::Restore { .. } | Backup::Drill { .. } => Need::Permission(Permission::Restore, Object::Host),
@@ -99,6 +104,7 @@ impl Backup {
 pub(super) async fn run(ctx: &Ctx, command: Backup) -> Done {
     match command {
         Backup::List { guest } => list(ctx, guest).await,
+        Backup::Coverage => coverage::coverage(ctx).await,
         Backup::Run { id, storage, mode } => {
             let mode = mode.map(|how| match how {
                 How::Snapshot => Mode::Snapshot,
@@ -126,6 +132,13 @@ pub(super) async fn run(ctx: &Ctx, command: Backup) -> Done {
     }
 }
 
+fn proof_json(proof: Option<&Proof>) -> Json {
+    proof.map_or(Json::Null, |p| {
+        json!({"at": p.at.rfc3339(), "job": p.job, "took_s": p.took_s, "app": p.asked == Asked::App, "lives": p.lives.is_ok(),
+            "why": p.lives.as_ref().err()})
+    })
+}
+
 async fn list(ctx: &Ctx, guest: Option<Vmid>) -> Done {
     let world = ctx.world().await?;
     let now = ctx.host.clock().0;
@@ -142,10 +155,7 @@ async fn list(ctx: &Ctx, guest: Option<Vmid>) -> Done {
             .map(|a| {
                 let mut v = json!(a);
                 v["made"] = json!(a.made.rfc3339());
-                v["proof"] = proven(a).map_or(Json::Null, |p| {
-                    json!({"at": p.at.rfc3339(), "job": p.job, "took_s": p.took_s, "app": p.asked == Asked::App, "lives": p.lives.is_ok(),
-                        "why": p.lives.err()})
-                });
+                v["proof"] = proof_json(proven(a).as_ref());
                 v
             })
             .collect();

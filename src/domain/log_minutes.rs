@@ -40,11 +40,15 @@ impl Minutes {
             most = most.max(*count);
             all += u64::from(*count);
         }
-        let bar = |count: u32| match count {
-            0 => BARS[0],
-            count => BARS[(u64::from(count) * 7).div_ceil(u64::from(most.max(1))).min(7) as usize],
-        };
-        ((first..=last).map(|m| bar(of(m))).collect(), all)
+        ((first..=last).map(|m| bar(of(m).into(), most.into())).collect(), all)
+    }
+}
+
+/// A bar for a value among others, of which the highest is `most`.
+pub(super) fn bar(value: u64, most: u64) -> char {
+    match value {
+        0 => BARS[0],
+        value => BARS[value.saturating_mul(7).div_ceil(most.max(1)).min(7) as usize],
     }
 }
 

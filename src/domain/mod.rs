@@ -15,6 +15,7 @@ pub mod change;
 pub mod clean;
 pub mod cmd;
 pub mod conf;
+pub mod coverage;
 pub mod credential;
 pub mod fact;
 pub mod filter;

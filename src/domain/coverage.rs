@@ -1,0 +1,141 @@
+//! Which guests are backed up, since when, how big, and which of their archives was seen to come back: one row for each container.
+
+use super::backup::Archive;
+use super::guest::{Kind, Vmid};
+use super::log_minutes::bar;
+use super::proof::Proof;
+use super::stamp;
+use super::world::World;
+
+/// So many sizes make a trend.
+const SIZES: usize = 12;
+
+/// How one container is covered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Coverage {
+    /// Which.
+    pub guest: Vmid,
+    /// Number and name. Clean.
+    pub title: String,
+    /// How many archives of it there are that are not empty.
+    pub archives: usize,
+    /// The newest of these. Without one it was never backed up, unless [`Coverage::unsure`].
+    pub newest: Option<Archive>,
+    /// A storage did not answer, so there may be others.
+    pub unsure: bool,
+    /// What the newest restore of any of its archives found out.
+    pub proof: Option<Proof>,
+    /// Bytes of the newest archives, oldest first.
+    pub sizes: Vec<u64>,
+    /// What is not in a backup, as the container is configured now; none where that is not known.
+    pub missing: Option<Vec<String>>,
+}
+
+impl Coverage {
+    /// Of all containers, in order; else why that is not known.
+    pub fn of(world: &World) -> Result<Vec<Coverage>, String> {
+        let guests = world.guests.known.as_ref().map_err(Clone::clone)?;
+        let archives = world.archives.known.as_ref().map_err(Clone::clone)?;
+        let proofs: Vec<Proof> = world.jobs.get().into_iter().flatten().filter_map(Proof::of).collect();
+        let one = |guest: &super::guest::Guest| {
+            let mut own: Vec<&Archive> = archives.iter().filter(|a| a.vmid == Some(guest.id) && !a.is_empty()).collect();
+            own.sort_by_key(|a| a.made);
+            let from = own.len().saturating_sub(SIZES);
+            let of_it = |p: &&Proof| archives.iter().any(|a| a.vmid == Some(guest.id) && a.volid == p.volid);
+            Coverage {
+                guest: guest.id,
+                title: guest.title(),
+                archives: own.len(),
+                newest: own.last().map(|a| (*a).clone()),
+                unsure: !world.archives.gaps.is_empty(),
+                proof: proofs.iter().filter(of_it).max_by_key(|p| (p.at, p.job)).cloned(),
+                sizes: own.get(from..).unwrap_or_default().iter().filter_map(|a| a.size).collect(),
+                missing: guest.conf_read.then(|| guest.not_in_backup()),
+            }
+        };
+        Ok(guests.iter().filter(|g| g.kind == Kind::Lxc && !g.template).map(one).collect())
+    }
+
+    /// A bar for each size; nothing where there is but one.
+    pub fn trend(&self) -> String {
+        let most = self.sizes.iter().copied().max().unwrap_or(0);
+        if self.sizes.len() < 2 { String::new() } else { self.sizes.iter().map(|size| bar(*size, most)).collect() }
+    }
+
+    /// What is odd about the newest size: it is less than half of the one in the middle of those before, or more than twice.
+    pub fn odd(&self) -> Option<String> {
+        let (last, before) = self.sizes.split_last()?;
+        let mut sorted = before.to_vec();
+        sorted.sort_unstable();
+        let usual = *sorted.get(sorted.len() / 2).filter(|_| sorted.len() >= 3)?;
+        let odd = last.saturating_mul(2) < usual || *last > usual.saturating_mul(2);
+        odd.then(|| format!("{} and usually {}", stamp::bytes(*last), stamp::bytes(usual)))
+    }
+
+    /// Whether somebody should look: never backed up, the last did not come back, an odd size, or not known.
+    pub fn wants_a_look(&self) -> bool {
+        self.newest.is_none() || self.unsure || self.odd().is_some() || self.proof.as_ref().is_some_and(|p| p.lives.is_err())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::conf::parse_lxc;
+    use super::super::job::State;
+    use super::super::plan::{Check, Purpose};
+    use super::super::stamp::Stamp;
+    use super::super::world::{From, Gap, Part};
+    use super::*;
+
+    fn archive(id: u32, volid: &str, made: i64, size: u64) -> Archive {
+        Archive {
+            volid: volid.into(),
+            storage: "local".parse().unwrap(),
+            vmid: id.try_into().ok(),
+            kind: Some(Kind::Lxc),
+            made: Stamp(made),
+            size: Some(size),
+            notes: None,
+            protected: false,
+        }
+    }
+
+    #[test]
+    fn each_container_has_its_row() {
+        let guests = vec![
+            parse_lxc(101.try_into().unwrap(), "hostname: web\nrootfs: a:b,size=1G\nmp0: /data,mp=/srv\n"),
+            parse_lxc(102.try_into().unwrap(), "hostname: wiki\nrootfs: a:b,size=1G\n"),
+            parse_lxc(103.try_into().unwrap(), "hostname: base\ntemplate: 1\n"),
+        ];
+        let mut archives =
+            vec![archive(101, "s:backup/new", 9, 40), archive(102, "s:backup/empty", 9, 0), archive(300, "s:backup/gone", 1, 5)];
+        archives.extend([(1, 100), (2, 90), (3, 110)].map(|(made, size)| archive(101, &format!("s:backup/{made}"), made, size)));
+        archives.push(archive(101, "local:backup/x.tar.zst", 0, 100));
+        let vmid = 103.try_into().unwrap();
+        let restored = super::super::proof::tests::job(7, State::Succeeded, &[Check::Answers { vmid }], Purpose::Drill);
+        let mut world = World {
+            guests: Part::new(guests, Stamp(1), From::Files),
+            archives: Part::new(archives, Stamp(1), From::Files),
+            jobs: Part::new(vec![restored], Stamp(1), From::Files),
+            ..World::default()
+        };
+        let all = Coverage::of(&world).unwrap();
+        assert_eq!(all.iter().map(|c| c.title.as_str()).collect::<Vec<_>>(), ["101 web", "102 wiki"]);
+        let web = &all[0];
+        assert_eq!(
+            (web.archives, web.newest.as_ref().unwrap().volid.as_str(), &web.sizes),
+            (5, "s:backup/new", &vec![100, 100, 90, 110, 40])
+        );
+        assert_eq!((web.trend().as_str(), web.odd().as_deref()), ("██▇█▄", Some("40 B and usually 100 B")));
+        assert_eq!(web.proof.as_ref().unwrap().job, 7, "an older one came back");
+        assert!(web.missing.as_ref().unwrap()[0].starts_with("/srv"));
+        let wiki = &all[1];
+        assert_eq!((wiki.archives, wiki.newest.is_none(), wiki.trend().as_str(), wiki.odd()), (0, true, "", None), "an empty one is none");
+        assert!(web.wants_a_look() && wiki.wants_a_look());
+        world.archives.gaps.push(Gap { what: "backups on nas".into(), why: "no answer".into() });
+        assert!(Coverage::of(&world).unwrap().iter().all(|c| c.unsure));
+        world.archives = Part::unknown("no answer", Stamp(1));
+        assert_eq!(Coverage::of(&world), Err("no answer".into()));
+    }
+}
