@@ -508,3 +508,41 @@ async fn a_backup_may_be_cancelled_at_any_time() {
     assert_eq!(dump(&h).await.iter().filter(|n| n.ends_with(".dat")).count(), 1, "only the one that was left before");
     assert!(tasks(&h).await.iter().all(|t| t.end.is_some()));
 }
+
+/// What was restored beside is asked as on a node, takes the place of its original, and gives it back.
+#[tokio::test(start_paused = true)]
+async fn a_drill_and_a_change_of_places_are_played() {
+    use proximity::domain::fact::Wish;
+    use proximity::domain::plan::Check;
+    use proximity::domain::restore::RestoreWish;
+    use proximity::domain::swap::SwapWish;
+    let h = host();
+    let fresh = async || {
+        let mut world = World { place: Place { host: "demo".into(), demo: true }, ..World::default() };
+        world.learn(refresh::refresh(&h).await);
+        world
+    };
+    let archive = dump(&h).await.into_iter().find(|n| n.starts_with("vzdump-lxc-101-") && n.ends_with(".tar.zst")).unwrap();
+    let volid = format!("local:backup/{archive}");
+    let carry = async |wish: Wish| {
+        let mut plan = proximity::ops::planner::plan(&h, &fresh().await, &wish).await.unwrap();
+        // Nothing is published here, so the app is named.
+        if let Some(step) = plan.steps.iter_mut().find(|s| matches!(s.check, Check::Answers { .. })) {
+            step.check = Check::App { vmid: plan.guest, port: 80, http: true };
+        }
+        let (state, life) = carry_out(&h, &plan, Life::default(), &mut Rows::default(), CancellationToken::new()).await;
+        assert_eq!(state, State::Succeeded, "{:?}", life.outcome);
+        life.outcome.unwrap()
+    };
+    let outcome = carry(Wish::Restore(RestoreWish::drill(&volid, None))).await;
+    assert!(outcome.what.starts_with("it came back in ") && outcome.answered.is_some(), "{outcome:?}");
+    assert!(file(&h, "/etc/pve/lxc/100.conf").await.is_err(), "it is removed");
+    carry(Wish::Restore(RestoreWish { to: Some(id(111)), drill: false, ..RestoreWish::drill(&volid, None) })).await;
+    let before = file(&h, "/etc/pve/lxc/101.conf").await.unwrap();
+    carry(Wish::Swap(SwapWish { from: id(101), to: id(111) })).await;
+    let (aside, place) = (file(&h, "/etc/pve/lxc/101.conf").await.unwrap(), file(&h, "/etc/pve/lxc/111.conf").await.unwrap());
+    assert!(aside.contains("hostname: web-101\n") && aside.starts_with("#") && aside.contains("link_down=1"), "{aside}");
+    assert!(place.contains("hostname: web\n") && !place.contains("link_down"), "{place}");
+    carry(Wish::Swap(SwapWish { from: id(111), to: id(101) })).await;
+    assert_eq!(parse_lxc(id(101), &file(&h, "/etc/pve/lxc/101.conf").await.unwrap()), parse_lxc(id(101), &before));
+}

@@ -11,7 +11,7 @@ use crate::domain::fact::Wish;
 use crate::domain::guest::Vmid;
 use crate::domain::proof::{self, Asked, Proof};
 use crate::domain::restore::RestoreWish;
-use crate::domain::stamp::{age, bytes, span};
+use crate::domain::stamp::{age, ago, bytes, span};
 use crate::domain::storage::StorageId;
 use crate::domain::swap::SwapWish;
 use crate::problem::{Kind, Problem};
@@ -175,7 +175,7 @@ async fn list(ctx: &Ctx, guest: Option<Vmid>) -> Done {
                 a.size.map_or("?".into(), bytes),
                 flags.into(),
                 proven(a).map_or("never".into(), |p| {
-                    if p.lives.is_ok() { format!("{} ago, {}", age(now, p.at), span(p.took_s)) } else { "FAILED".into() }
+                    if p.lives.is_ok() { format!("{}, {}", ago(now, p.at), span(p.took_s)) } else { "FAILED".into() }
                 }),
                 clean(&a.volid),
                 clean(a.notes.as_deref().unwrap_or("")),

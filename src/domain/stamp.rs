@@ -97,6 +97,14 @@ pub fn age(now: Stamp, then: Stamp) -> String {
     }
 }
 
+/// The same of something that happened: `just now`, `3 h ago`.
+pub fn ago(now: Stamp, then: Stamp) -> String {
+    match age(now, then) {
+        age if age == "now" => "just now".into(),
+        age => format!("{age} ago"),
+    }
+}
+
 /// A length of time in seconds: `8 s`, `2 min`, `3 h 20 min`, `12 d`.
 pub fn span(secs: u64) -> String {
     match secs {

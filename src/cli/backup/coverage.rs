@@ -5,7 +5,7 @@ use serde_json::json;
 use super::super::output;
 use super::{Ctx, Done, Form, proof_json};
 use crate::domain::coverage::Coverage;
-use crate::domain::stamp::{age, bytes, span};
+use crate::domain::stamp::{age, ago, bytes, span};
 use crate::problem::{Kind, Problem, WARNED};
 
 /// 0; 10 where something wants a look.
@@ -34,8 +34,8 @@ pub(super) async fn coverage(ctx: &Ctx) -> Done {
             };
             let proven = match &c.proof {
                 None => "never proven".to_owned(),
-                Some(p) if p.lives.is_ok() => format!("{} ago, back in {}", age(now, p.at), span(p.took_s)),
-                Some(p) => format!("{} ago it did NOT come back", age(now, p.at)),
+                Some(p) if p.lives.is_ok() => format!("{}, back in {}", ago(now, p.at), span(p.took_s)),
+                Some(p) => format!("{} it did NOT come back", ago(now, p.at)),
             };
             let size = c.newest.as_ref().and_then(|a| a.size).map_or("-".into(), bytes);
             let size =

@@ -33,6 +33,7 @@ use self::node::Node;
 use self::tree::Tree;
 use super::{Asked, Cmd, Found, Host, HostError, Look, Output, Pace, Said};
 use crate::domain::job::Process;
+use crate::domain::ports::{Answer as Heard, Knock, Knocked};
 use crate::domain::stamp::Stamp;
 
 /// A simulated node. Clones are handles of the same one.
@@ -255,6 +256,24 @@ impl Host for DemoHost {
                 Some(status) => Ok(io.output(&cmd, status)),
                 None => Err(HostError::TimedOut { what: cmd.shown(), limit }),
             }
+        })
+    }
+
+    /// Only apps are played, asked from within.
+    fn knock<'a>(&'a self, pid: Option<u32>, at: Vec<Knock>) -> Asked<'a, Result<Knocked, HostError>> {
+        let node = self.lock();
+        let of = |g: &&node::Guest| g.init.is_some_and(|i| Some(i.pid) == pid);
+        let ports = node.guests.iter().find(|(id, g)| **id != APPLIANCE && of(g)).map(|(id, g)| g.ports(*id));
+        drop(node);
+        Box::pin(async move {
+            let why = || HostError::Io { what: "ports".into(), why: "the demo does not play them".into() };
+            let ports = ports.ok_or_else(why)?;
+            let answer = |k: Knock| {
+                let port = k.place.port();
+                let well = Heard::Status { code: 200, ms: 3, size: None };
+                (port, if ports.contains(&port) { well } else { Heard::Silent("refused".into()) })
+            };
+            Ok(Knocked { answers: at.into_iter().map(answer).collect(), ..Knocked::default() })
         })
     }
 

@@ -55,9 +55,22 @@ impl Guest {
         self.get(key).map_or_else(|| format!("{}{id}", if self.qemu { "VM" } else { "CT" }), str::to_owned)
     }
 
-    /// The file in /etc/pve.
+    /// The file in /etc/pve: its notes stand first, line by line.
     pub fn text(&self) -> String {
-        text_of(&self.conf) + &self.tail
+        let notes: String = self.get("description").map_or("", |d| d).lines().map(|l| format!("#{}\n", l.replace('%', "%25"))).collect();
+        let rest = self.conf.iter().filter(|(k, _)| *k != "description").map(|(k, v)| format!("{k}: {v}\n"));
+        notes + &rest.collect::<String>() + &self.tail
+    }
+
+    /// What it listens on, by the first part of its name: a copy serves what its original does.
+    pub fn ports(&self, id: u32) -> &'static [u16] {
+        let name = self.name(id);
+        match name.split(['-', '.']).next().unwrap_or_default() {
+            "web" | "wiki" | "nextcloud" => &[80],
+            "gitea" => &[22, 3000],
+            "db" => &[5432],
+            _ => &[],
+        }
     }
 
     pub fn memory(&self) -> u64 {

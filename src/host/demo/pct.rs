@@ -9,7 +9,7 @@ use super::words::{Opts, Reply};
 use crate::domain::appliance::{CADDY_LOG, DNSMASQ_LOG};
 
 /// Verbs that `pct` knows and this host does not play.
-const ELSEWHERE: [&str; 24] = [
+const ELSEWHERE: [&str; 23] = [
     "clone",
     "console",
     "cpusets",
@@ -32,7 +32,6 @@ const ELSEWHERE: [&str; 24] = [
     "resize",
     "resume",
     "rollback",
-    "set",
     "snapshot",
 ];
 
@@ -48,7 +47,7 @@ pub(super) fn begin(node: &mut Node, args: &[String]) -> Answer {
     match verb {
         "list" => Answer::Now(list(node)),
         "restore" => restore::begin(node, rest).into(),
-        "status" | "config" | "unlock" | "start" | "stop" | "shutdown" | "reboot" | "destroy" | "exec" => one(node, verb, rest),
+        "status" | "config" | "unlock" | "start" | "stop" | "shutdown" | "reboot" | "destroy" | "exec" | "set" => one(node, verb, rest),
         _ if ELSEWHERE.contains(&verb) || ["suspend", "template", "unmount"].contains(&verb) => {
             Answer::Now(Reply::fail(255, format!("the demo host does not play 'pct {verb}'")))
         }
@@ -72,8 +71,24 @@ fn one(node: &mut Node, verb: &str, rest: &[String]) -> Answer {
         "unlock" => Answer::Now(unlock(node, id)),
         "exec" => exec(node, id, guest, rest),
         "destroy" => destroy(node, id, &Opts::read(&rest[1..])),
+        "set" => Answer::Now(set(node, id, &Opts::read(&rest[1..]))),
         _ => power(node, verb, id).into(),
     }
+}
+
+/// New values for lines of a configuration, written at once.
+fn set(node: &mut Node, id: u32, opts: &Opts) -> Reply {
+    let Some(guest) = node.guests.get_mut(&id) else { return Reply::default() };
+    if let Some(lock) = guest.get("lock") {
+        return Reply::fail(255, format!("CT is locked ({lock})"));
+    }
+    for (key, value) in opts.named() {
+        match key {
+            "delete" => value.split(',').for_each(|key| drop(guest.conf.remove(key))),
+            _ => drop(guest.conf.insert(key.to_owned(), value.to_owned())),
+        }
+    }
+    Reply::ok("")
 }
 
 fn list(node: &Node) -> Reply {

@@ -119,6 +119,10 @@ pub(super) fn guests(node: &Node, add: &mut impl FnMut(String, String)) {
         let usage = (up * share + wave * share * 3.0) * 1e6;
         add(format!("{dir}/cpu.stat"), format!("usage_usec {:.0}\nuser_usec {:.0}\nsystem_usec {:.0}\n", usage, usage * 0.7, usage * 0.3));
         add(format!("/sys/class/net/veth{id}i0/operstate"), "up\n".into());
+        if *id != APPLIANCE {
+            add(format!("/proc/{}/net/tcp", init.pid), sockets(guest.ports(*id), false));
+            add(format!("/proc/{}/net/udp", init.pid), sockets(&[], true));
+        }
         if *id == APPLIANCE {
             add(format!("/proc/{}/net/tcp", init.pid), sockets(&[53, 2019, 30_001, 30_002], false));
             add(format!("/proc/{}/net/udp", init.pid), sockets(&[53, 67], true));

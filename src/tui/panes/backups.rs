@@ -55,7 +55,13 @@ fn proven(known: &Known, id: Vmid) -> (String, Tone) {
     let own = archives(known).iter().filter(|a| a.vmid == Some(id));
     match own.filter_map(|a| proof(known, &a.volid)).max_by_key(|p| p.at) {
         None => ("never proven".into(), Tone::Quiet),
-        Some(p) if p.lives.is_ok() => (format!("proven {} ago", words::age(known.now, p.at)), Tone::Good),
+        Some(p) if p.lives.is_ok() => (
+            match words::age(known.now, p.at).as_str() {
+                "now" => "proven just now".to_owned(),
+                age => format!("proven {age} ago"),
+            },
+            Tone::Good,
+        ),
         Some(_) => ("the last did NOT come back".into(), Tone::Bad),
     }
 }
