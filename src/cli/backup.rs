@@ -1,4 +1,4 @@
-//! `backup`: list, run, restore beside, drill, swap places.
+//! `backup`: list, coverage, run, restore beside, drill, swap places, prune.
 
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value as Json, json};
@@ -11,6 +11,7 @@ use crate::domain::fact::Wish;
 use crate::domain::guest::Vmid;
 use crate::domain::proof::{self, Asked, Proof};
 use crate::domain::restore::RestoreWish;
+use crate::domain::retention::PruneWish;
 use crate::domain::stamp::{age, ago, bytes, span};
 use crate::domain::storage::StorageId;
 use crate::domain::swap::SwapWish;
@@ -66,6 +67,18 @@ pub(super) enum Backup {
         #[arg(long)]
         storage: Option<StorageId>,
     },
+    /// Remove archives that no rule keeps, after a look at which; the newest and the last that came back stay
+    Prune {
+        /// Of this guest only
+        #[arg(value_parser = vmid, required_unless_present = "all")]
+        guest: Option<Vmid>,
+        /// Of all guests
+        #[arg(long, conflicts_with = "guest")]
+        all: bool,
+        /// Rules, such as keep-last=3,keep-weekly=4; if not given those of the settings
+        #[arg(long, value_name = "RULES")]
+        keep: Option<String>,
+    },
     /// Put a container in the place of another: name, interfaces, ports, start with the host. The other one stays, stopped
     Swap {
         /// Who has the place
@@ -95,6 +108,7 @@ impl Backup {
             Backup::List { guest } => Need::Permission(Permission::Look, guest.map_or(Object::Host, Object::Guest)),
             Backup::Coverage => Need::Permission(Permission::Look, Object::Host),
             Backup::Run { id, .. } => Need::Permission(Permission::Backup, Object::Guest(*id)),
+            Backup::Prune { .. } => Need::Permission(Permission::Prune, Object::Host),
             Backup::Swap { from, .. } => Need::Permission(Permission::Restore, Object::Guest(*from)),
             Backup::Restore { .. } | Backup::Drill { .. } => Need::Permission(Permission::Restore, Object::Host),
         }
@@ -125,6 +139,7 @@ pub(super) async fn run(ctx: &Ctx, command: Backup) -> Done {
             };
             ctx.fulfil(Wish::Restore(RestoreWish::drill(volid, storage))).await
         }
+        Backup::Prune { guest, keep, .. } => ctx.fulfil(Wish::Prune(PruneWish { guest, keep })).await,
         Backup::Swap { from, to } => ctx.fulfil(Wish::Swap(SwapWish { from, to })).await,
         Backup::Restore { volid, to, storage, no_start, plugged } => {
             ctx.fulfil(Wish::Restore(RestoreWish { volid, to, storage, start: !no_start, plugged, drill: false })).await

@@ -426,10 +426,12 @@ impl Ctx {
     /// What the store remembers of how things should be, as far as that can be read without the vault.
     fn remembered(&self, world: &mut World) {
         world.settings = self.settings();
+        let now = self.host.clock().0;
         if self.host.is_demo() {
+            // Its jobs end with the program that began them.
+            world.jobs = Part::new(Vec::new(), now, From::Files);
             return;
         }
-        let now = self.host.clock().0;
         world.pins = match Store::open(&self.config.state).and_then(|store| store.pins(None)) {
             Ok(pins) => Part::new(pins, now, From::Files),
             Err(StoreError::Missing { .. }) => Part::default(),

@@ -106,6 +106,8 @@ permissions! {
     Ports           "publish apps, reserve, pin or block ports":                      All All No  No;
     /// Restoring beside: it makes a new guest.
     Restore         "restore backups":                                  All All No  No;
+    /// Removing backups for good.
+    Prune           "remove backups":                                   All No  No  No;
     /// A command or a shell inside a guest; as root there.
     Enter           "run commands inside guests":                       All No  No  No;
     /// Proving that the vault and its records open.
@@ -215,6 +217,7 @@ pub fn of_plan(plan: &Plan) -> (Permission, Object) {
     let permission = match plan.purpose {
         Purpose::Backup => Permission::Backup,
         Purpose::RestoreBeside | Purpose::Drill | Purpose::Swap => Permission::Restore,
+        Purpose::Prune => Permission::Prune,
         Purpose::Power => Permission::Power,
         Purpose::Unlock => Permission::Unlock,
         Purpose::Appliance | Purpose::Pin(_) => Permission::Appliance,
@@ -229,6 +232,7 @@ pub fn of_wish(wish: &Wish) -> (Permission, Object) {
         Wish::Backup(w) => (Permission::Backup, Object::Guest(w.guest)),
         // Which guest it was stands in the archive; the plan knows.
         Wish::Restore(_) => (Permission::Restore, Object::Host),
+        Wish::Prune(_) => (Permission::Prune, Object::Host),
         Wish::Swap(wish) => (Permission::Restore, Object::Guest(wish.from)),
         Wish::Power(w) => (Permission::Power, Object::Guest(w.guest)),
         Wish::Unlock(w) => (Permission::Unlock, Object::Guest(w.guest)),
@@ -272,6 +276,7 @@ Backup          admin +++  operator +++  service-owner +--  viewer ---
 Appliance       admin +++  operator ---  service-owner ---  viewer ---
 Ports           admin +++  operator +++  service-owner ---  viewer ---
 Restore         admin +++  operator +++  service-owner ---  viewer ---
+Prune           admin +++  operator ---  service-owner ---  viewer ---
 Enter           admin +++  operator ---  service-owner ---  viewer ---
 VaultStatus     admin +++  operator +++  service-owner +++  viewer +++
 KeepVault       admin +++  operator ---  service-owner ---  viewer ---

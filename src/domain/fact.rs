@@ -262,6 +262,8 @@ pub enum Wish {
     Backup(super::backup::BackupWish),
     /// Restore this archive beside its original.
     Restore(super::restore::RestoreWish),
+    /// Remove backups that no rule keeps.
+    Prune(super::retention::PruneWish),
     /// Put a container in the place of another.
     Swap(super::swap::SwapWish),
     /// Start, stop, shut down, reboot.

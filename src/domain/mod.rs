@@ -44,6 +44,7 @@ pub mod publish;
 pub mod pve;
 pub mod record;
 pub mod restore;
+pub mod retention;
 pub mod second;
 pub mod secret;
 pub mod service;

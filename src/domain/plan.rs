@@ -29,6 +29,8 @@ pub enum Purpose {
     Drill,
     /// A container takes the place of another.
     Swap,
+    /// Remove backups that no rule keeps.
+    Prune,
     /// Start, stop, shut down or reboot a guest.
     Power,
     /// Take a lock away that nothing holds.

@@ -221,6 +221,11 @@ pub fn task_status(upid: &Upid) -> Cmd {
     pvesh_get(&format!("/nodes/{}/tasks/{upid}/status", upid.node), &[])
 }
 
+/// `pvesm free VOLID`: an archive with its notes and log. One that is protected it leaves alone, and says so.
+pub fn free(volid: &str) -> Cmd {
+    Cmd::new("pvesm", ["free", volid]).limit(300)
+}
+
 /// The configuration inside an archive.
 pub fn extract_config(volid: &str) -> Cmd {
     Cmd::new("pvesm", ["extractconfig", volid])

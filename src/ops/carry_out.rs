@@ -359,6 +359,7 @@ impl Run<'_> {
                 let took = took.map_or("in an unknown time".to_owned(), crate::domain::stamp::span);
                 self.out.what = format!("it came back in {took} and answered; {} is removed", plan.guest);
             }
+            Purpose::Prune => self.out.what = format!("{} archive(s) removed", plan.steps.len()),
             Purpose::Swap => self.out.what = format!("{} has the place and answers", plan.guest),
             Purpose::Power | Purpose::Unlock | Purpose::Appliance | Purpose::Pin(_) | Purpose::Publish(_) => {
                 self.out.what = plan.steps.last().map(|s| s.check.words()).unwrap_or_default()
@@ -395,6 +396,7 @@ pub(crate) async fn left_by(host: &dyn Host, plan: &Plan, life: &Life) -> Vec<St
         Purpose::Backup => truth::leftovers(host, plan.guest, life.archive.as_deref()).await,
         Purpose::RestoreBeside | Purpose::Drill => new_guest(host, plan.guest).await,
         Purpose::Power | Purpose::Unlock => Vec::new(),
+        Purpose::Prune => vec!["archives that were not removed yet are listed by: proximity backup list".into()],
         Purpose::Swap => vec![
             "both containers; one of them has the whole place in its notes or its configuration: ask again, or for the way back".into(),
         ],

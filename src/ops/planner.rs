@@ -6,13 +6,14 @@ use crate::domain::appliance::provision;
 use crate::domain::fact::Wish;
 use crate::domain::plan::{Plan, Refusal};
 use crate::domain::world::World;
-use crate::domain::{backup, power, restore, swap, unlock};
+use crate::domain::{backup, power, restore, retention, swap, unlock};
 use crate::host::Host;
 
 /// The plan of a wish in this World, or why it is refused. The World must be fresh: it decides about locks and room.
 pub async fn plan(host: &dyn Host, world: &World, wish: &Wish) -> Result<Plan, Refusal> {
     match wish {
         Wish::Backup(wish) => backup::plan(world, wish),
+        Wish::Prune(wish) => retention::plan(world, wish, host.clock().1),
         Wish::Swap(wish) => swap::plan(world, wish),
         Wish::Power(wish) => power::plan(world, wish),
         Wish::Appliance(wish) => appliance::plan(host, world, wish).await,

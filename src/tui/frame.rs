@@ -232,6 +232,7 @@ pub fn leaves(job: &Job) -> String {
     let plan = job.order.plan();
     match &plan.purpose {
         Purpose::Backup => format!("A lock 'backup' on {}, a snapshot and a partial archive may be left.", plan.guest),
+        Purpose::Prune => "Archives that were removed so far are gone; the others stay.".into(),
         Purpose::Swap => "One of both containers has the whole place, in its notes or its configuration.".into(),
         Purpose::Drill => format!("Guest {} may be left; it was made to be removed: pct destroy {0}", plan.guest),
         Purpose::RestoreBeside => format!("Guest {} may be left half restored and locked; the original is not touched.", plan.guest),

@@ -97,6 +97,30 @@ fn a_damaged_app_is_restored_beside_takes_its_place_and_gives_it_back() {
     assert_eq!((seen(lab, "/data").0.as_str(), seen(lab, "/new").0.as_str(), runs(lab, 103)), ("404", "200", false));
     assert_eq!(conf(lab, 101), before);
     green(lab, "the way back");
+    let kept = volid.rsplit('/').next().unwrap();
+    pruned(lab, kept);
+}
+
+/// What is shown is what goes, as Proxmox would have it; but for the last that came back.
+fn pruned(lab: &Lab, proven: &str) {
+    archived(lab);
+    archived(lab);
+    let files = || lab.sh("ls /var/lib/vz/dump | grep 'lxc-101-.*zst$'").lines().map(str::to_owned).collect::<Vec<_>>();
+    let before = files();
+    assert_eq!((before.len(), before[0].as_str()), (3, proven));
+    let theirs = lab.sh("pvesm prune-backups local --keep-last 1 --dry-run 1 --vmid 101 --type lxc");
+    let goes = |file: &str| theirs.lines().any(|l| l.contains(file) && l.trim_end().ends_with("remove"));
+    assert_eq!(before.iter().map(|f| goes(f)).collect::<Vec<_>>(), [true, true, false], "{theirs}");
+    let shown = ok(lab, "prune 101 --keep keep-last=1 --dry-run");
+    assert!(
+        shown.out.contains(&format!("kept: {proven} (the last that came back)")) && shown.out.contains("1 of 3 archives go"),
+        "{shown:?}"
+    );
+    let refused = backup(lab, "prune 101 --keep keep-last=1 --yes");
+    assert!(refused.rc != 0 && files() == before, "its name is asked for: {refused:?}");
+    ok(lab, "prune 101 --keep keep-last=1 --yes --name web");
+    assert_eq!(files(), [before[0].clone(), before[2].clone()]);
+    assert!(ok(lab, "prune 101 --keep keep-last=1 --yes --name web").out.contains("nothing to do"));
 }
 
 /// What does not do its work is not put in the place of what does, or gives it back at once; and stays for a look.

@@ -107,8 +107,7 @@ pub static DEFINITIONS: [Definition; 39] = [
         .help("What happens to a running guest: it runs on, is frozen for a moment, or is stopped.", "at the next backup"),
     of(Backups, "compression", COMPRESSIONS, "zstd", "zstd").help("How archives are packed.", "at the next backup"),
     of(Backups, "retention", Kind::Keep, "keep-all=1", "keep-last=3,keep-daily=7,keep-weekly=4")
-        .help("What is kept of old backups. No backup made from here removes another yet.", "when pruning is there")
-        .unused(),
+        .help("What is kept of old backups by backup prune. No backup removes another.", "at the next backup prune"),
     of(Backups, "window", Kind::Window, "", "01:00-05:00")
         .help("When scheduled backups may run, in the host's time.", "when schedules are there")
         .unused(),

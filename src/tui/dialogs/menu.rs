@@ -13,6 +13,7 @@ use crate::domain::fact::Wish;
 use crate::domain::guest::Guest;
 use crate::domain::power::{self, PowerWish, Turn};
 use crate::domain::restore::RestoreWish;
+use crate::domain::retention::{self, PruneWish};
 use crate::domain::swap;
 use crate::domain::unlock::{self, UnlockWish};
 use crate::domain::world::World;
@@ -53,6 +54,7 @@ impl Menu {
         entries.push(("take its lock away, where nothing holds it", What::Wish(Wish::Unlock(UnlockWish { guest: id }))));
         entries.push(("restore its newest archive beside it", What::Restore));
         entries.push(("see whether that would come back: restore, ask, remove", What::Drill));
+        entries.push(("remove its archives that no rule keeps", What::Wish(Wish::Prune(PruneWish { guest: Some(id), keep: None }))));
         entries.extend(swap::offered(world, &guest).map(|(words, wish)| (words, What::Wish(Wish::Swap(wish)))));
         entries.push(("show its log lines", What::Logs));
         Menu { title: guest.title(), guest: Some(guest), entries, list: List::default() }
@@ -89,6 +91,10 @@ impl Menu {
             What::Wish(Wish::Unlock(wish)) => unlock::plan(&known.world, wish).err().map(|r| r.why),
             What::Wish(Wish::Backup(wish)) => backup::plan(&known.world, wish).err().map(|r| r.why),
             What::Wish(Wish::Swap(wish)) => swap::plan(&known.world, wish).err().map(|r| r.why),
+            What::Wish(Wish::Prune(wish)) => match retention::plan(&known.world, wish, known.offset_s) {
+                Err(refusal) => Some(refusal.why),
+                Ok(plan) => plan.steps.is_empty().then(|| "backups.retention keeps them all".into()),
+            },
             What::Wish(Wish::Restore(_) | Wish::Appliance(_) | Wish::Publish(_) | Wish::KeepChange | Wish::Move(_))
             | What::Logs
             | What::Act(_) => None,
