@@ -566,7 +566,9 @@ impl Ctx {
     fn prove_again(&self, plan: &Plan) -> Result<(), Problem> {
         let store = Store::open(&self.config.state)?;
         let open = login::Open { operator: None, passphrase_fd: self.proof_fd, code_fd: None, words: false };
-        let unlocked = login::login(self, &store, &open)?;
+        // The option has another name here.
+        let told = |p: Problem| Problem { hint: p.hint.replace("--passphrase-fd", "--proof-fd"), ..p };
+        let unlocked = login::login(self, &store, &open).map_err(told)?;
         let (permission, object) = of_plan(plan);
         Ok(authorize(Some(&unlocked.who), permission, object)?)
     }

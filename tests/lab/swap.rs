@@ -48,6 +48,8 @@ fn app(lab: &Lab) -> String {
 }
 
 fn archived(lab: &Lab) -> String {
+    // An archive is named by the second in which it was begun.
+    wait_for("the next second", || !lab.sh("ls /var/lib/vz/dump | grep $(date +%Y_%m_%d-%H_%M_%S) || true").contains("lxc-101"));
     let told: Value = serde_json::from_str(&ok(lab, "run 101 -o json").out).unwrap();
     told["outcome"]["volid"].as_str().unwrap().to_owned()
 }
@@ -117,8 +119,10 @@ fn pruned(lab: &Lab, proven: &str) {
         "{shown:?}"
     );
     let refused = backup(lab, "prune 101 --keep keep-last=1 --yes");
-    assert!(refused.rc != 0 && files() == before, "its name is asked for: {refused:?}");
-    ok(lab, "prune 101 --keep keep-last=1 --yes --name web");
+    assert!(refused.rc != 0 && refused.err.contains("--name") && files() == before, "its name is asked for: {refused:?}");
+    let refused = backup(lab, "prune 101 --keep keep-last=1 --yes --name web");
+    assert!(refused.rc != 0 && refused.err.contains("--proof-fd") && files() == before, "and a passphrase: {refused:?}");
+    ok(lab, "prune 101 --keep keep-last=1 --yes --name web --proof-fd 3 3</root/pw");
     assert_eq!(files(), [before[0].clone(), before[2].clone()]);
     assert!(ok(lab, "prune 101 --keep keep-last=1 --yes --name web").out.contains("nothing to do"));
 }
