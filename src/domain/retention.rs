@@ -52,6 +52,9 @@ impl Mark {
 /// A retention, as Proxmox writes it.
 pub type Keep = Vec<(&'static str, u32)>;
 
+/// Archives, each with what becomes of it.
+pub type Marked<'a> = Vec<(&'a Archive, Mark)>;
+
 /// The rules in the order in which they are asked.
 const RULES: [&str; 6] = ["keep-last", "keep-hourly", "keep-daily", "keep-weekly", "keep-monthly", "keep-yearly"];
 
@@ -84,7 +87,7 @@ fn period(rule: &str, [y, mo, d, h, mi, s]: [u32; 6]) -> [u32; 6] {
 
 /// What becomes of each archive of one guest on one storage, newest first. Empty ones are no backups: they go, and no rule counts
 /// them.
-pub fn marks<'a>(archives: &[&'a Archive], keep: &[(&'static str, u32)], offset_s: i32) -> Vec<(&'a Archive, Mark)> {
+pub fn marks<'a>(archives: &[&'a Archive], keep: &[(&'static str, u32)], offset_s: i32) -> Marked<'a> {
     let mut all: Vec<(&Archive, [u32; 6], Option<Mark>)> = archives.iter().map(|a| (*a, civil(a, offset_s), None)).collect();
     all.sort_by(|a, b| (b.1, &b.0.volid).cmp(&(a.1, &a.0.volid)));
     // A storage without files tells the time itself.
@@ -133,7 +136,7 @@ pub struct PruneWish {
 }
 
 /// What would become of every archive that is meant, by guest and storage. Fails with why that cannot be said.
-pub fn preview<'w>(world: &'w World, wish: &PruneWish, offset_s: i32) -> Result<(Keep, Vec<(&'w Archive, Mark)>), String> {
+pub fn preview<'w>(world: &'w World, wish: &PruneWish, offset_s: i32) -> Result<(Keep, Marked<'w>), String> {
     let archives = world.archives.known.as_ref().map_err(|why| format!("the backups are unknown: {why}"))?;
     let jobs = world.jobs.known.as_ref().map_err(|why| format!("which archives came back is unknown: {why}"))?;
     let keep = match &wish.keep {
