@@ -505,6 +505,7 @@ impl Plan {
             out.push(format!("{} {}", n + 1, step.title));
             match &step.act {
                 Act::Run { cmd, .. } => out.push(format!("    $ {}", cmd.shown())),
+                Act::Wait { within_s: 0 } => out.push("    asked once".to_owned()),
                 Act::Wait { within_s } => out.push(format!("    wait, at most {within_s} s")),
                 Act::Put(change) => out.extend(change.lines().into_iter().map(|l| format!("    {l}"))),
                 Act::Lay(lay) => out.extend(lay.lines().into_iter().map(|l| format!("    {l}"))),

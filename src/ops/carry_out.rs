@@ -427,7 +427,7 @@ async fn new_guest(host: &dyn Host, id: Vmid) -> Vec<String> {
     match truth::guest(host, id).await {
         Ok(guest) => {
             let lock = guest.lock.map_or(String::new(), |l| format!(", locked ({l}): pct unlock {id}, then"));
-            vec![format!("guest {id}{lock} for a look, or: pct destroy {id}")]
+            vec![format!("guest {id}{lock} for a look, or: pct destroy {id} --force 1")]
         }
         Err(HostError::Missing { .. }) => Vec::new(),
         Err(e) => vec![format!("whether {id} was made is unknown: {e}")],
