@@ -110,7 +110,7 @@ impl Pane for Restore {
         on.put(3, 4, 10, "start it", Tone::Plain);
         on.put(13, 4, room.saturating_sub(12), if self.start { "[x] yes, and wait until it answers" } else { "[ ] no" }, Tone::Plain);
         if self.said.is_empty() {
-            on.put(1, 6, room, "The original is not touched. The plan is shown next.", Tone::Quiet);
+            on.put(1, 6, room, "The original is not touched; the copy has no network. The plan is next.", Tone::Quiet);
         } else {
             on.put(1, 6, room, &self.said, Tone::Bad);
         }
