@@ -4,17 +4,23 @@ use super::check::{self, Held};
 use super::{appliance, archives, publish};
 use crate::domain::appliance::provision;
 use crate::domain::fact::Wish;
+use crate::domain::guest::Vmid;
 use crate::domain::plan::{Plan, Refusal};
 use crate::domain::world::World;
 use crate::domain::{backup, power, restore, retention, swap, unlock};
-use crate::host::Host;
+use crate::host::{Host, HostError, Look, text_of};
 
 /// The plan of a wish in this World, or why it is refused. The World must be fresh: it decides about locks and room.
 pub async fn plan(host: &dyn Host, world: &World, wish: &Wish) -> Result<Plan, Refusal> {
     match wish {
         Wish::Backup(wish) => backup::plan(world, wish),
         Wish::Prune(wish) => retention::plan(world, wish, host.clock().1),
-        Wish::Swap(wish) => swap::plan(world, wish),
+        Wish::Swap(wish) => {
+            let plan = swap::plan(world, wish)?;
+            let refuse = |(why, hint): (String, &str)| Refusal::new(plan.title.clone(), why, hint);
+            not_managed(host, &[wish.from, wish.to]).await.map_err(refuse)?;
+            Ok(plan)
+        }
         Wish::Power(wish) => power::plan(world, wish),
         Wish::Appliance(wish) => appliance::plan(host, world, wish).await,
         Wish::Publish(wish) => publish::plan(host, world, wish).await,
@@ -41,5 +47,23 @@ pub async fn plan(host: &dyn Host, world: &World, wish: &Wish) -> Result<Plan, R
             })?;
             restore::plan(world, wish, &conf)
         }
+    }
+}
+
+/// Whether Proxmox's HA leaves these guests alone: what it manages it starts again where somebody stops it, and with its
+/// configuration as it was. A node without HA has no such file (ha-manager(1)).
+async fn not_managed(host: &dyn Host, guests: &[Vmid]) -> Result<(), (String, &'static str)> {
+    const RESOURCES: &str = "/etc/pve/ha/resources.cfg";
+    let found = host.look(vec![Look::File(RESOURCES.into(), 1 << 20)]).await;
+    let text = match found.first().map(text_of) {
+        Some(Ok(text)) => text,
+        Some(Err(HostError::Missing { .. })) => return Ok(()),
+        Some(Err(e)) => return Err((format!("whether HA manages it is unknown: {e}"), "see doctor")),
+        None => return Err(("whether HA manages it is unknown".into(), "see doctor")),
+    };
+    let managed = |id: &&Vmid| text.lines().any(|line| line.strip_prefix("ct:").is_some_and(|rest| rest.trim() == id.to_string()));
+    match guests.iter().find(managed) {
+        Some(id) => Err((format!("HA manages {id} and would start it again"), "take it out first: ha-manager remove ct:ID")),
+        None => Ok(()),
     }
 }

@@ -81,6 +81,12 @@ fn a_damaged_app_is_restored_beside_takes_its_place_and_gives_it_back() {
     assert_eq!((proof["lives"].as_bool(), proof["job"].as_u64()), (Some(true), told["id"].as_u64()), "{list}");
     assert_eq!(lab.exec("pve1", &["pct", "status", "100"]).rc, 2, "it is gone");
 
+    // What HA manages is left to it.
+    lab.sh("mkdir -p /etc/pve/ha; printf 'ct: 1030\n\tstate started\n\nct: 103\n\tstate started\n' >/etc/pve/ha/resources.cfg");
+    let refused = backup(lab, "swap 101 103 --yes");
+    assert!(refused.rc == 6 && refused.err.contains("HA manages 103"), "{refused:?}");
+    lab.sh("sed -i '$d' /etc/pve/ha/resources.cfg; sed -i '$d' /etc/pve/ha/resources.cfg");
+
     // In its place, with all that others know it by.
     let said = ok(lab, "swap 101 103 --yes");
     assert!(said.out.contains("103 has the place and answers"), "{said:?}");
