@@ -91,11 +91,8 @@ pub fn marks<'a>(archives: &[&'a Archive], keep: &[(&'static str, u32)], offset_
     let mut all: Vec<(&Archive, [u32; 6], Option<Mark>)> = archives.iter().map(|a| (*a, civil(a, offset_s), None)).collect();
     all.sort_by(|a, b| (b.1, &b.0.volid).cmp(&(a.1, &a.0.volid)));
     // A storage without files tells the time itself.
-    let regular = |a: &Archive| {
-        !a.volid.contains('/')
-            || !a.volid.contains(":backup/vzdump-")
-            || parse_name(a.volid.rsplit('/').next().unwrap_or_default()).is_some()
-    };
+    let regular =
+        |a: &Archive| !a.volid.contains(":backup/vzdump-") || parse_name(a.volid.rsplit('/').next().unwrap_or_default()).is_some();
     for (archive, _, mark) in &mut all {
         *mark = match () {
             () if !regular(archive) => Some(Mark::Renamed),
