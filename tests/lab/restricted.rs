@@ -4,7 +4,7 @@
 use std::process::Stdio;
 
 use crate::console::Line;
-use crate::harness::{Lab, Said, skip};
+use crate::harness::{Lab, Said, skip, wait_for};
 
 const PASSPHRASE: &str = "orbit lantern mosaic velvet quarry seven";
 const CANARY: &str = "/tmp/canary";
@@ -21,6 +21,8 @@ fn set_up(lab: &Lab) {
     lab.write("/etc/ssh/sshd_config.d/proximity.conf", include_str!("../../config/sshd-restricted.conf"));
     lab.write("/etc/sudoers.d/proximity", include_str!("../../config/sudoers-restricted"));
     lab.sh("chmod 0440 /etc/sudoers.d/proximity && visudo -c && sshd -t && systemctl reload ssh");
+    // sshd begins anew at a reload, and for a moment nobody listens.
+    wait_for("sshd", || lab.exec("op", &["sh", "-c", "busybox nc -w1 10.77.0.10 22 </dev/null"]).out.contains("SSH"));
 }
 
 /// What `ssh vera@node` with these words says, without a terminal.
