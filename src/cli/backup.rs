@@ -9,7 +9,7 @@ use crate::domain::backup::{Archive, BackupWish, Mode};
 use crate::domain::clean::clean;
 use crate::domain::fact::Wish;
 use crate::domain::guest::Vmid;
-use crate::domain::proof::{self, Asked, Proof};
+use crate::domain::proof::{Asked, Proof, Proofs};
 use crate::domain::restore::RestoreWish;
 use crate::domain::retention::PruneWish;
 use crate::domain::stamp::{age, ago, bytes, span};
@@ -162,7 +162,8 @@ async fn list(ctx: &Ctx, guest: Option<Vmid>) -> Done {
         // Without a store nothing was ever restored from here.
         Err(_) => Vec::new(),
     };
-    let proven = |a: &Archive| proof::of_archive(&jobs, &a.volid);
+    let proofs = Proofs::of(&jobs);
+    let proven = |a: &Archive| proofs.archive(&a.volid);
     let archives: Vec<&Archive> = world.archives.get().into_iter().flatten().filter(|a| guest.is_none() || a.vmid == guest).collect();
     if ctx.form == Form::Json {
         let items: Vec<_> = archives
@@ -170,7 +171,7 @@ async fn list(ctx: &Ctx, guest: Option<Vmid>) -> Done {
             .map(|a| {
                 let mut v = json!(a);
                 v["made"] = json!(a.made.rfc3339());
-                v["proof"] = proof_json(proven(a).as_ref());
+                v["proof"] = proof_json(proven(a));
                 v
             })
             .collect();

@@ -3,7 +3,7 @@
 use super::backup::Archive;
 use super::guest::{Kind, Vmid};
 use super::log_minutes::bar;
-use super::proof::Proof;
+use super::proof::{Proof, Proofs};
 use super::stamp;
 use super::world::World;
 
@@ -36,19 +36,18 @@ impl Coverage {
     pub fn of(world: &World) -> Result<Vec<Coverage>, String> {
         let guests = world.guests.known.as_ref().map_err(Clone::clone)?;
         let archives = world.archives.known.as_ref().map_err(Clone::clone)?;
-        let proofs: Vec<Proof> = world.jobs.get().into_iter().flatten().filter_map(Proof::of).collect();
+        let proofs = Proofs::of(world.jobs.get().map_or(&[], Vec::as_slice));
         let one = |guest: &super::guest::Guest| {
             let mut own: Vec<&Archive> = archives.iter().filter(|a| a.vmid == Some(guest.id) && !a.is_empty()).collect();
             own.sort_by_key(|a| a.made);
             let from = own.len().saturating_sub(SIZES);
-            let of_it = |p: &&Proof| archives.iter().any(|a| a.vmid == Some(guest.id) && a.volid == p.volid);
             Coverage {
                 guest: guest.id,
                 title: guest.title(),
                 archives: own.len(),
                 newest: own.last().map(|a| (*a).clone()),
                 unsure: !world.archives.gaps.is_empty(),
-                proof: proofs.iter().filter(of_it).max_by_key(|p| (p.at, p.job)).cloned(),
+                proof: proofs.guest(archives, guest.id).cloned(),
                 sizes: own.get(from..).unwrap_or_default().iter().filter_map(|a| a.size).collect(),
                 missing: guest.conf_read.then(|| guest.not_in_backup()),
             }

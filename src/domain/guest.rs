@@ -96,6 +96,12 @@ pub struct Nic {
     pub raw: String,
 }
 
+/// The line of an interface with its plug pulled.
+pub fn unplugged(raw: &str) -> String {
+    let words: Vec<&str> = raw.split(',').filter(|w| !w.starts_with("link_down=")).collect();
+    format!("{},link_down=1", words.join(","))
+}
+
 impl Nic {
     /// Whether its plug is pulled: it is on no bridge, whatever it is configured for.
     pub fn is_unplugged(&self) -> bool {

@@ -13,7 +13,7 @@ use super::guest::{Guest, Power};
 use super::job::State;
 use super::log_health;
 use super::ports::{Answer, Ranges, Row};
-use super::proof::Proof;
+use super::proof::Proofs;
 use super::unlock::{self, Holder};
 use super::world::{From, Part, Quorum, World};
 
@@ -103,10 +103,9 @@ const NEWEST: usize = 8;
 fn lost(world: &World, add: &mut impl FnMut(Level, String, String, &'static str)) {
     let (Some(jobs), Some(archives)) = (world.jobs.get(), world.archives.get()) else { return };
     let told: Vec<_> = jobs.iter().take(NEWEST).map(|j| j.id).collect();
-    let proofs: Vec<Proof> = jobs.iter().filter_map(Proof::of).collect();
+    let proofs = Proofs::of(jobs);
     for guest in world.guests.get().into_iter().flatten() {
-        let own = |p: &&Proof| archives.iter().any(|a| a.vmid == Some(guest.id) && a.volid == p.volid);
-        let Some(last) = proofs.iter().filter(own).max_by_key(|p| (p.at, p.job)) else { continue };
+        let Some(last) = proofs.guest(archives, guest.id) else { continue };
         if let (Err(why), false) = (&last.lives, told.contains(&last.job)) {
             let file = last.volid.rsplit('/').next().unwrap_or_default();
             add(

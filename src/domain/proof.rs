@@ -3,6 +3,10 @@
 //! Told by the jobs that restored; nobody keeps a word of "restorable" beside them. An archive that was restored and not started
 //! was not seen to live, and one whose restore was ended on request told nothing.
 
+use std::collections::BTreeMap;
+
+use super::backup::Archive;
+use super::guest::Vmid;
 use super::job::{Job, JobId, State};
 use super::plan::{Act, Check, Purpose};
 use super::stamp::{self, Stamp};
@@ -67,9 +71,32 @@ impl Proof {
     }
 }
 
-/// What the newest of these jobs found out about an archive.
-pub fn of_archive(jobs: &[Job], volid: &str) -> Option<Proof> {
-    jobs.iter().filter_map(Proof::of).filter(|p| p.volid == volid).max_by_key(|p| (p.at, p.job))
+/// What the newest job of each archive found out, by its volume.
+#[derive(Debug, Clone, Default)]
+pub struct Proofs(BTreeMap<String, Proof>);
+
+impl Proofs {
+    /// Of these jobs, in whatever order they stand.
+    pub fn of(jobs: &[Job]) -> Proofs {
+        let mut all: BTreeMap<String, Proof> = BTreeMap::new();
+        for proof in jobs.iter().filter_map(Proof::of) {
+            if all.get(&proof.volid).is_none_or(|before| (before.at, before.job) < (proof.at, proof.job)) {
+                all.insert(proof.volid.clone(), proof);
+            }
+        }
+        Proofs(all)
+    }
+
+    /// Of one archive.
+    pub fn archive(&self, volid: &str) -> Option<&Proof> {
+        self.0.get(volid)
+    }
+
+    /// The newest word on any archive of a guest among these.
+    pub fn guest(&self, archives: &[Archive], id: Vmid) -> Option<&Proof> {
+        let own = archives.iter().filter(|a| a.vmid == Some(id));
+        own.filter_map(|a| self.archive(&a.volid)).max_by_key(|p| (p.at, p.job))
+    }
 }
 
 #[cfg(test)]
@@ -130,7 +157,8 @@ pub(super) mod tests {
         assert_eq!(Proof::of(&drill).unwrap().took_s, 30);
         // The newest word counts, wherever it stands in the list.
         let jobs = [job(1, State::Succeeded, &both, Purpose::RestoreBeside), job(3, State::Failed, &both, Purpose::RestoreBeside)];
-        assert!(of_archive(&jobs, "local:backup/x.tar.zst").unwrap().lives.is_err());
-        assert_eq!(of_archive(&jobs, "local:backup/y.tar.zst"), None);
+        let newest = |jobs: &[Job], volid: &str| Proofs::of(jobs).archive(volid).cloned();
+        assert!(newest(&jobs, "local:backup/x.tar.zst").unwrap().lives.is_err());
+        assert_eq!(newest(&jobs, "local:backup/y.tar.zst"), None);
     }
 }

@@ -3,7 +3,7 @@
 use super::backup::Archive;
 use super::conf::parse_lxc;
 use super::fact::ArchiveConf;
-use super::guest::{Guest, Kind, Nic, Vmid};
+use super::guest::{self, Guest, Kind, Nic, Vmid};
 use super::plan::{Act, Check, Plan, Purpose, Refusal, Risk, Step, Watch};
 use super::pve::{self, RestoreOptions};
 use super::service::{Carry, Published};
@@ -138,8 +138,8 @@ pub(super) fn beside_name(old: &Guest, to: Vmid) -> String {
 fn unplugged(old: &Guest, plugged: bool) -> (Vec<(String, String)>, Vec<String>) {
     let fixed = |n: &Nic| n.ip.as_deref().is_some_and(|ip| !matches!(ip, "dhcp" | "manual" | "auto"));
     let one = |nic: &Nic| {
-        let words: Vec<&str> = nic.raw.split(',').filter(|w| !w.starts_with("hwaddr=") && !w.starts_with("link_down=")).collect();
-        (nic.key.clone(), format!("{},link_down=1", words.join(",")))
+        let words: Vec<&str> = nic.raw.split(',').filter(|w| !w.starts_with("hwaddr=")).collect();
+        (nic.key.clone(), guest::unplugged(&words.join(",")))
     };
     let nets = old.nics.iter().filter(|n| !plugged || fixed(n)).map(one).collect();
     let note = |n: &Nic| format!("{} has the fixed address {} and comes up unplugged (link_down=1)", n.key, n.ip.as_deref().unwrap_or(""));

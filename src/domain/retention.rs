@@ -11,7 +11,7 @@ use super::change::Place;
 use super::clean::clean;
 use super::guest::Vmid;
 use super::plan::{Check, Plan, Purpose, Refusal, Risk, Step};
-use super::proof::Proof;
+use super::proof::Proofs;
 use super::pve;
 use super::settings::{Kind, Value};
 use super::stamp::{Stamp, bytes};
@@ -141,9 +141,8 @@ pub fn preview<'w>(world: &'w World, wish: &PruneWish, offset_s: i32) -> Result<
         None => world.chosen()?.value(&"backups.retention".parse()?)?.ok_or("backups.retention is not set")?,
     };
     let Value::Keep(keep) = keep else { return Err("that is no retention".into()) };
-    let proofs: Vec<Proof> = jobs.iter().filter_map(Proof::of).collect();
-    let came_back =
-        |a: &Archive| proofs.iter().filter(|p| p.volid == a.volid).max_by_key(|p| (p.at, p.job)).is_some_and(|p| p.lives.is_ok());
+    let proofs = Proofs::of(jobs);
+    let came_back = |a: &Archive| proofs.archive(&a.volid).is_some_and(|p| p.lives.is_ok());
     let guests: BTreeSet<Vmid> = archives.iter().filter_map(|a| a.vmid).filter(|id| wish.guest.is_none_or(|g| g == *id)).collect();
     let mut out = Vec::new();
     for guest in guests {

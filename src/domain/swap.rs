@@ -16,7 +16,7 @@ use super::backup::parse_name;
 use super::caddy;
 use super::cmd::Cmd;
 use super::conf::parse_lxc;
-use super::guest::{Guest, Kind, Power, Vmid};
+use super::guest::{Guest, Kind, Power, Vmid, unplugged};
 use super::plan::{Check, Plan, Purpose, Refusal, Risk, Step};
 use super::ports::{Pair, ServiceName};
 use super::pve;
@@ -57,12 +57,9 @@ impl Identity {
 
     /// What a container is while it does not have this place: another name, unplugged, not started with the host.
     fn aside(&self, guest: &Guest) -> Identity {
-        let unplugged = |(key, raw): (&String, &String)| {
-            let words = raw.split(',').filter(|w| !w.starts_with("link_down="));
-            (key.clone(), format!("{},link_down=1", words.collect::<Vec<_>>().join(",")))
-        };
+        let nets = self.nets.iter().map(|(key, raw)| (key.clone(), unplugged(raw))).collect();
         let named = Guest { name: Some(self.hostname.clone()), ..Guest::bare(guest.id, Kind::Lxc) };
-        Identity { hostname: beside_name(&named, guest.id), onboot: false, nets: self.nets.iter().map(unplugged).collect() }
+        Identity { hostname: beside_name(&named, guest.id), onboot: false, nets }
     }
 
     /// Whether a container is configured so. In which order Proxmox writes the parts of an interface means nothing.

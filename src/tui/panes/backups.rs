@@ -3,7 +3,7 @@
 use super::guest::{self, Search};
 use crate::domain::backup::Archive;
 use crate::domain::guest::{Guest, Kind, Vmid};
-use crate::domain::proof::{self, Proof};
+use crate::domain::proof::Proofs;
 use crate::domain::stamp;
 use crate::tui::action::{Action, Context};
 use crate::tui::canvas::Canvas;
@@ -22,6 +22,8 @@ pub struct Backups {
     rows: Vec<Row>,
     list: List,
     search: Search,
+    /// What restores found out; none where that is not known.
+    proofs: Option<Proofs>,
 }
 
 /// One row: a guest, or one of its archives by place in the World's list.
@@ -41,30 +43,6 @@ const COLUMNS: [Column; 6] = [
     column("restorable", 11, 11, 2, false),
     column("notes", 10, 80, 3, false),
 ];
-
-/// What the newest restore of an archive found out.
-fn proof(known: &Known, volid: &str) -> Option<Proof> {
-    proof::of_archive(known.world.jobs.get()?, volid)
-}
-
-/// The newest word on any archive of a guest: for its row.
-fn proven(known: &Known, id: Vmid) -> (String, Tone) {
-    if known.world.jobs.get().is_none() {
-        return ("? whether one came back is unknown".into(), Tone::Unknown);
-    }
-    let own = archives(known).iter().filter(|a| a.vmid == Some(id));
-    match own.filter_map(|a| proof(known, &a.volid)).max_by_key(|p| p.at) {
-        None => ("never proven".into(), Tone::Quiet),
-        Some(p) if p.lives.is_ok() => (
-            match words::age(known.now, p.at).as_str() {
-                "now" => "proven just now".to_owned(),
-                age => format!("proven {age} ago"),
-            },
-            Tone::Good,
-        ),
-        Some(_) => ("the last did NOT come back".into(), Tone::Bad),
-    }
-}
 
 fn archives(known: &Known) -> &[Archive] {
     known.world.archives.get().map_or(&[], Vec::as_slice)
@@ -113,6 +91,22 @@ impl Backups {
             Row::Archive(at) => archives(known).get(*at).and_then(|a| a.vmid).and_then(|id| known.world.guest(id)),
             Row::Guest(id, _) => known.world.guest(*id),
             Row::Others(_) => None,
+        }
+    }
+
+    /// The newest word on any archive of a guest: for its row.
+    fn proven(&self, known: &Known, id: Vmid) -> (String, Tone) {
+        let Some(proofs) = &self.proofs else { return ("? whether one came back is unknown".into(), Tone::Unknown) };
+        match proofs.guest(archives(known), id) {
+            None => ("never proven".into(), Tone::Quiet),
+            Some(p) if p.lives.is_ok() => (
+                match words::age(known.now, p.at).as_str() {
+                    "now" => "proven just now".to_owned(),
+                    age => format!("proven {age} ago"),
+                },
+                Tone::Good,
+            ),
+            Some(_) => ("the last did NOT come back".into(), Tone::Bad),
         }
     }
 
@@ -165,7 +159,7 @@ impl Backups {
                 let x = if on.width() >= 60 { (used + 2).max(28) } else { used + 2 };
                 let x = x + on.put(x, y, on.width().saturating_sub(x + 1), &text, tone);
                 if known.world.last_archive(*id).is_some() {
-                    let (text, tone) = proven(known, *id);
+                    let (text, tone) = self.proven(known, *id);
                     on.put(x, y, on.width().saturating_sub(x + 1), &format!(" · {text}"), tone);
                 }
             }
@@ -181,7 +175,7 @@ impl Backups {
             Some(Row::Archive(at)) => {
                 let Some(a) = archives(known).get(*at) else { return };
                 let broken = a.is_empty();
-                let proven = proof(known, &a.volid);
+                let proven = self.proofs.as_ref().and_then(|p| p.archive(&a.volid));
                 let notes = match (&a.vmid, &a.notes) {
                     (_, Some(notes)) => notes.clone(),
                     (Some(id), None) if known.world.guest(*id).is_none() => format!("guest {id}"),
@@ -309,6 +303,7 @@ impl Pane for Backups {
         // The selection stays at its guest, or at the same place where an archive went.
         let before = self.rows.get(self.list.at).copied();
         self.rows = rows(known);
+        self.proofs = known.world.jobs.get().map(|jobs| Proofs::of(jobs));
         let at = match before {
             Some(Row::Guest(id, _)) => self.rows.iter().position(|r| matches!(r, Row::Guest(other, _) if *other == id)),
             _ => None,
@@ -375,7 +370,7 @@ fn details(a: &Archive, g: Option<&Guest>, known: &Known) -> Text {
         }
         _ => lines.push((Tone::Unknown, "? what is not in it: the guest's configuration is not known".into())),
     }
-    lines.push(match proof(known, &a.volid) {
+    lines.push(match known.world.jobs.get().and_then(|jobs| Proofs::of(jobs).archive(&a.volid).cloned()) {
         None => (Tone::Plain, "Whether it can be restored is only known after a restore: r restores it beside.".into()),
         Some(p) => {
             let tone = if p.lives.is_ok() { Tone::Good } else { Tone::Bad };
