@@ -9,13 +9,16 @@ use crate::domain::backup::{Archive, BackupWish, Mode};
 use crate::domain::clean::clean;
 use crate::domain::fact::Wish;
 use crate::domain::guest::Vmid;
+use crate::domain::job::Job;
 use crate::domain::proof::{Asked, Proof, Proofs};
 use crate::domain::restore::RestoreWish;
 use crate::domain::retention::PruneWish;
 use crate::domain::stamp::{age, ago, bytes, span};
 use crate::domain::storage::StorageId;
 use crate::domain::swap::SwapWish;
+use crate::domain::world::{From, Part};
 use crate::problem::{Kind, Problem};
+use crate::store::{Store, StoreError};
 
 mod coverage;
 
@@ -147,6 +150,15 @@ pub(super) async fn run(ctx: &Ctx, command: Backup) -> Done {
     }
 }
 
+/// The jobs that tell what came back. Where there is no store yet nothing was ever restored from here.
+fn restored(ctx: &Ctx) -> Part<Vec<Job>> {
+    let now = ctx.host.clock().0;
+    if !ctx.host.is_demo() && matches!(Store::open(&ctx.config.state), Err(StoreError::Missing { .. })) {
+        return Part::new(Vec::new(), now, From::Files);
+    }
+    ctx.open_jobs().map_or_else(|e| Part::unknown(e.why, now), |jobs| jobs.part(now))
+}
+
 fn proof_json(proof: Option<&Proof>) -> Json {
     proof.map_or(Json::Null, |p| {
         json!({"at": p.at.rfc3339(), "job": p.job, "took_s": p.took_s, "app": p.asked == Asked::App, "lives": p.lives.is_ok(),
@@ -157,13 +169,9 @@ fn proof_json(proof: Option<&Proof>) -> Json {
 async fn list(ctx: &Ctx, guest: Option<Vmid>) -> Done {
     let world = ctx.world().await?;
     let now = ctx.host.clock().0;
-    let jobs = match ctx.jobs().await {
-        Ok(jobs) => jobs.part(now).known.unwrap_or_default(),
-        // Without a store nothing was ever restored from here.
-        Err(_) => Vec::new(),
-    };
-    let proofs = Proofs::of(&jobs);
-    let proven = |a: &Archive| proofs.archive(&a.volid);
+    let jobs = restored(ctx);
+    let proofs = jobs.get().map(|jobs| Proofs::of(jobs));
+    let proven = |a: &Archive| proofs.as_ref()?.archive(&a.volid);
     let archives: Vec<&Archive> = world.archives.get().into_iter().flatten().filter(|a| guest.is_none() || a.vmid == guest).collect();
     if ctx.form == Form::Json {
         let items: Vec<_> = archives
@@ -172,6 +180,7 @@ async fn list(ctx: &Ctx, guest: Option<Vmid>) -> Done {
                 let mut v = json!(a);
                 v["made"] = json!(a.made.rfc3339());
                 v["proof"] = proof_json(proven(a));
+                v["proof_unknown"] = json!(jobs.known.as_ref().err());
                 v
             })
             .collect();
@@ -190,7 +199,7 @@ async fn list(ctx: &Ctx, guest: Option<Vmid>) -> Done {
                 age(now, a.made),
                 a.size.map_or("?".into(), bytes),
                 flags.into(),
-                proven(a).map_or("never".into(), |p| {
+                proven(a).map_or(if proofs.is_some() { "never" } else { "unknown" }.into(), |p| {
                     if p.lives.is_ok() { format!("{}, {}", ago(now, p.at), span(p.took_s)) } else { "FAILED".into() }
                 }),
                 clean(&a.volid),
@@ -206,6 +215,7 @@ async fn list(ctx: &Ctx, guest: Option<Vmid>) -> Done {
             output::table(ctx.form, &["GUEST", "AGE", "SIZE", "", "RESTORABLE", "ARCHIVE", "NOTES"], &rows);
         }
         output::gaps(&world.archives, "backups");
+        output::gaps(&jobs, "what came back");
     }
     match &world.archives.known {
         Ok(_) => Ok(0),

@@ -23,8 +23,8 @@ pub struct Coverage {
     pub newest: Option<Archive>,
     /// A storage did not answer, so there may be others.
     pub unsure: bool,
-    /// What the newest restore of any of its archives found out.
-    pub proof: Option<Proof>,
+    /// What the newest restore of any of its archives found out, or why that is not known.
+    pub proof: Result<Option<Proof>, String>,
     /// Bytes of the newest archives, oldest first.
     pub sizes: Vec<u64>,
     /// What is not in a backup, as the container is configured now; none where that is not known.
@@ -36,7 +36,7 @@ impl Coverage {
     pub fn of(world: &World) -> Result<Vec<Coverage>, String> {
         let guests = world.guests.known.as_ref().map_err(Clone::clone)?;
         let archives = world.archives.known.as_ref().map_err(Clone::clone)?;
-        let proofs = Proofs::of(world.jobs.get().map_or(&[], Vec::as_slice));
+        let proofs = world.jobs.known.as_ref().map(|jobs| Proofs::of(jobs));
         let one = |guest: &super::guest::Guest| {
             let mut own: Vec<&Archive> = archives.iter().filter(|a| a.vmid == Some(guest.id) && !a.is_empty()).collect();
             own.sort_by_key(|a| a.made);
@@ -47,7 +47,7 @@ impl Coverage {
                 archives: own.len(),
                 newest: own.last().map(|a| (*a).clone()),
                 unsure: !world.archives.gaps.is_empty(),
-                proof: proofs.guest(archives, guest.id).cloned(),
+                proof: proofs.as_ref().map(|p| p.guest(archives, guest.id).cloned()).map_err(|why| (*why).clone()),
                 sizes: own.get(from..).unwrap_or_default().iter().filter_map(|a| a.size).collect(),
                 missing: guest.conf_read.then(|| guest.not_in_backup()),
             }
@@ -73,7 +73,10 @@ impl Coverage {
 
     /// Whether somebody should look: never backed up, the last did not come back, an odd size, or not known.
     pub fn wants_a_look(&self) -> bool {
-        self.newest.is_none() || self.unsure || self.odd().is_some() || self.proof.as_ref().is_some_and(|p| p.lives.is_err())
+        self.newest.is_none()
+            || self.unsure
+            || self.odd().is_some()
+            || self.proof.as_ref().map_or(true, |p| p.as_ref().is_some_and(|p| p.lives.is_err()))
     }
 }
 
@@ -127,13 +130,18 @@ mod tests {
             (5, "s:backup/new", &vec![100, 100, 90, 110, 40])
         );
         assert_eq!((web.trend().as_str(), web.odd().as_deref()), ("██▇█▄", Some("40 B and usually 100 B")));
-        assert_eq!(web.proof.as_ref().unwrap().job, 7, "an older one came back");
+        assert_eq!(web.proof.as_ref().unwrap().as_ref().unwrap().job, 7, "an older one came back");
         assert!(web.missing.as_ref().unwrap()[0].starts_with("/srv"));
         let wiki = &all[1];
         assert_eq!((wiki.archives, wiki.newest.is_none(), wiki.trend().as_str(), wiki.odd()), (0, true, "", None), "an empty one is none");
         assert!(web.wants_a_look() && wiki.wants_a_look());
         world.archives.gaps.push(Gap { what: "backups on nas".into(), why: "no answer".into() });
         assert!(Coverage::of(&world).unwrap().iter().all(|c| c.unsure));
+        world.jobs = Part::unknown("damaged", Stamp(1));
+        assert!(
+            Coverage::of(&world).unwrap().iter().all(|c| c.proof == Err("damaged".into()) && c.wants_a_look()),
+            "never proven is another word"
+        );
         world.archives = Part::unknown("no answer", Stamp(1));
         assert_eq!(Coverage::of(&world), Err("no answer".into()));
     }

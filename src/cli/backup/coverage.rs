@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::output;
-use super::{Ctx, Done, Form, proof_json};
+use super::{Ctx, Done, Form, proof_json, restored};
 use crate::domain::coverage::Coverage;
 use crate::domain::stamp::{age, ago, bytes, span};
 use crate::problem::{Kind, Problem, WARNED};
@@ -12,16 +12,14 @@ use crate::problem::{Kind, Problem, WARNED};
 pub(super) async fn coverage(ctx: &Ctx) -> Done {
     let mut world = ctx.world().await?;
     let now = ctx.host.clock().0;
-    if let Ok(jobs) = ctx.jobs().await {
-        world.jobs = jobs.part(now);
-    }
+    world.jobs = restored(ctx);
     let all = Coverage::of(&world)
         .map_err(|why| Problem::new(Kind::Unreachable, "backups", format!("unknown: {why}"), "see proximity doctor"))?;
     if ctx.form == Form::Json {
         let item = |c: &Coverage| {
             json!({"guest": c.guest, "title": c.title, "archives": c.archives,
                 "newest": c.newest.as_ref().map(|a| json!({"volid": a.volid, "made": a.made.rfc3339(), "size": a.size})),
-                "proof": proof_json(c.proof.as_ref()), "sizes": c.sizes, "odd_size": c.odd(), "missing": c.missing, "unsure": c.unsure})
+                "proof": proof_json(c.proof.as_ref().ok().and_then(Option::as_ref)), "proof_unknown": c.proof.as_ref().err(), "sizes": c.sizes, "odd_size": c.odd(), "missing": c.missing, "unsure": c.unsure})
         };
         let items: Vec<_> = all.iter().map(item).collect();
         output::object(&output::list(&world.archives, "backups", &items));
@@ -33,9 +31,10 @@ pub(super) async fn coverage(ctx: &Ctx) -> Done {
                 None => "never".into(),
             };
             let proven = match &c.proof {
-                None => "never proven".to_owned(),
-                Some(p) if p.lives.is_ok() => format!("{}, back in {}", ago(now, p.at), span(p.took_s)),
-                Some(p) => format!("{} it did NOT come back", ago(now, p.at)),
+                Err(_) => "unknown".to_owned(),
+                Ok(None) => "never proven".to_owned(),
+                Ok(Some(p)) if p.lives.is_ok() => format!("{}, back in {}", ago(now, p.at), span(p.took_s)),
+                Ok(Some(p)) => format!("{} it did NOT come back", ago(now, p.at)),
             };
             let size = c.newest.as_ref().and_then(|a| a.size).map_or("-".into(), bytes);
             let size =
@@ -50,6 +49,7 @@ pub(super) async fn coverage(ctx: &Ctx) -> Done {
             output::table(ctx.form, &["GUEST", "LAST BACKUP", "RESTORABLE", "SIZE", "TREND", "NOT IN IT"], &rows);
         }
         output::gaps(&world.archives, "backups");
+        output::gaps(&world.jobs, "what came back");
     }
     Ok(if all.iter().any(Coverage::wants_a_look) { WARNED } else { 0 })
 }
