@@ -234,6 +234,7 @@ impl From<JobError> for Problem {
             JobError::NoStore => (Kind::Configuration, "set it up once with: proximity init"),
             JobError::NotFound(_) => (Kind::NotFound, "see proximity job list"),
             JobError::Ended { .. } => (Kind::Refused, "nothing to do"),
+            JobError::NotQueued { .. } => (Kind::Refused, "see proximity job list"),
             JobError::Start { .. } | JobError::Signal { .. } => (Kind::Failed, "see proximity job list"),
         };
         Problem::new(kind, "the job", clean(&e.to_string()), hint)

@@ -10,6 +10,7 @@ mod appliance;
 mod demo;
 mod door;
 mod hands;
+mod inside;
 mod logs;
 mod order;
 mod ports;

@@ -266,3 +266,32 @@ fn ports_are_given_out_by_the_demo_and_names_that_are_none_are_refused() {
     assert_eq!(run(&["ports", "who", "0"]).0, 2);
     assert_eq!(run(&["ports", "who", "30001", "--since", "soon"]).0, 2);
 }
+
+/// The stuck guest of the demo: who holds its lock is told by each kind of evidence, and one plan clears away what is left.
+#[test]
+fn the_lock_doctor_names_what_is_left_of_the_killed_backup_of_the_demo() {
+    let home = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| proximity(home.path(), &[&["--host", "demo"], args].concat(), "");
+    let (status, out, _) = run(&["-o", "json", "repair", "check", "locks", "104"]);
+    let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((status, &told["guests"][0]["verdict"]["is"]), (0, &"nobody".into()), "{told}");
+    let evidence = told["guests"][0]["evidence"].as_array().unwrap();
+    assert!(evidence.len() >= 6 && evidence.iter().all(|e| matches!(e["mark"].as_str(), Some("free" | "noted"))), "{told}");
+    let left = told["left"].as_array().unwrap();
+    assert_eq!(left.iter().map(|l| l["what"].as_str().unwrap()).collect::<Vec<_>>(), ["lock", "partial"], "{told}");
+    assert_eq!(left[1]["size"], 344 << 20);
+    // The storage that is not mounted may hold more.
+    assert_eq!(told["unknown"][0]["what"], "rests of backups on nas");
+    let (status, plan, _) = run(&["--dry-run", "repair", "fix", "locks", "104"]);
+    assert!(status == 0 && plan.matches("ask once more").count() == 2, "{plan}");
+    assert!(
+        plan.contains("    undo: pct set 104 --lock backup") && plan.contains("    $ rm -- /var/lib/vz/dump/vzdump-lxc-104-"),
+        "{plan}"
+    );
+    assert_eq!(run(&["repair", "fix", "locks", "104"]).0, 6, "nobody is there to ask");
+    let (status, out, said) = run(&["repair", "fix", "locks", "--yes"]);
+    assert!(status == 0 && out.contains("succeeded"), "{out} {said}");
+    let (status, out, _) = run(&["repair", "fix", "locks", "101", "--yes"]);
+    assert!(status == 0 && out.contains("nothing to do"), "{out}");
+    assert_eq!(run(&["repair", "fix", "locks", "777", "--yes"]).0, 0, "nothing is left of a guest that is not there");
+}

@@ -2,23 +2,30 @@
 //! Its clock stands still while anything is at work, so a slow machine changes nothing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use proximity::domain::access::Who;
 use proximity::domain::backup::{self, BackupWish, Mode};
 use proximity::domain::cmd::Cmd;
 use proximity::domain::conf::parse_lxc;
 use proximity::domain::fact::Ask;
 use proximity::domain::guest::Vmid;
-use proximity::domain::job::{Life, Process, State};
+use proximity::domain::job::{JobId, Life, Process, State};
+use proximity::domain::plan::Approved;
 use proximity::domain::pve;
+use proximity::domain::queue::Move;
 use proximity::domain::stamp::Stamp;
 use proximity::domain::storage::{StorageId, parse_cfg};
 use proximity::domain::task::{TaskEnd, TaskSeen, parse_active};
 use proximity::domain::world::{Place, World};
 use proximity::host::demo::DemoHost;
 use proximity::host::{Asked, Found, Host, HostError, Look, Output, Pace, Said, text_of};
+use proximity::jobs::Jobs;
+use proximity::ops::audit::Recorder;
 use proximity::ops::carry_out::{Journal, carry_out};
 use proximity::ops::refresh;
+use proximity::store::Store;
 use regex::Regex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +38,11 @@ fn host() -> DemoHost {
 
 fn id(n: u32) -> Vmid {
     Vmid::try_from(n).unwrap()
+}
+
+fn vzdump(guest: u32, mode: &str) -> Cmd {
+    let (storage, notes) = (local(), "{{guestname}}");
+    pve::vzdump(id(guest), &pve::VzdumpOptions { storage: &storage, mode, compress: "zstd", notes, bandwidth: None, protected: false })
 }
 
 fn local() -> StorageId {
@@ -173,7 +185,7 @@ async fn the_world_of_a_refresh_has_what_is_broken() {
 async fn a_backup_runs_and_leaves_an_archive() {
     let h = host();
     let before = dump(&h).await;
-    let (job, _stop) = start(&h, pve::vzdump(id(101), &local(), "snapshot", "zstd"));
+    let (job, _stop) = start(&h, vzdump(101, "snapshot"));
     until("a partial file grows", || async {
         let new: Vec<String> = dump(&h).await.into_iter().filter(|n| n.ends_with(".tar.dat") && !before.contains(n)).collect();
         !new.is_empty() && size(&h, &format!("{DUMP}/{}", new[0])).await > 1 << 20
@@ -200,7 +212,7 @@ async fn a_backup_runs_and_leaves_an_archive() {
 async fn a_cancelled_backup_leaves_nothing_and_says_so() {
     let h = host();
     let before = dump(&h).await;
-    let (job, stop) = start(&h, pve::vzdump(id(105), &local(), "stop", "zstd"));
+    let (job, stop) = start(&h, vzdump(105, "stop"));
     until("it writes", || async { dump(&h).await.len() > before.len() }).await;
     stop.cancel();
     let heard = job.await.unwrap();
@@ -221,9 +233,9 @@ async fn a_cancelled_backup_leaves_nothing_and_says_so() {
 #[tokio::test(start_paused = true)]
 async fn two_backups_take_turns_and_a_log_goes_on_meanwhile() {
     let h = host();
-    let (one, _a) = start(&h, pve::vzdump(id(101), &local(), "snapshot", "zstd"));
+    let (one, _a) = start(&h, vzdump(101, "snapshot"));
     tokio::time::sleep(Duration::from_millis(30)).await;
-    let (two, _b) = start(&h, pve::vzdump(id(102), &local(), "suspend", "zstd"));
+    let (two, _b) = start(&h, vzdump(102, "suspend"));
     let (log, stop) = start(&h, pve::tail_in_guest(id(9999), "/var/log/dnsmasq.log", Some(20), true));
     let (one, two) = (one.await.unwrap(), two.await.unwrap());
     stop.cancel();
@@ -297,9 +309,9 @@ async fn a_job_that_waits_for_another_says_so_in_its_row() {
     let h = Far(host().with_speed(4.0));
     let mut world = World { place: Place { host: h.name().to_owned(), demo: true }, ..World::default() };
     world.learn(refresh::refresh(&h).await);
-    let wish = BackupWish { guest: id(102), storage: Some(local()), mode: Some(Mode::Snapshot) };
+    let wish = BackupWish { storage: Some(local()), mode: Some(Mode::Snapshot), ..BackupWish::of(id(102)) };
     let plan = backup::plan(&world, &wish).unwrap();
-    let (one, _a) = start(&h.0, pve::vzdump(id(101), &local(), "snapshot", "zstd"));
+    let (one, _a) = start(&h.0, vzdump(101, "snapshot"));
     until("the first holds its lock", || async { file(&h.0, "/etc/pve/lxc/101.conf").await.is_ok_and(|t| t.contains("lock: backup")) })
         .await;
     let mut rows = Rows::default();
@@ -308,6 +320,31 @@ async fn a_job_that_waits_for_another_says_so_in_its_row() {
     let phases: Vec<&str> = rows.0.iter().map(|life| life.progress.phase.as_str()).collect();
     assert!(phases.contains(&"waiting: another vzdump holds the node's lock"), "{phases:?}");
     assert!(rows.0.windows(2).all(|two| two[0] != two[1]), "nothing is written twice");
+}
+
+/// Jobs of the demo run inside the program: they wait for their turn as others do.
+#[tokio::test(start_paused = true)]
+async fn backups_of_the_demo_run_one_after_the_other_in_the_order_that_was_put() {
+    let h: Arc<dyn Host> = Arc::new(host());
+    let mut world = World { place: Place { host: h.name().to_owned(), demo: true }, ..World::default() };
+    world.learn(refresh::refresh(h.as_ref()).await);
+    let jobs = Arc::new(Jobs::inside(Store::in_memory().unwrap(), Recorder::new("test", h.as_ref())));
+    let like = BackupWish { storage: Some(local()), ..BackupWish::of(id(101)) };
+    let plans = backup::many(&world, [101, 102, 105, 106].map(id), &like).plans;
+    let ids: Vec<JobId> = plans.into_iter().map(|p| jobs.start(&h, Approved::new(p, "ada", None).unwrap()).unwrap()).collect();
+    let [a, b, c, d] = ids[..] else { panic!("{ids:?}") };
+    let job = |id| jobs.store().job(id).unwrap().unwrap();
+    until("the others wait", || async { job(a).state == State::Running && [b, c, d].iter().all(|id| job(*id).life.worker.is_some()) })
+        .await;
+    jobs.put(h.as_ref(), c, Move::First, &Who::owner("ada")).unwrap();
+    assert!(jobs.put(h.as_ref(), a, Move::First, &Who::owner("ada")).is_err(), "it runs");
+    jobs.cancel(h.as_ref(), d, &Who::owner("ada")).unwrap();
+    assert_eq!(job(d).state, State::Cancelled, "at once");
+    until("their end", || async { [a, b, c].iter().all(|id| job(*id).state.is_final()) }).await;
+    assert_eq!([a, b, c].map(|id| job(id).state), [State::Succeeded; 3]);
+    let times = |id| (job(id).life.started.unwrap(), job(id).life.ended.unwrap());
+    assert!(times(a).1 <= times(c).0 && times(c).1 <= times(b).0, "{:?} {:?} {:?}", times(a), times(c), times(b));
+    assert_eq!(job(d).life.started, None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -493,7 +530,7 @@ async fn a_backup_may_be_cancelled_at_any_time() {
     let mut running = Vec::new();
     for (n, guest) in [(0u64, 101), (1, 102), (2, 103), (3, 105), (4, 106)] {
         // All wait for one lock, so each is stopped at another point of its way, some before it began.
-        let (job, stop) = start(&h, pve::vzdump(id(guest), &local(), if n % 2 == 0 { "stop" } else { "snapshot" }, "zstd"));
+        let (job, stop) = start(&h, vzdump(guest, if n % 2 == 0 { "stop" } else { "snapshot" }));
         tokio::time::sleep(Duration::from_millis(5)).await;
         running.push((guest, job, stop, Duration::from_millis(n * 60)));
     }
@@ -514,7 +551,7 @@ async fn a_backup_may_be_cancelled_at_any_time() {
 async fn a_drill_and_a_change_of_places_are_played() {
     use proximity::domain::fact::Wish;
     use proximity::domain::plan::Check;
-    use proximity::domain::restore::RestoreWish;
+    use proximity::domain::restore::{After, RestoreWish};
     use proximity::domain::swap::SwapWish;
     let h = host();
     let fresh = async || {
@@ -537,7 +574,7 @@ async fn a_drill_and_a_change_of_places_are_played() {
     let outcome = carry(Wish::Restore(RestoreWish::drill(&volid, None))).await;
     assert!(outcome.what.starts_with("it came back in ") && outcome.answered.is_some(), "{outcome:?}");
     assert!(file(&h, "/etc/pve/lxc/100.conf").await.is_err(), "it is removed");
-    carry(Wish::Restore(RestoreWish { to: Some(id(111)), drill: false, ..RestoreWish::drill(&volid, None) })).await;
+    carry(Wish::Restore(RestoreWish { to: Some(id(111)), after: After::Start, ..RestoreWish::drill(&volid, None) })).await;
     let before = file(&h, "/etc/pve/lxc/101.conf").await.unwrap();
     carry(Wish::Swap(SwapWish { from: id(101), to: id(111) })).await;
     let (aside, place) = (file(&h, "/etc/pve/lxc/101.conf").await.unwrap(), file(&h, "/etc/pve/lxc/111.conf").await.unwrap());
@@ -545,4 +582,55 @@ async fn a_drill_and_a_change_of_places_are_played() {
     assert!(place.contains("hostname: web\n") && !place.contains("link_down"), "{place}");
     carry(Wish::Swap(SwapWish { from: id(111), to: id(101) })).await;
     assert_eq!(parse_lxc(id(101), &file(&h, "/etc/pve/lxc/101.conf").await.unwrap()), parse_lxc(id(101), &before));
+}
+
+/// Every change of a backup job is what the file then says, and its way back brings the file back as it was.
+#[tokio::test(start_paused = true)]
+async fn schedules_are_changed_and_brought_back() {
+    use proximity::domain::fact::Wish;
+    use proximity::domain::plan::Undo;
+    use proximity::domain::schedule::plan::{ScheduleWish, SetWish};
+    use proximity::domain::schedule::{BackupJob, parse_jobs};
+    let set = |guest: Option<u32>, when: &str, id: Option<&str>| {
+        let keep = Some("keep-daily=2,keep-last=5".to_owned());
+        Wish::Schedule(ScheduleWish::Set(SetWish {
+            guest: guest.map(crate::id),
+            when: when.into(),
+            storage: Some(local()),
+            mode: Some(Mode::Suspend),
+            keep,
+            id: id.map(str::to_owned),
+        }))
+    };
+    let wishes = [
+        set(Some(107), "sat 15:00", None),
+        set(None, "*-*-01 03:00", None),
+        set(Some(107), "daily", Some("backup-nightly")),
+        set(None, "daily", Some("backup-weekly")),
+        Wish::Schedule(ScheduleWish::Switch("backup-old".into(), true)),
+        Wish::Schedule(ScheduleWish::Switch("backup-nightly".into(), false)),
+        Wish::Schedule(ScheduleWish::Remove("backup-weekly".into())),
+    ];
+    let h = host();
+    let jobs = async || {
+        let mut jobs = parse_jobs(&file(&h, "/etc/pve/jobs.cfg").await.unwrap());
+        jobs.iter_mut().for_each(|j: &mut BackupJob| j.options.sort());
+        jobs.sort_by(|a, b| a.id.cmp(&b.id));
+        jobs
+    };
+    let before = jobs().await;
+    assert_eq!(before.len(), 3);
+    for wish in wishes {
+        let mut world = World { place: Place { host: "demo".into(), demo: true }, ..World::default() };
+        world.learn(refresh::refresh(&h).await);
+        assert_eq!(world.schedules.get().unwrap().jobs.len(), 3);
+        let plan = proximity::ops::planner::plan(&h, &world, &wish).await.unwrap();
+        assert_eq!(plan.steps.len(), 1, "{wish:?}");
+        let (state, life) = carry_out(&h, &plan, Life::default(), &mut Rows::default(), CancellationToken::new()).await;
+        assert_eq!(state, State::Succeeded, "{wish:?}: {life:?}");
+        assert_ne!(jobs().await, before, "{wish:?}");
+        let Some(Undo::Run(back)) = plan.steps[0].undo.clone() else { panic!("no way back: {wish:?}") };
+        h.run(back).await.unwrap().success().unwrap();
+        assert_eq!(jobs().await, before, "{wish:?}");
+    }
 }

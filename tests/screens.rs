@@ -6,6 +6,10 @@
 
 #[path = "screens/certificates.rs"]
 mod certificates;
+#[path = "screens/inside.rs"]
+mod inside;
+#[path = "screens/locks.rs"]
+mod locks;
 #[path = "screens/ports.rs"]
 mod ports;
 #[path = "screens/world.rs"]
@@ -174,7 +178,7 @@ fn details_of_a_guest_and_a_finding() {
     let mut app = test_app();
     keys(&mut app, "j<Enter>");
     shot("guest-details", &mut app);
-    keys(&mut app, "<Esc><Tab><Enter>");
+    keys(&mut app, "<Esc><Tab>j<Enter>");
     shot("finding-details", &mut app);
 }
 
@@ -646,9 +650,47 @@ fn backups() {
     shot("restore", &mut app);
     assert!(keys(&mut app, "<BS><BS><BS>101<Enter>").is_empty());
     assert!(text(&draw(&mut app, 80, 24)).contains("101 web is there already"));
-    let effects = keys(&mut app, "<BS>7<Tab> <Enter>");
-    let [Effect::Plan(proximity::domain::fact::Wish::Restore(wish))] = &effects[..] else { panic!("no wish") };
-    assert_eq!((wish.to, wish.start), ("107".parse().ok(), false));
+    // A storage, the network, and then it is to take the place: so it is not plugged in before.
+    keys(&mut app, "<BS>7<Tab> <Tab> <Tab> ");
+    shot("restore-in-place", &mut app);
+    use proximity::domain::restore::After;
+    let wished = |effects: Vec<Effect>| match &effects[..] {
+        [Effect::Plan(proximity::domain::fact::Wish::Restore(wish))] => wish.clone(),
+        _ => panic!("no wish"),
+    };
+    let wish = wished(keys(&mut app, "<Enter>"));
+    assert_eq!((wish.to, wish.after, wish.plugged), ("107".parse().ok(), After::Swap, false));
+    assert!(wish.storage.is_some());
+    keys(&mut app, "<Esc>r<Tab><Tab> <Tab>  ");
+    let wish = wished(keys(&mut app, "<Enter>"));
+    assert_eq!((wish.after, wish.plugged, wish.storage), (After::Stay, true, None));
+}
+
+#[test]
+fn when_a_guest_is_backed_up_is_typed_as_proxmox_writes_it() {
+    use proximity::domain::fact::Wish;
+    use proximity::domain::schedule::plan::{ScheduleWish, SetWish};
+    let mut app = test_app();
+    keys(&mut app, "6jjjs");
+    let hint = text(&draw(&mut app, 80, 24));
+    assert!(hint.contains("when 103 db is backed up") && hint.contains("mon..fri 22:30"), "{hint}");
+    assert!(keys(&mut app, "noday<Enter>").is_empty());
+    assert!(text(&draw(&mut app, 80, 24)).contains("is no schedule"));
+    keys(&mut app, "<BS><BS><BS><BS><BS>sat 15:00");
+    shot("schedule", &mut app);
+    keys(&mut app, "<Tab>local<Tab>keep-last=x");
+    assert!(keys(&mut app, "<Enter>").is_empty());
+    let effects = keys(&mut app, "<BS>3<Enter>");
+    let [Effect::Plan(Wish::Schedule(ScheduleWish::Set(wish)))] = &effects[..] else { panic!("no wish") };
+    let expected = SetWish {
+        guest: "103".parse().ok(),
+        when: "sat 15:00".into(),
+        storage: "local".parse().ok(),
+        mode: None,
+        keep: Some("keep-last=3".into()),
+        id: None,
+    };
+    assert_eq!(*wish, expected);
 }
 
 /// Settings as a store would tell them.
@@ -1127,6 +1169,65 @@ fn a_passphrase_leaves_no_trace_on_the_screen() {
         assert!(!text(&screen).contains("MARK") && text(&screen).contains("••••••••"));
         assert_eq!(first.get_or_insert_with(|| screen.clone()), &screen, "length {len}");
     }
+}
+
+/// What waits says for whom, and is put in another order by keys.
+#[test]
+fn the_queue_is_seen_and_put_in_another_order() {
+    use proximity::domain::queue::Move;
+    let mut app = test_app();
+    let mut all = jobs();
+    for (id, of) in [(18, 1), (19, 2), (20, 1)] {
+        let mut job = all.iter().find(|j| j.id == 17 - of).unwrap().clone();
+        (job.id, job.state, job.life) = (id, proximity::domain::job::State::Queued, Default::default());
+        all.insert(0, job);
+    }
+    app.learn(Fact::News(Box::new(News { jobs: Some(world::part(all)), ..News::default() })));
+    keys(&mut app, "J");
+    shot("jobs-queued", &mut app);
+    assert!(matches!(&keys(&mut app, "f")[..], [Effect::PutJob(20, Move::First)]));
+    assert!(matches!(&keys(&mut app, "j+")[..], [Effect::PutJob(19, Move::Sooner)]));
+    assert!(matches!(&keys(&mut app, "j-")[..], [Effect::PutJob(18, Move::Later)]));
+    assert!(keys(&mut app, "jf").is_empty(), "the one that runs waits for nothing");
+    keys(&mut app, "kc");
+    assert!(text(&draw(&mut app, 80, 24)).contains("it has not begun"));
+}
+
+/// Several guests are marked and backed up together; an archive is protected and gets notes.
+#[test]
+fn many_backups_and_labels() {
+    use proximity::domain::backup::label::{Change, LabelWish};
+    use proximity::domain::fact::Wish;
+    let mut app = test_app();
+    keys(&mut app, "6 ");
+    let first = text(&draw(&mut app, 80, 24));
+    assert!(first.contains("1 marked"), "{first}");
+    // All guests, by going through every row.
+    for _ in 0..30 {
+        keys(&mut app, "j");
+        let screen = text(&draw(&mut app, 120, 40));
+        let row = screen.lines().find(|l| l.contains('▸')).unwrap_or_default().to_owned();
+        if row.contains("archive") || row.contains("never") || row.contains("none found") {
+            keys(&mut app, " ");
+        }
+    }
+    shot("backups-marked", &mut app);
+    keys(&mut app, "b");
+    shot("backups-many", &mut app);
+    let started: Vec<u32> = keys(&mut app, "y")
+        .iter()
+        .filter_map(|e| if let Effect::Start(order) = e { Some(u32::from(order.plan().guest)) } else { None })
+        .collect();
+    assert!(started.len() > 1, "{started:?}");
+    keys(&mut app, "<Esc>gj");
+    let wished = keys(&mut app, "p");
+    let [Effect::Plan(Wish::Label(LabelWish { volid, change: Change::Protect(_) }))] = &wished[..] else { panic!("no wish") };
+    let volid = volid.clone();
+    keys(&mut app, "<Esc>e");
+    shot("archive-note", &mut app);
+    let wished = keys(&mut app, "<C-u>before the upgrade<Enter>");
+    let [Effect::Plan(Wish::Label(wish))] = &wished[..] else { panic!("no wish") };
+    assert_eq!((&wish.volid, &wish.change), (&volid, &Change::Note("before the upgrade".into())));
 }
 
 #[test]

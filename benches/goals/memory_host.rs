@@ -113,10 +113,11 @@ impl MemoryHost {
                     modified: Stamp::from_secs(1_795_000_000),
                     mode: 0o755,
                     dev: 1,
+                    inode: 0,
                 }))
             }
             Look::Space(_) => Ok(Found::Space(Space { total: 1 << 40, used: 1 << 39, avail: 1 << 39 })),
-            Look::Logs(..) | Look::Processes(_) => Err(missing("guests")),
+            Look::Logs(..) | Look::Processes(_) | Look::Users(_) => Err(missing("guests")),
         }
     }
 }

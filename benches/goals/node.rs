@@ -29,6 +29,9 @@ pub fn all(lab: &Lab, home: &Path, want: &dyn Fn(&str) -> bool, table: &mut Tabl
     if want("S12") {
         refreshing(lab, table);
     }
+    if want("S15") {
+        super::backups::overhead(lab, table);
+    }
 }
 
 fn on_node(lab: &Lab, home: &Path, argv: &[&str]) -> CommandBuilder {

@@ -10,10 +10,10 @@ use crate::domain::clean::clean;
 use crate::domain::cmd::Cmd;
 use crate::domain::fact::Wish;
 use crate::domain::guest::{self, Power, Vmid};
+use crate::domain::locks::LockWish;
 use crate::domain::power::{PowerWish, Turn};
 use crate::domain::pve;
 use crate::domain::stamp::bytes;
-use crate::domain::unlock::UnlockWish;
 use crate::ops::audit::End;
 use crate::problem::{Kind, Problem};
 use crate::store::audit::argv_hash;
@@ -53,7 +53,7 @@ pub(super) enum Guest {
         #[arg(value_parser = vmid)]
         id: Vmid,
     },
-    /// Take a lock away that nothing holds any more
+    /// Take its lock away, and nothing else, if nobody holds it; see also: repair check locks
     Unlock {
         /// Its id
         #[arg(value_parser = vmid)]
@@ -100,7 +100,7 @@ pub(super) async fn run(ctx: &Ctx, command: Guest) -> Done {
         Guest::Stop { id } => turn(id, Turn::Stop).await,
         Guest::Shutdown { id } => turn(id, Turn::Shutdown).await,
         Guest::Reboot { id } => turn(id, Turn::Reboot).await,
-        Guest::Unlock { id } => ctx.fulfil(Wish::Unlock(UnlockWish { guest: id })).await,
+        Guest::Unlock { id } => ctx.fulfil(Wish::Unlock(LockWish { guest: Some(id), lock_only: true })).await,
         Guest::Exec { id, argv } => attach(ctx, id, pve::exec(id, argv)).await,
         Guest::Enter { id } => attach(ctx, id, pve::pct("enter", id)).await,
     }

@@ -1,15 +1,16 @@
-//! `job`: list, show, log, wait, cancel.
+//! `job`: list, show, log, wait, move, cancel.
 
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::{Ctx, Done, Form, Need, appliance, output, status_of};
 use crate::domain::access::{Object, Permission};
 use crate::domain::job::{Job, JobId, State};
+use crate::domain::queue::{self, Move};
 use crate::domain::stamp::{age, bytes, span};
 use crate::jobs::{JobError, Jobs as Supervisor};
 use crate::problem::Problem;
@@ -48,11 +49,31 @@ pub(super) enum Jobs {
         #[arg(long, value_name = "S")]
         within: Option<u64>,
     },
-    /// Ask it to end
+    /// Put one that waits for its turn in another place of its queue
+    Move {
+        /// Its number
+        id: JobId,
+        /// Where to
+        to: Place,
+    },
+    /// Ask it to end; one that waits for its turn is ended at once
     Cancel {
         /// Its number
         id: JobId,
     },
+}
+
+/// Where to in the queue.
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum Place {
+    /// Before all others
+    First,
+    /// One place forward
+    Sooner,
+    /// One place back
+    Later,
+    /// Behind all others
+    Last,
 }
 
 impl Jobs {
@@ -61,6 +82,8 @@ impl Jobs {
         match self {
             Jobs::List => Need::Permission(Permission::ReadJobs, Object::Host),
             Jobs::Show { id } | Jobs::Log { id, .. } | Jobs::Wait { id, .. } => Need::Job(Permission::ReadJobs, *id),
+            // Others wait longer by it.
+            Jobs::Move { .. } => Need::Permission(Permission::CancelJob, Object::Host),
             Jobs::Cancel { id } => Need::Job(Permission::CancelJob, *id),
         }
     }
@@ -70,9 +93,19 @@ pub(super) async fn run(ctx: &Ctx, command: Jobs) -> Done {
     let jobs = ctx.jobs().await?;
     match command {
         Jobs::List => list(ctx, &jobs),
-        Jobs::Show { id } => show(ctx, &job(&jobs, id)?),
+        Jobs::Show { id } => show(ctx, &jobs, &job(&jobs, id)?),
         Jobs::Log { id, follow } => log(&jobs, id, follow).await,
         Jobs::Wait { id, within } => wait(ctx, &jobs, id, within, false).await,
+        Jobs::Move { id, to } => {
+            let to = match to {
+                Place::First => Move::First,
+                Place::Sooner => Move::Sooner,
+                Place::Later => Move::Later,
+                Place::Last => Move::Last,
+            };
+            jobs.put(ctx.host.as_ref(), id, to, ctx.who()?)?;
+            show_line(ctx, &jobs, &job(&jobs, id)?)
+        }
         Jobs::Cancel { id } => {
             jobs.cancel(ctx.host.as_ref(), id, ctx.who()?)?;
             wait(ctx, &jobs, id, Some(30), false).await.or_else(|p| if job(&jobs, id)?.state.is_final() { Ok(0) } else { Err(p) })
@@ -82,6 +115,29 @@ pub(super) async fn run(ctx: &Ctx, command: Jobs) -> Done {
 
 fn job(jobs: &Supervisor, id: JobId) -> Result<Job, Problem> {
     Ok(jobs.store().job(id)?.ok_or(JobError::NotFound(id))?)
+}
+
+/// All jobs that have not ended, to tell where one stands among them. Its words hold nothing but their numbers.
+fn open(jobs: &Supervisor) -> Result<Vec<Job>, Problem> {
+    Ok(jobs.store().unfinished_jobs()?.0)
+}
+
+/// Where a job stands now, in one line.
+fn show_line(ctx: &Ctx, jobs: &Supervisor, job: &Job) -> Done {
+    let line = queue::line(&open(jobs)?, job);
+    if ctx.form == Form::Json {
+        output::object(&json!({"id": job.id, "state": job.state, "line": line}));
+    } else {
+        output::say(&format!("job {}: {line}", job.id));
+    }
+    Ok(0)
+}
+
+/// The same as JSON, with its place in the queue.
+fn json_in(open: &[Job], job: &Job) -> Value {
+    let mut value = json_of(job);
+    value["waits"] = json!(queue::words(open, job));
+    value
 }
 
 /// A job as JSON.
@@ -97,13 +153,16 @@ fn list(ctx: &Ctx, jobs: &Supervisor) -> Done {
     let now = ctx.host.clock().0;
     let part = ctx.jobs_seen(jobs)?;
     let all = part.get().map_or(&[][..], Vec::as_slice);
+    let open = open(jobs)?;
     if ctx.form == Form::Json {
-        let items: Vec<_> = all.iter().map(json_of).collect();
+        let items: Vec<_> = all.iter().map(|j| json_in(&open, j)).collect();
         output::object(&output::list(&part, "jobs", &items));
         return Ok(0);
     }
-    let rows: Vec<_> =
-        all.iter().map(|j| vec![j.id.to_string(), j.state.word().into(), age(now, j.created), j.title().to_owned(), j.line()]).collect();
+    let rows: Vec<_> = all
+        .iter()
+        .map(|j| vec![j.id.to_string(), j.state.word().into(), age(now, j.created), j.title().to_owned(), queue::line(&open, j)])
+        .collect();
     if rows.is_empty() {
         output::say("no jobs yet");
     } else {
@@ -113,9 +172,10 @@ fn list(ctx: &Ctx, jobs: &Supervisor) -> Done {
     Ok(0)
 }
 
-fn show(ctx: &Ctx, job: &Job) -> Done {
+fn show(ctx: &Ctx, jobs: &Supervisor, job: &Job) -> Done {
+    let open = open(jobs)?;
     if ctx.form == Form::Json {
-        let mut value = json_of(job);
+        let mut value = json_in(&open, job);
         value["plan"] = json!(job.order.plan());
         output::object(&value);
         return Ok(0);
@@ -123,7 +183,7 @@ fn show(ctx: &Ctx, job: &Job) -> Done {
     output::say(&format!("job {}  {}  {}  allowed by {}", job.id, job.state.word(), job.created.rfc3339(), job.order.allowed_by()));
     job.order.plan().lines().iter().for_each(|l| output::say(l));
     output::say("");
-    output::say(&job.line());
+    output::say(&queue::line(&open, job));
     if let Some(upid) = &job.life.upid {
         output::say(&format!("task {upid}"));
     }
@@ -161,6 +221,12 @@ async fn log(jobs: &Supervisor, id: JobId, follow: bool) -> Done {
 /// Waits for a job's end and tells how it goes: a line that is rewritten at a terminal, plain lines elsewhere,
 /// nothing but the result as JSON. `^C` leaves the job alone. Whoever started it (`mine`) also gives the word it may ask for.
 pub(super) async fn wait(ctx: &Ctx, jobs: &Arc<Supervisor>, id: JobId, within_s: Option<u64>, mine: bool) -> Done {
+    let seen = until_end(ctx, jobs, id, within_s, mine).await?;
+    if seen.state.is_final() { end(ctx, &seen) } else { status_of(&seen) }
+}
+
+/// The same without telling how it ended: the job as it was seen last, ended or not waited for any more.
+pub(super) async fn until_end(ctx: &Ctx, jobs: &Arc<Supervisor>, id: JobId, within_s: Option<u64>, mine: bool) -> Result<Job, Problem> {
     let begun = Instant::now();
     let live = ctx.form == Form::Table && std::io::stderr().is_terminal();
     let (mut told, mut confirmed) = (String::new(), false);
@@ -170,13 +236,14 @@ pub(super) async fn wait(ctx: &Ctx, jobs: &Arc<Supervisor>, id: JobId, within_s:
             if live && !told.is_empty() {
                 murmur!("\r\x1b[K");
             }
-            return end(ctx, &now);
+            return Ok(now);
         }
         if mine && !confirmed && now.waits_for_a_word() {
             confirmed = true;
             appliance::confirm_if_the_line_holds(ctx, jobs).await?;
         }
-        let line = progress(&now);
+        let waits = if now.state == State::Queued { queue::words(&open(jobs)?, &now) } else { None };
+        let line = waits.map_or_else(|| progress(&now), |waits| format!("job {id} {}: {waits}", now.title()));
         if line != told && ctx.form != Form::Json {
             if live {
                 murmur!("\r\x1b[K{line}");
@@ -186,16 +253,18 @@ pub(super) async fn wait(ctx: &Ctx, jobs: &Arc<Supervisor>, id: JobId, within_s:
             told = line;
         }
         if within_s.is_some_and(|s| begun.elapsed() >= Duration::from_secs(s)) {
-            return status_of(&now);
+            return Ok(now);
         }
+        // Nobody waits a fiftieth longer than the job takes, and nobody asks more often than that is worth.
+        let pause = (begun.elapsed() / 50).clamp(Duration::from_millis(20), Duration::from_millis(250));
         tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(250)) => {}
+            () = tokio::time::sleep(pause) => {}
             _ = tokio::signal::ctrl_c() => {
                 if live {
                     whisper!();
                 }
                 whisper!("job {id} goes on; proximity job wait {id} waits for it, proximity job cancel {id} ends it");
-                return status_of(&now);
+                return Ok(now);
             }
         }
         if begun.elapsed().as_secs() % 5 == 4 {
@@ -216,10 +285,17 @@ fn progress(job: &Job) -> String {
 fn end(ctx: &Ctx, job: &Job) -> Done {
     if ctx.form == Form::Json {
         output::object(&json_of(job));
-    } else if let Some(out) = job.life.outcome.as_ref().filter(|_| matches!(job.state, State::Succeeded | State::Warned)) {
+    } else {
+        tell_end(job);
+    }
+    status_of(job)
+}
+
+/// How a job ended that is done; of one that is not, a problem tells.
+pub(super) fn tell_end(job: &Job) {
+    if let Some(out) = job.life.outcome.as_ref().filter(|_| matches!(job.state, State::Succeeded | State::Warned)) {
         output::say(&format!("{}: {}", job.state.word(), out.what));
         out.warnings.iter().for_each(|w| output::say(&format!("warning: {w}")));
         out.not_in_it.iter().for_each(|n| output::say(&format!("not in it: {n}")));
     }
-    status_of(job)
 }

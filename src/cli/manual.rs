@@ -12,7 +12,7 @@ macro_rules! pages {
 }
 
 /// Name and text of every page, in reading order.
-const PAGES: [(&str, &str); 15] = pages![
+const PAGES: [(&str, &str); 16] = pages![
     "start",
     "overview",
     "appliance",
@@ -20,6 +20,7 @@ const PAGES: [(&str, &str); 15] = pages![
     "drift",
     "logs",
     "backups",
+    "locks",
     "settings",
     "jobs",
     "vault",

@@ -7,6 +7,7 @@ mod audit;
 mod backup;
 mod doctor;
 mod guest;
+mod in_archive;
 mod init;
 mod job;
 mod login;
@@ -16,6 +17,7 @@ mod operator;
 mod output;
 mod ports;
 mod ports_how;
+mod repair;
 mod restricted;
 mod secrets;
 mod settings;
@@ -126,7 +128,7 @@ enum Command {
     /// Guests: list, show, power, unlock, exec, enter
     #[command(subcommand)]
     Guest(guest::Guest),
-    /// Backups: list, run, restore beside
+    /// Backups: list, run, verify, files, pull, restore beside
     #[command(subcommand)]
     Backup(backup::Backup),
     /// The network appliance: status, probe, leases; provision, converge, restart; pin, unpin, release
@@ -135,6 +137,9 @@ enum Command {
     /// Ports: list, drift, certificates, who, reserve, release, pin, unpin, block, unblock, site
     #[command(subcommand)]
     Ports(ports::Ports),
+    /// Repair: who holds a lock, what killed jobs left; clear it away
+    #[command(subcommand)]
+    Repair(repair::Repair),
     /// Print or follow logs
     Logs(logs::Logs),
     /// Jobs: list, show, log, wait, cancel
@@ -163,6 +168,9 @@ enum Command {
         /// Which page
         topic: Option<String>,
     },
+    /// Looks inside an archive for a job; started by Proximity itself
+    #[command(hide = true, subcommand)]
+    InArchive(in_archive::InArchive),
     /// The worker of a job; started by Proximity itself
     #[command(hide = true)]
     JobWorker {
@@ -307,12 +315,13 @@ fn host(config: &Config) -> Result<Arc<dyn Host>, Problem> {
 /// What a command takes. A new command does not compile without its line here.
 fn needs(command: &Command) -> Vec<Need> {
     match command {
-        Command::Init(_) | Command::JobWorker { .. } => vec![Need::Unrestricted],
+        Command::Init(_) | Command::InArchive(_) | Command::JobWorker { .. } => vec![Need::Unrestricted],
         Command::Status | Command::Doctor => vec![on_host(Permission::Look)],
         Command::Guest(guest) => vec![guest.need()],
-        Command::Backup(backup) => vec![backup.need()],
+        Command::Backup(backup) => backup.needs(),
         Command::Appliance(appliance) => appliance.needs(),
         Command::Ports(ports) => ports.needs(),
+        Command::Repair(repair) => vec![repair.need()],
         Command::Logs(logs) => logs.needs(),
         Command::Job(job) => vec![job.need()],
         Command::Operator(operator) => vec![operator.need()],
@@ -332,6 +341,7 @@ async fn command_of(ctx: Ctx, command: Command) -> Done {
         Command::Backup(backup) => backup::run(&ctx, backup).await,
         Command::Appliance(command) => appliance::run(&ctx, command).await,
         Command::Ports(command) => ports::run(&ctx, command).await,
+        Command::Repair(command) => repair::run(&ctx, command).await,
         Command::Logs(logs) => logs::run(&ctx, &logs).await,
         Command::Job(job) => job::run(&ctx, job).await,
         Command::Operator(operator) => operator::run(&ctx, operator),
@@ -342,6 +352,7 @@ async fn command_of(ctx: Ctx, command: Command) -> Done {
         Command::PrintKeys => manual::keys(&ctx),
         Command::PrintConfig => manual::config(&ctx),
         Command::Manual { topic } => manual::page(topic.as_deref()),
+        Command::InArchive(command) => in_archive::run(&ctx, command).await,
         Command::JobWorker { unit, id } => match crate::jobs::work(&ctx.config.state, id, unit).await {
             Ok(State::Succeeded) => Ok(0),
             Ok(State::Warned) => Ok(WARNED),
@@ -392,6 +403,13 @@ impl Ctx {
         news.only(who);
         let mut world = World { place: self.place(), ..World::default() };
         world.learn(news);
+        Ok(world)
+    }
+
+    /// The same with what the store remembers.
+    pub(crate) async fn world_with_jobs(&self) -> Result<World, Problem> {
+        let mut world = self.world().await?;
+        self.remembered(&mut world);
         Ok(world)
     }
 

@@ -3,11 +3,13 @@
 use serde_json::json;
 
 use super::{Ctx, Done, Form, output};
+use crate::domain::access::{Object, Permission};
 use crate::domain::guest::Power;
 use crate::domain::health::{Finding, Level, findings};
+use crate::domain::queue;
 use crate::domain::stamp::{bytes, span};
-use crate::domain::world::{Part, Quorum, World};
-use crate::ops::log_health;
+use crate::domain::world::{News, Part, Quorum, World};
+use crate::ops::{locks, log_health};
 use crate::problem::Problem;
 use crate::store::StoreError;
 
@@ -24,7 +26,17 @@ pub(super) async fn status(ctx: &Ctx) -> Done {
             }
         }
     }
+    // What is published, for what nothing backs up is wrong only where others rely on it.
+    let mut held = World::default();
+    ctx.remembered(&mut held);
+    let mut news = News { settings: Some(held.settings), ports: Some(held.ports), ..News::default() };
+    news.only(ctx.who()?);
+    world.learn(news);
     world.logs = log_health::look(ctx.host.as_ref(), &world).await;
+    // Evidence names processes and files of all guests.
+    if ctx.allow(Permission::ReadLogs, Object::Host).is_ok() {
+        world.locks = locks::look(ctx.host.as_ref(), &world, None, false).await;
+    }
     let found = findings(&world);
     if ctx.form == Form::Json {
         output::object(&as_json(&world, &found));
@@ -53,6 +65,7 @@ fn as_json(world: &World, found: &[Finding]) -> serde_json::Value {
     let (quorum_at, _) = stamp(output::stamps(&world.quorum, "quorum"));
     stamp(output::stamps(&world.tasks, "tasks"));
     stamp(output::stamps(&world.archives, "backups"));
+    stamp(output::stamps(&world.schedules, "schedules"));
     if !world.jobs.is_pending() {
         stamp(output::stamps(&world.jobs, "jobs"));
     }
@@ -110,7 +123,8 @@ fn as_text(ctx: &Ctx, world: &World, found: &[Finding]) {
         let [running, stopped, unknown] = counts(world);
         output::say(&format!("guests: {running} running, {stopped} stopped, {unknown} unknown"));
     }
-    for job in world.jobs.get().into_iter().flatten().filter(|j| !j.state.is_final()) {
-        output::say(&format!("job {} {}: {}", job.id, job.title(), job.line()));
+    let jobs = world.jobs.get().map_or(&[][..], Vec::as_slice);
+    for job in jobs.iter().filter(|j| !j.state.is_final()) {
+        output::say(&format!("job {} {}: {}", job.id, job.title(), queue::line(jobs, job)));
     }
 }

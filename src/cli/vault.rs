@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
@@ -18,7 +18,8 @@ use crate::host::local::LocalHost;
 use crate::ops::audit::End;
 use crate::problem::{Kind, Problem, WARNED};
 use crate::store::{
-    self, Contents, Cost, RecoveryWords, Snapshot, Store, Unlocked, Vault as OpenVault, VaultError, Way, Why, host_key_path, host_slot_path,
+    self, Contents, Cost, RecoveryWords, Snapshot, Store, StoreError, Unlocked, Vault as OpenVault, VaultError, Way, Why, host_key_path,
+    host_slot_path,
 };
 
 /// `vault`.
@@ -40,8 +41,14 @@ pub(super) enum Vault {
         #[arg(long)]
         list: bool,
     },
-    /// Put the newest whole snapshot in the place of the store
-    Restore(Open),
+    /// Put the newest whole snapshot in the place of the store, or the copy of a backup set on a host that has none
+    Restore {
+        #[command(flatten)]
+        open: Open,
+        /// This copy, such as proximity.db of a backup set, instead of a snapshot
+        #[arg(long, value_name = "FILE")]
+        from: Option<PathBuf>,
+    },
     /// Write everything sealed to a file for another host
     Export {
         #[command(flatten)]
@@ -90,7 +97,7 @@ impl Vault {
     pub(super) fn needs(&self) -> Vec<Need> {
         match self {
             Vault::Snapshot { list: true, .. } => vec![on_host(Permission::KeepVault)],
-            Vault::Restore(_) => vec![Need::Unrestricted, on_host(Permission::KeepVault)],
+            Vault::Restore { .. } => vec![Need::Unrestricted, on_host(Permission::KeepVault)],
             Vault::Status(_)
             | Vault::Accept(_)
             | Vault::Rotate(_)
@@ -117,7 +124,7 @@ pub(super) fn run(ctx: &Ctx, command: &Vault) -> Done {
         Vault::Recovery(open) => recovery(ctx, open),
         Vault::Snapshot { list: true, .. } => list(ctx),
         Vault::Snapshot { open, .. } => snapshot(ctx, open),
-        Vault::Restore(open) => restore(ctx, open),
+        Vault::Restore { open, from } => restore(ctx, open, from.as_deref()),
         Vault::Export { open, file } => export(ctx, open, file),
         Vault::Import { open, file, replace } => import(ctx, open, file, *replace),
         Vault::HostSlot { switch, open } => host_slot(ctx, *switch, open),
@@ -216,9 +223,12 @@ fn list(ctx: &Ctx) -> Done {
     Ok(0)
 }
 
-fn restore(ctx: &Ctx, open: &Open) -> Done {
+fn restore(ctx: &Ctx, open: &Open, from: Option<&Path>) -> Done {
     let dir = &ctx.config.state;
-    let all = store::snapshots(dir)?;
+    let all = match from {
+        Some(path) => vec![store::copy_at(path)?],
+        None => store::snapshots(dir)?,
+    };
     let Some(newest) = all.first() else {
         return Err(Problem::new(
             Kind::NotFound,
@@ -232,12 +242,16 @@ fn restore(ctx: &Ctx, open: &Open) -> Done {
         (None, true) => WORDS.to_owned(),
         (None, false) => secrets::user_name(),
     };
-    let standing = match Store::open(dir).and_then(|store| store.check()) {
-        Ok(()) => "The store that is there opens.".to_owned(),
-        Err(e) => format!("The store that is there does not open ({e})."),
-    };
     let taken = Stamp(newest.taken_ms).rfc3339();
-    confirm(ctx, "vault restore", &format!("{standing} Everything since {taken} is given up; close other consoles first."))?;
+    let standing = match Store::open(dir).and_then(|store| store.check()) {
+        Ok(()) => Some("The store that is there opens.".to_owned()),
+        // On a bare host nothing is given up.
+        Err(StoreError::Missing { .. }) => None,
+        Err(e) => Some(format!("The store that is there does not open ({e}).")),
+    };
+    if let Some(standing) = standing {
+        confirm(ctx, "vault restore", &format!("{standing} Everything since {taken} is given up; close other consoles first."))?;
+    }
     let typed = passphrase(ctx, open, &operator)?;
     let host_key = host_key_path(dir);
     let way = if open.words {
@@ -249,8 +263,8 @@ fn restore(ctx: &Ctx, open: &Open) -> Done {
     for one in &all {
         match store::put_back(dir, &one.path, &way, now_ms()) {
             Ok(kept) => {
-                let (from, kept) = (one.path.display(), kept.display());
-                return done(ctx, &format!("{from} is the store now; what was there is {kept}"), item(one));
+                let kept = kept.map_or_else(String::new, |kept| format!("; what was there is {}", kept.display()));
+                return done(ctx, &format!("{} is the store now{kept}", one.path.display()), item(one));
             }
             Err(e @ (VaultError::WrongPassphrase | VaultError::WrongWords { .. } | VaultError::CostTooHigh { .. })) => return Err(e.into()),
             Err(e) => why = why.or(Some(e)),

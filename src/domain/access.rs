@@ -6,8 +6,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::backup::parse_name;
 use super::fact::{LogSource, Wish};
 use super::guest::Vmid;
+use super::inside::pull::{PullWish, Target};
+use super::inside::verify::VerifyWish;
 use super::plan::{Plan, Purpose};
 
 /// What an operator is.
@@ -96,8 +99,8 @@ permissions! {
     CancelJob       "cancel this job":                                  All All Own No;
     /// Start, stop, shut down, reboot.
     Power           "start or stop this guest":                         All All Own No;
-    /// Taking a lock away that nothing holds.
-    Unlock          "take locks of guests away":                        All All No  No;
+    /// Taking away what killed jobs left: locks that nobody holds, files, half guests.
+    Unlock          "take away locks and what killed jobs left":        All All No  No;
     /// Making a backup.
     Backup          "back this guest up":                               All All Own No;
     /// Building and changing the appliance: it changes the network of the host and of all apps.
@@ -108,6 +111,8 @@ permissions! {
     Restore         "restore backups":                                  All All No  No;
     /// Removing backups for good.
     Prune           "remove backups":                                   All No  No  No;
+    /// Changing what is backed up or drilled by the clock.
+    Schedule        "change schedules":                                 All No  No  No;
     /// A command or a shell inside a guest; as root there.
     Enter           "run commands inside guests":                       All No  No  No;
     /// Proving that the vault and its records open.
@@ -215,9 +220,13 @@ pub fn authorize(who: Option<&Who>, permission: Permission, object: Object) -> R
 /// What it takes to carry a plan out.
 pub fn of_plan(plan: &Plan) -> (Permission, Object) {
     let permission = match plan.purpose {
-        Purpose::Backup => Permission::Backup,
-        Purpose::RestoreBeside | Purpose::Drill | Purpose::Swap => Permission::Restore,
-        Purpose::Prune => Permission::Prune,
+        // Both read a whole guest, and change nothing of it.
+        Purpose::Backup | Purpose::Verify | Purpose::Label => Permission::Backup,
+        // A file of the host can be any file.
+        Purpose::PullOut => Permission::ReadFile,
+        Purpose::RestoreBeside | Purpose::RestoreInPlace | Purpose::Drill | Purpose::Swap | Purpose::Pull => Permission::Restore,
+        Purpose::Prune | Purpose::Unprotect => Permission::Prune,
+        Purpose::Schedule => Permission::Schedule,
         Purpose::Power => Permission::Power,
         Purpose::Unlock => Permission::Unlock,
         Purpose::Appliance | Purpose::Pin(_) => Permission::Appliance,
@@ -233,9 +242,20 @@ pub fn of_wish(wish: &Wish) -> (Permission, Object) {
         // Which guest it was stands in the archive; the plan knows.
         Wish::Restore(_) => (Permission::Restore, Object::Host),
         Wish::Prune(_) => (Permission::Prune, Object::Host),
+        // The plan knows the guest and what is taken from it.
+        Wish::Label(_) => (Permission::Look, Object::Host),
+        Wish::Schedule(_) | Wish::Drills(_) => (Permission::Schedule, Object::Host),
+        Wish::Verify(VerifyWish::Guest(id)) => (Permission::Backup, Object::Guest(*id)),
+        Wish::Verify(VerifyWish::Archive(volid)) => {
+            let of = parse_name(volid.rsplit('/').next().unwrap_or_default());
+            (Permission::Backup, of.map_or(Object::Host, |(_, id, _)| Object::Guest(id)))
+        }
+        Wish::Verify(VerifyWish::All) => (Permission::Backup, Object::Host),
+        Wish::Pull(PullWish { into: Target::Guest(id, _), .. }) => (Permission::Restore, Object::Guest(*id)),
+        Wish::Pull(PullWish { into: Target::Host(_), .. }) => (Permission::ReadFile, Object::Host),
         Wish::Swap(wish) => (Permission::Restore, Object::Guest(wish.from)),
         Wish::Power(w) => (Permission::Power, Object::Guest(w.guest)),
-        Wish::Unlock(w) => (Permission::Unlock, Object::Guest(w.guest)),
+        Wish::Unlock(w) => (Permission::Unlock, w.guest.map_or(Object::Host, Object::Guest)),
         Wish::Publish(_) => (Permission::Ports, Object::Host),
         Wish::Appliance(_) | Wish::KeepChange | Wish::Move(_) => (Permission::Appliance, Object::Host),
     }
@@ -277,6 +297,7 @@ Appliance       admin +++  operator ---  service-owner ---  viewer ---
 Ports           admin +++  operator +++  service-owner ---  viewer ---
 Restore         admin +++  operator +++  service-owner ---  viewer ---
 Prune           admin +++  operator ---  service-owner ---  viewer ---
+Schedule        admin +++  operator ---  service-owner ---  viewer ---
 Enter           admin +++  operator ---  service-owner ---  viewer ---
 VaultStatus     admin +++  operator +++  service-owner +++  viewer +++
 KeepVault       admin +++  operator ---  service-owner ---  viewer ---

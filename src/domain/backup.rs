@@ -9,6 +9,16 @@ use super::stamp::{Stamp, bytes};
 use super::storage::{Storage, StorageId};
 use super::world::World;
 
+mod asked;
+mod complaint;
+pub mod label;
+mod many;
+pub mod size;
+
+pub use asked::{Notes, bandwidth};
+pub use complaint::Complaint;
+pub use many::{Many, Promised, containers, many};
+
 /// One backup archive on a storage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Archive {
@@ -28,6 +38,9 @@ pub struct Archive {
     pub notes: Option<String>,
     /// Protected against removal.
     pub protected: bool,
+    /// What a backup server said when it verified it last: whether it is whole. None where it said nothing, or is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_says: Option<bool>,
 }
 
 impl Archive {
@@ -59,7 +72,7 @@ pub fn parse_name(file: &str) -> Option<(Kind, Vmid, [u32; 6])> {
 /// What one line of vzdump's output tells about the guest that is being backed up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VzdumpLine {
-    /// The archive's path; the file grows beside it with `.dat` for its last extension.
+    /// The archive's path, or its name on a backup server; the file grows beside it with `.dat` for its last extension.
     Archive(String),
     /// Something it is doing, in its own words.
     Phase(String),
@@ -73,6 +86,8 @@ pub enum VzdumpLine {
     Error(String),
     /// The mode that is used in the end: `snapshot`, `suspend`, `stop`.
     Mode(String),
+    /// The mode that was asked for is not possible; why. Another one follows.
+    FellBack(String),
     /// Another vzdump holds the node's lock.
     Waiting,
 }
@@ -87,11 +102,15 @@ pub fn parse_line(line: &str) -> Option<VzdumpLine> {
     }
     let text = line.strip_prefix("INFO: ")?;
     let quoted = |prefix: &str| text.strip_prefix(prefix)?.strip_suffix('\'');
-    if let Some(path) = quoted("creating vzdump archive '") {
+    // A backup server's has no path: `ct/101/2026-05-09T15:43:57Z`.
+    if let Some(path) = quoted("creating vzdump archive '").or_else(|| quoted("creating Proxmox Backup Server archive '")) {
         return Some(VzdumpLine::Archive(path.into()));
     }
     if let Some(mode) = text.strip_prefix("backup mode: ") {
         return Some(VzdumpLine::Mode(mode.into()));
+    }
+    if let Some(why) = text.strip_prefix("mode failure - ") {
+        return Some(VzdumpLine::FellBack(why.into()));
     }
     if text.starts_with("trying to get global lock") {
         return Some(VzdumpLine::Waiting);
@@ -144,6 +163,19 @@ pub struct BackupWish {
     pub storage: Option<StorageId>,
     /// `snapshot`, `suspend` or `stop`; `None` takes the one of the settings.
     pub mode: Option<Mode>,
+    /// Read at most so fast, in KiB/s; 0 is no limit, `None` what `/etc/vzdump.conf` says.
+    pub bandwidth: Option<u32>,
+    /// Its notes; `None` takes the guest's name.
+    pub notes: Option<Notes>,
+    /// Protected against removal as soon as it is there.
+    pub protected: bool,
+}
+
+impl BackupWish {
+    /// Of this guest, as the settings say.
+    pub fn of(guest: Vmid) -> BackupWish {
+        BackupWish { guest, storage: None, mode: None, bandwidth: None, notes: None, protected: false }
+    }
 }
 
 /// What a backup is made with: the wish, and the settings for what it leaves open.
@@ -210,6 +242,11 @@ impl Mode {
 
 /// The plan of a backup, or why it is refused: guest here, no lock, storage takes backups and has room.
 pub fn plan(world: &World, wish: &BackupWish) -> Result<Plan, Refusal> {
+    plan_beside(world, wish, &Promised::by_jobs(world))
+}
+
+/// The same where room was promised to other backups already.
+fn plan_beside(world: &World, wish: &BackupWish, promised: &Promised) -> Result<Plan, Refusal> {
     let what = format!("back up {}", wish.guest);
     let refuse = |why: String, hint: &str| Refusal::new(what.clone(), why, hint);
     let guest = world.the_guest(wish.guest).map_err(|(why, hint)| refuse(why, hint))?;
@@ -228,16 +265,28 @@ pub fn plan(world: &World, wish: &BackupWish) -> Result<Plan, Refusal> {
             "wait for what holds it; if nothing does: proximity guest unlock",
         ));
     }
+    // vzdump writes a lock into the configuration first.
+    world.takes_changes().map_err(|(why, hint)| refuse(why, hint))?;
     if let Some(upid) = world.task_on(guest.id) {
         return Err(refuse(format!("task {upid} works on {} now", guest.title()), "wait until it ended"));
     }
+    if let Some(job) = promised.of_guest(guest.id) {
+        return Err(refuse(format!("job {job} backs it up already"), &format!("see proximity job show {job}")));
+    }
     let expect = world.last_archive(guest.id).and_then(|a| a.size).or(guest.disk.map(|(used, _)| used));
     let how = How::of(world, wish).map_err(|why| refuse(why, "see proximity settings list"))?;
-    let storage = choose(world, how.storage.as_ref(), expect).map_err(|(why, hint)| refuse(why, hint))?;
+    let storage = choose(world, how.storage.as_ref(), expect, promised).map_err(|(why, hint)| refuse(why, hint))?;
     let mut notes: Vec<String> = guest.not_in_backup().into_iter().map(|m| format!("not in it: {m}")).collect();
     let size = match expect {
         Some(n) => format!("about {} by the last backup or the disk in use; {} has {} free", bytes(n), storage.id, bytes(room(storage))),
         None => format!("size unknown, there is no earlier backup; {} has {} free", storage.id, bytes(room(storage))),
+    };
+    let others = promised.on(&storage.id);
+    let room_taken = (others > 0).then(|| format!("about {} of that go to backups that were asked for before", bytes(others)));
+    let limit = match wish.bandwidth {
+        None => None,
+        Some(0) => Some("no limit of bandwidth".to_owned()),
+        Some(kib) => Some(format!("read at {}/s at most", bytes(u64::from(kib) << 10))),
     };
     let stops = how.mode == Mode::Stop && guest.power == Power::Running;
     if stops {
@@ -248,13 +297,23 @@ pub fn plan(world: &World, wish: &BackupWish) -> Result<Plan, Refusal> {
         title: format!("back up {} to {}", guest.title(), storage.id),
         guest: guest.id,
         host: world.place.host.clone(),
-        facts: std::iter::once(size).chain(how.told).collect(),
+        facts: std::iter::once(size).chain(room_taken).chain(limit).chain(how.told).collect(),
         notes,
         risk: if stops { Risk::Interrupts } else { Risk::Low },
         steps: vec![Step {
             title: format!("vzdump {} in {} mode", guest.id, how.mode.word()),
             act: Act::Run {
-                cmd: pve::vzdump(guest.id, &storage.id, how.mode.word(), how.compress),
+                cmd: pve::vzdump(
+                    guest.id,
+                    &pve::VzdumpOptions {
+                        storage: &storage.id,
+                        mode: how.mode.word(),
+                        compress: how.compress,
+                        notes: wish.notes.as_ref().map_or("{{guestname}}", Notes::template),
+                        bandwidth: wish.bandwidth,
+                        protected: wish.protected,
+                    },
+                ),
                 watch: Watch::Vzdump { vmid: guest.id, expect },
             },
             check: Check::Archived { vmid: guest.id, storage: storage.id.clone() },
@@ -264,15 +323,27 @@ pub fn plan(world: &World, wish: &BackupWish) -> Result<Plan, Refusal> {
     })
 }
 
+/// Bytes that a backup must find: a tenth on top of what is expected, for an archive seldom grows more between two backups,
+/// and a full storage fails late.
+fn needed(expect: Option<u64>) -> u64 {
+    expect.map_or(64 << 20, |n| n + n / 10)
+}
+
 fn room(storage: &Storage) -> u64 {
     storage.space.as_ref().map_or(0, |s| s.avail)
 }
 
-fn choose<'w>(world: &'w World, wished: Option<&StorageId>, expect: Option<u64>) -> Result<&'w Storage, (String, &'static str)> {
+pub(super) fn choose<'w>(
+    world: &'w World,
+    wished: Option<&StorageId>,
+    expect: Option<u64>,
+    promised: &Promised,
+) -> Result<&'w Storage, (String, &'static str)> {
+    let free = |s: &Storage| room(s).saturating_sub(promised.on(&s.id));
     let all = world.storages.known.as_ref().map_err(|why| (format!("the storages are unknown: {why}"), "see doctor"))?;
     let storage = match wished {
         Some(id) => all.iter().find(|s| s.id == *id).ok_or_else(|| (format!("there is no storage {id}"), "see status"))?,
-        None => all.iter().filter(|s| s.takes("backup") && s.space.is_ok()).max_by_key(|s| room(s)).ok_or_else(|| {
+        None => all.iter().filter(|s| s.takes("backup") && s.space.is_ok()).max_by_key(|s| free(s)).ok_or_else(|| {
             (
                 "no storage that takes backups answers".to_owned(),
                 "switch content 'backup' on for a storage, or see status for why one does not answer",
@@ -288,12 +359,14 @@ fn choose<'w>(world: &'w World, wished: Option<&StorageId>, expect: Option<u64>)
             "choose another storage",
         ));
     }
-    let space = storage.space.as_ref().map_err(|why| (format!("storage {}: {why}", storage.id), "choose another storage"))?;
-    // A tenth on top: an archive seldom grows more between two backups, and a full storage fails late.
-    let need = expect.map_or(64 << 20, |n| n + n / 10);
-    if space.avail < need {
+    storage.space.as_ref().map_err(|why| (format!("storage {}: {why}", storage.id), "choose another storage"))?;
+    let need = needed(expect);
+    if free(storage) < need {
+        let others = promised.on(&storage.id);
+        let beside =
+            if others > 0 { format!(" beside about {} for backups that were asked for before", bytes(others)) } else { String::new() };
         return Err((
-            format!("storage {} has {} free and about {} are needed", storage.id, bytes(space.avail), bytes(need)),
+            format!("storage {} has {} free and about {} are needed{beside}", storage.id, bytes(room(storage)), bytes(need)),
             "make room or choose another storage",
         ));
     }
@@ -302,149 +375,4 @@ fn choose<'w>(world: &'w World, wished: Option<&StorageId>, expect: Option<u64>)
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
-pub(super) mod tests {
-    use super::super::conf::parse_lxc;
-    use super::super::storage::{Space, parse_cfg};
-    use super::super::world::{From, Part, Place};
-    use super::*;
-
-    pub fn world() -> World {
-        let mut guest = parse_lxc(
-            "101".parse().unwrap(),
-            "hostname: web\nunprivileged: 1\nrootfs: local-lvm:vm-101-disk-0,size=4G\nmp0: /data,mp=/srv\nnet0: name=eth0,bridge=proximity-lan,ip=dhcp,hwaddr=bc:24:11:00:00:01\n",
-        );
-        guest.power = Power::Running;
-        let (mut storages, _) = parse_cfg(
-            "dir: local\n\tpath /var/lib/vz\n\tcontent backup,vztmpl\nbtrfs: local-lvm\n\tpath /var/lib/pool\n\tcontent rootdir,images\ndir: old\n\tpath /o\n\tcontent backup\n\tdisable\n",
-        );
-        for s in &mut storages {
-            s.space = Ok(Space { total: 100 << 30, used: 10 << 30, avail: 90 << 30 });
-        }
-        World {
-            place: Place { host: "local".into(), demo: false },
-            guests: Part::new(vec![guest], Stamp(1), From::Files),
-            storages: Part::new(storages, Stamp(1), From::Files),
-            archives: Part::new(vec![], Stamp(1), From::Files),
-            tasks: Part::new(vec![], Stamp(1), From::Files),
-            ..World::default()
-        }
-    }
-
-    fn wish() -> BackupWish {
-        BackupWish { guest: "101".parse().unwrap(), storage: None, mode: None }
-    }
-
-    #[test]
-    fn the_plan_as_it_is_shown() {
-        insta::assert_snapshot!(plan(&world(), &wish()).unwrap().lines().join("\n"), @"
-        back up 101 web to local
-        1 vzdump 101 in snapshot mode
-            $ vzdump 101 --storage local --mode snapshot --compress zstd --notes-template {{guestname}} --remove 0
-            then: task ended well, archive stands whole on local
-        size unknown, there is no earlier backup; local has 90 GiB free
-        ! not in it: /srv (mp0 bind mount)
-        ");
-    }
-
-    #[test]
-    fn settings_decide_what_the_wish_leaves_open() {
-        use crate::domain::settings::{Change, Key, Settings};
-        let settings = |set: &[(&str, &str)]| {
-            let changes: Vec<(Key, Change)> = set
-                .iter()
-                .map(|(k, v)| {
-                    let key: Key = k.parse().unwrap();
-                    let value = key.definition().parse(v).unwrap();
-                    (key, Change::Set(value))
-                })
-                .collect();
-            Settings::default().with(changes.iter().map(|(k, c)| (k, c)))
-        };
-        let mut w = world();
-        let set = settings(&[("backups.storage", "local"), ("backups.mode", "stop"), ("backups.compression", "none")]);
-        w.settings = Part::new(set, Stamp(1), From::Files);
-        let p = plan(&w, &wish()).unwrap();
-        let Act::Run { cmd, .. } = &p.steps[0].act else { panic!("nothing is run") };
-        assert_eq!(cmd.shown(), "vzdump 101 --storage local --mode stop --compress 0 --notes-template {{guestname}} --remove 0");
-        assert_eq!(p.facts[1], "by the settings: storage local, mode stop, compression none (not checked: the vault is locked)");
-        assert_eq!(p.risk, Risk::Interrupts);
-        let p = plan(&w, &BackupWish { mode: Some(Mode::Snapshot), ..wish() }).unwrap();
-        assert_eq!(p.risk, Risk::Low, "the wish goes before the settings");
-        w.settings = Part::new(settings(&[("backups.storage", "old")]), Stamp(1), From::Files);
-        assert!(plan(&w, &wish()).unwrap_err().why.contains("disabled"));
-        w.settings = Part::unknown("the store was tampered with", Stamp(1));
-        assert!(plan(&w, &wish()).unwrap_err().why.contains("tampered"), "no default in its place");
-    }
-
-    #[test]
-    fn refusals_say_why() {
-        let why = |w: &World, wish: &BackupWish| plan(w, wish).unwrap_err().why;
-        let mut w = world();
-        assert_eq!(why(&w, &BackupWish { guest: "109".parse().unwrap(), ..wish() }), "there is no guest 109");
-        for (name, text) in [("old", "disabled"), ("local-lvm", "does not take backups"), ("nowhere", "there is no storage")] {
-            assert!(why(&w, &BackupWish { storage: Some(name.parse().unwrap()), ..wish() }).contains(text), "{name}");
-        }
-        w.guests.known.as_mut().unwrap()[0].lock = Some("backup".into());
-        assert_eq!(why(&w, &wish()), "101 web is locked (backup)");
-        w = world();
-        w.storages.known.as_mut().unwrap()[0].space = Ok(Space { total: 1 << 30, used: 1 << 30, avail: 1000 });
-        assert!(why(&w, &wish()).contains("1000 B free") || why(&w, &wish()).contains("free and about"));
-        w = world();
-        w.guests = Part::unknown("/etc/pve is empty", Stamp(1));
-        assert!(why(&w, &wish()).contains("/etc/pve is empty"));
-        w = world();
-        w.guests.known.as_mut().unwrap()[0].node = Some("pve2".into());
-        w.node = Part::new(
-            super::super::world::Node {
-                name: "pve1".into(),
-                version: None,
-                load: None,
-                cpus: None,
-                cpu_ticks: None,
-                mem: None,
-                swap: None,
-                root: None,
-                uptime_s: None,
-                boot_id: None,
-            },
-            Stamp(1),
-            From::Files,
-        );
-        assert!(why(&w, &wish()).contains("lives on node pve2"));
-    }
-
-    #[test]
-    fn names_of_archives() {
-        let (kind, id, at) = parse_name("vzdump-lxc-101-2026_08_27-02_00_03.tar.zst").unwrap();
-        assert_eq!((kind, id.to_string().as_str(), at), (Kind::Lxc, "101", [2026, 8, 27, 2, 0, 3]));
-        for no in [
-            "vzdump-lxc-101-2026_08_27-02_00_03.tar.dat",
-            "vzdump-lxc-101-2026_08_27-02_00_03.log",
-            "vzdump-lxc-101-2026_08_27-02_00_03.tar.zst.notes",
-            "vzdump-lxc-1-2026_08_27-02_00_03.tar",
-            "vzdump-lxc-101-ü026_08_27-02_00_0.tar",
-            "x",
-        ] {
-            assert!(parse_name(no).is_none(), "{no}");
-        }
-        let a = "/var/lib/vz/dump/vzdump-lxc-101-2026_08_27-02_00_03.tar.zst";
-        assert_eq!(partial_of(a).as_deref(), Some("/var/lib/vz/dump/vzdump-lxc-101-2026_08_27-02_00_03.tar.dat"));
-        assert_eq!(tmp_of(a).as_deref(), Some("/var/lib/vz/dump/vzdump-lxc-101-2026_08_27-02_00_03.tmp"));
-    }
-
-    #[test]
-    fn recorded_logs_are_read() {
-        let of = |text: &str| text.lines().filter_map(parse_line).collect::<Vec<_>>();
-        let ok = of(include_str!("../../tests/recordings/pve-9.1/vzdump-snapshot-ok.out"));
-        assert!(ok.contains(&VzdumpLine::Mode("snapshot".into())));
-        assert!(ok.iter().any(|l| matches!(l, VzdumpLine::Archive(p) if p.ends_with(".tar.zst"))));
-        let bad = of(include_str!("../../tests/recordings/pve-9.1/vzdump-with-mps.out"));
-        assert_eq!(bad, [VzdumpLine::Error("Backup of VM 100 failed - CT is locked (mounted)".into())]);
-        assert_eq!(
-            parse_line("INFO:  13% (3.4 GiB of 25.0 GiB) in 3s, read: 1.1 GiB/s, write: 350.2 MiB/s"),
-            Some(VzdumpLine::Percent(13))
-        );
-        let mps = of(include_str!("../../tests/recordings/pve-9.1/edge-vzdump-mps.out"));
-        assert!(mps.iter().any(|l| matches!(l, VzdumpLine::Excluded(_))), "{mps:?}");
-    }
-}
+pub(super) mod tests;

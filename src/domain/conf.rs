@@ -28,6 +28,12 @@ pub fn parse_lxc(id: Vmid, text: &str) -> Guest {
             continue;
         }
         if in_main {
+            // Lines of LXC's own have one sign or the other in Proxmox's file (PVE::LXC::Config).
+            let lxc = line.split_once([':', '=']).map(|(key, value)| (key.trim(), value.trim())).filter(|(key, _)| key.starts_with("lxc."));
+            if let Some((key, value)) = lxc {
+                guest.raw_lxc.push(format!("{key}: {value}"));
+                continue;
+            }
             match line.split_once(':') {
                 Some((key, value)) if is_key(key) => set(&mut guest, key, value.trim()),
                 _ => guest.odd_lines.push(super::clean::clean(line)),
@@ -62,6 +68,9 @@ fn set(guest: &mut Guest, key: &str, value: &str) {
         "rootfs" => guest.mounts.push(mount(key, value)),
         _ if number_after(key, "mp").is_some() => guest.mounts.push(mount(key, value)),
         _ if number_after(key, "net").is_some() => guest.nics.push(nic(key, value)),
+        _ if number_after(key, "dev").is_some() => {
+            guest.devices.extend(pairs(value, "path").get("path").map(|path| (*path).to_owned()).filter(|p| !p.is_empty()));
+        }
         _ => {}
     }
 }
@@ -76,6 +85,7 @@ fn mount(key: &str, value: &str) -> Mount {
         bind,
         in_backup: key == "rootfs" || (!bind && words.get("backup") == Some(&"1")),
         size: words.get("size").and_then(|s| size(s)),
+        raw: value.to_owned(),
         source,
     }
 }

@@ -1,10 +1,11 @@
 //! Which guests are backed up, since when, how big, and which of their archives was seen to come back: one row for each container.
 
 use super::backup::Archive;
+use super::backup::size::{self, Odd};
 use super::guest::{Kind, Vmid};
+use super::inside::ledger::{Ledger, Standing};
 use super::log_minutes::bar;
 use super::proof::{Proof, Proofs};
-use super::stamp;
 use super::world::World;
 
 /// So many sizes make a trend.
@@ -25,8 +26,14 @@ pub struct Coverage {
     pub unsure: bool,
     /// What the newest restore of any of its archives found out, or why that is not known.
     pub proof: Result<Option<Proof>, String>,
+    /// Seconds it took to come back, each of the last times it did, oldest first.
+    pub took_s: Vec<u64>,
+    /// What is wrong with the newest, by whoever read it to its end last.
+    pub spoilt: Option<String>,
     /// Bytes of the newest archives, oldest first.
     pub sizes: Vec<u64>,
+    /// The newest is much smaller or larger than those before it.
+    pub odd: Option<Odd>,
     /// What is not in a backup, as the container is configured now; none where that is not known.
     pub missing: Option<Vec<String>>,
 }
@@ -37,6 +44,9 @@ impl Coverage {
         let guests = world.guests.known.as_ref().map_err(Clone::clone)?;
         let archives = world.archives.known.as_ref().map_err(Clone::clone)?;
         let proofs = world.jobs.known.as_ref().map(|jobs| Proofs::of(jobs));
+        let odd = size::odd_ones(archives);
+        let ledger = world.jobs.get().map(|jobs| Ledger::of(jobs));
+        let spoilt = |a: &Archive| ledger.as_ref().map(|l| l.standing(a)).filter(Standing::is_bad).map(|s| s.words());
         let one = |guest: &super::guest::Guest| {
             let mut own: Vec<&Archive> = archives.iter().filter(|a| a.vmid == Some(guest.id) && !a.is_empty()).collect();
             own.sort_by_key(|a| a.made);
@@ -48,7 +58,10 @@ impl Coverage {
                 newest: own.last().map(|a| (*a).clone()),
                 unsure: !world.archives.gaps.is_empty(),
                 proof: proofs.as_ref().map(|p| p.guest(archives, guest.id).cloned()).map_err(|why| (*why).clone()),
+                took_s: proofs.as_ref().map(|p| p.times(guest.id).to_vec()).unwrap_or_default(),
+                spoilt: own.last().and_then(|a| spoilt(a)),
                 sizes: own.get(from..).unwrap_or_default().iter().filter_map(|a| a.size).collect(),
+                odd: odd.get(&guest.id).copied(),
                 missing: guest.conf_read.then(|| guest.not_in_backup()),
             }
         };
@@ -61,21 +74,18 @@ impl Coverage {
         if self.sizes.len() < 2 { String::new() } else { self.sizes.iter().map(|size| bar(*size, most)).collect() }
     }
 
-    /// What is odd about the newest size: it is less than half of the one in the middle of those before, or more than twice.
-    pub fn odd(&self) -> Option<String> {
-        let (last, before) = self.sizes.split_last()?;
-        let mut sorted = before.to_vec();
-        sorted.sort_unstable();
-        let usual = *sorted.get(sorted.len() / 2).filter(|_| sorted.len() >= 3)?;
-        let odd = last.saturating_mul(2) < usual || *last > usual.saturating_mul(2);
-        odd.then(|| format!("{} and usually {}", stamp::bytes(*last), stamp::bytes(usual)))
+    /// A bar for each time it came back, where that was more than once.
+    pub fn times(&self) -> String {
+        let most = self.took_s.iter().copied().max().unwrap_or(0).max(1);
+        if self.took_s.len() < 2 { String::new() } else { format!(" {}", self.took_s.iter().map(|s| bar(*s, most)).collect::<String>()) }
     }
 
-    /// Whether somebody should look: never backed up, the last did not come back, an odd size, or not known.
+    /// Whether somebody should look: never backed up, the last did not come back or is damaged, an odd size, or not known.
     pub fn wants_a_look(&self) -> bool {
         self.newest.is_none()
             || self.unsure
-            || self.odd().is_some()
+            || self.odd.is_some()
+            || self.spoilt.is_some()
             || self.proof.as_ref().map_or(true, |p| p.as_ref().is_some_and(|p| p.lives.is_err()))
     }
 }
@@ -97,9 +107,10 @@ mod tests {
             vmid: id.try_into().ok(),
             kind: Some(Kind::Lxc),
             made: Stamp(made),
-            size: Some(size),
+            size: Some(size << 20),
             notes: None,
             protected: false,
+            server_says: None,
         }
     }
 
@@ -111,8 +122,8 @@ mod tests {
             parse_lxc(103.try_into().unwrap(), "hostname: base\ntemplate: 1\n"),
         ];
         let mut archives =
-            vec![archive(101, "s:backup/new", 9, 40), archive(102, "s:backup/empty", 9, 0), archive(300, "s:backup/gone", 1, 5)];
-        archives.extend([(1, 100), (2, 90), (3, 110)].map(|(made, size)| archive(101, &format!("s:backup/{made}"), made, size)));
+            vec![archive(101, "s:backup/new.tar.zst", 9, 40), archive(102, "s:backup/empty", 9, 0), archive(300, "s:backup/gone", 1, 5)];
+        archives.extend([(1, 100), (2, 90), (3, 110)].map(|(made, size)| archive(101, &format!("s:backup/{made}.tar.zst"), made, size)));
         archives.push(archive(101, "local:backup/x.tar.zst", 0, 100));
         let vmid = 103.try_into().unwrap();
         let restored = super::super::proof::tests::job(7, State::Succeeded, &[Check::Answers { vmid }], Purpose::Drill);
@@ -127,13 +138,13 @@ mod tests {
         let web = &all[0];
         assert_eq!(
             (web.archives, web.newest.as_ref().unwrap().volid.as_str(), &web.sizes),
-            (5, "s:backup/new", &vec![100, 100, 90, 110, 40])
+            (5, "s:backup/new.tar.zst", &[100, 100, 90, 110, 40].map(|n| n << 20).to_vec())
         );
-        assert_eq!((web.trend().as_str(), web.odd().as_deref()), ("██▇█▄", Some("40 B and usually 100 B")));
+        assert_eq!((web.trend().as_str(), web.odd.map(|o| o.to_string()).as_deref()), ("██▇█▄", Some("40 MiB and usually 100 MiB")));
         assert_eq!(web.proof.as_ref().unwrap().as_ref().unwrap().job, 7, "an older one came back");
         assert!(web.missing.as_ref().unwrap()[0].starts_with("/srv"));
         let wiki = &all[1];
-        assert_eq!((wiki.archives, wiki.newest.is_none(), wiki.trend().as_str(), wiki.odd()), (0, true, "", None), "an empty one is none");
+        assert_eq!((wiki.archives, wiki.newest.is_none(), wiki.trend().as_str(), wiki.odd), (0, true, "", None), "an empty one is none");
         assert!(web.wants_a_look() && wiki.wants_a_look());
         world.archives.gaps.push(Gap { what: "backups on nas".into(), why: "no answer".into() });
         assert!(Coverage::of(&world).unwrap().iter().all(|c| c.unsure));

@@ -216,6 +216,13 @@ pub enum Fact {
         /// They.
         news: super::log_page::FileNews,
     },
+    /// News of an archive whose files are looked at.
+    Inside {
+        /// Which.
+        volid: String,
+        /// They.
+        news: super::inside::News,
+    },
     /// A wish became a plan, or was refused.
     Planned(Result<Box<Plan>, Refusal>),
     /// Records of the audit, or why there are none.
@@ -264,12 +271,22 @@ pub enum Wish {
     Restore(super::restore::RestoreWish),
     /// Remove backups that no rule keeps.
     Prune(super::retention::PruneWish),
+    /// Protect an archive, or write notes on it.
+    Label(super::backup::label::LabelWish),
+    /// Change one of Proxmox's backup jobs.
+    Schedule(super::schedule::plan::ScheduleWish),
+    /// Change the timer of the drills.
+    Drills(super::schedule::drills::DrillsWish),
     /// Put a container in the place of another.
     Swap(super::swap::SwapWish),
+    /// Read archives to their ends: whether they are whole.
+    Verify(super::inside::verify::VerifyWish),
+    /// Bring a file or a folder of an archive back.
+    Pull(super::inside::pull::PullWish),
     /// Start, stop, shut down, reboot.
     Power(super::power::PowerWish),
-    /// Take a lock away that nothing holds.
-    Unlock(super::unlock::UnlockWish),
+    /// Take away what killed jobs left.
+    Unlock(super::locks::LockWish),
     /// Build, mend or change the appliance.
     Appliance(super::appliance::provision::ApplianceWish),
     /// Publish something on a pair of ports, take that back, or bring what is published in force.

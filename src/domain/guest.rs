@@ -98,8 +98,13 @@ pub struct Nic {
 
 /// The line of an interface with its plug pulled.
 pub fn unplugged(raw: &str) -> String {
-    let words: Vec<&str> = raw.split(',').filter(|w| !w.starts_with("link_down=")).collect();
-    format!("{},link_down=1", words.join(","))
+    switched_on(raw, "link_down")
+}
+
+/// A line of a configuration with this switch on, whatever it was.
+fn switched_on(raw: &str, key: &str) -> String {
+    let words: Vec<&str> = raw.split(',').filter(|w| w.strip_prefix(key).is_none_or(|rest| !rest.starts_with('='))).collect();
+    format!("{},{key}=1", words.join(","))
 }
 
 impl Nic {
@@ -124,6 +129,20 @@ pub struct Mount {
     pub in_backup: bool,
     /// Configured size in bytes, where the line says it.
     pub size: Option<u64>,
+    /// The whole value as it stands in the file.
+    pub raw: String,
+}
+
+impl Mount {
+    /// Whether nothing can be written there.
+    pub fn is_read_only(&self) -> bool {
+        self.raw.split(',').any(|part| part == "ro=1")
+    }
+
+    /// Its line, so that nothing can be written there.
+    pub fn read_only(&self) -> String {
+        switched_on(&self.raw, "ro")
+    }
 }
 
 /// One guest as it is known now.
@@ -173,6 +192,10 @@ pub struct Guest {
     pub mounts: Vec<Mount>,
     /// Names of its snapshots.
     pub snapshots: Vec<String>,
+    /// Lines of LXC's own that stand in its configuration, as they stand there: `lxc.mount.entry: …`.
+    pub raw_lxc: Vec<String>,
+    /// Devices of the host that it gets: paths.
+    pub devices: Vec<String>,
     /// Lines of the configuration that could not be read.
     pub odd_lines: Vec<String>,
 }
@@ -203,6 +226,8 @@ impl Guest {
             nics: Vec::new(),
             mounts: Vec::new(),
             snapshots: Vec::new(),
+            raw_lxc: Vec::new(),
+            devices: Vec::new(),
             odd_lines: Vec::new(),
         }
     }

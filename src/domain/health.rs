@@ -8,13 +8,17 @@ use super::appliance::desired::LAN;
 use super::appliance::lamp::Light;
 use super::appliance::lease::Forecast;
 use super::appliance::{self, Seat};
+use super::backup::size;
 use super::certificate::Item;
 use super::guest::{Guest, Power};
+use super::inside::ledger;
 use super::job::State;
+use super::locks::{self, Left, Thing, Verdict};
 use super::log_health;
 use super::ports::{Answer, Ranges, Row};
 use super::proof::Proofs;
-use super::unlock::{self, Holder};
+use super::schedule::wrong::wrong;
+use super::swap;
 use super::world::{From, Part, Quorum, World};
 
 /// How bad a finding is.
@@ -74,6 +78,17 @@ pub fn findings(world: &World) -> Vec<Finding> {
         );
     }
     lost(world, &mut add);
+    for (id, odd) in size::odd_ones(world.archives.get().map_or(&[][..], Vec::as_slice)) {
+        if let Some(guest) = world.guest(id) {
+            add(Level::Warn, format!("backup of {}", guest.title()), format!("the last is {odd}: {}", odd.hint()), "backups");
+        }
+    }
+    for (level, what, why) in wrong(world) {
+        add(level, what, why, "backups");
+    }
+    ledger::spoilt(world).into_iter().for_each(|(what, why)| add(Level::Bad, what, why, "backups"));
+    aside(world, &mut add);
+    leftovers(world, &mut add);
     for job in world.jobs.get().into_iter().flatten().take(NEWEST) {
         let level = match job.state {
             State::Failed => Level::Bad,
@@ -118,6 +133,22 @@ fn lost(world: &World, add: &mut impl FnMut(Level, String, String, &'static str)
     }
 }
 
+/// Containers that stand aside for longer than they are to: they take room, and nobody thinks of them any more.
+fn aside(world: &World, add: &mut impl FnMut(Level, String, String, &'static str)) {
+    let longest = world.chosen().and_then(|s| s.span("backups.aside_warn"));
+    let now = world.guests.as_of;
+    for guest in world.guests.get().into_iter().flatten() {
+        let (Some((other, _)), Some(since)) = (swap::aside_for(guest), swap::aside_since(guest)) else { continue };
+        let stands = u64::try_from(now.secs() - since.secs()).unwrap_or(0);
+        if longest.as_ref().is_ok_and(|most| stands > *most) {
+            let (id, since) = (guest.id, super::stamp::span(stands));
+            let on = format!("if {other} does its work remove it: pct destroy {id}");
+            let why = format!("it stands aside since {since} ago, for {other}; {on}; the way back: proximity backup swap {other} {id}");
+            add(Level::Warn, format!("guest {}", guest.title()), why, "backups");
+        }
+    }
+}
+
 fn unknown_parts(world: &World, add: &mut impl FnMut(Level, String, String, &'static str)) {
     fn part<T>(name: &str, part: &Part<T>, pane: &'static str, add: &mut impl FnMut(Level, String, String, &'static str)) {
         if part.is_pending() {
@@ -137,11 +168,13 @@ fn unknown_parts(world: &World, add: &mut impl FnMut(Level, String, String, &'st
     part("network", &world.network, "overview", add);
     part("tasks", &world.tasks, "overview", add);
     part("backups", &world.archives, "backups", add);
+    part("schedules", &world.schedules, "backups", add);
     part("jobs", &world.jobs, "jobs", add);
     part("ports", &world.ports, "overview", add);
     part("ports in force", &world.truth, "ports", add);
     part("certificates", &world.certificates, "ports", add);
     part("logs", &world.logs, "logs", add);
+    part("locks", &world.locks, "overview", add);
 }
 
 fn guests(world: &World, add: &mut impl FnMut(Level, String, String, &'static str)) {
@@ -178,23 +211,8 @@ fn guests(world: &World, add: &mut impl FnMut(Level, String, String, &'static st
     }
     for g in guests {
         let what = format!("guest {}", g.title());
-        if let Some(lock) = &g.lock {
-            match unlock::holder(world, g.id) {
-                // At work: the lock is what it should be.
-                Holder::Task(_) => {}
-                Holder::Unknown(_) => {
-                    add(Level::Unknown, what.clone(), format!("locked ({lock}); whether a task holds it is not known"), "overview")
-                }
-                Holder::Perhaps(_) => {
-                    add(Level::Unknown, what.clone(), format!("locked ({lock}); a backup of several guests may be at it"), "overview")
-                }
-                Holder::Nobody => add(
-                    Level::Bad,
-                    what.clone(),
-                    format!("locked ({lock}) and no task of this node works on it; x takes the lock away after a look"),
-                    "overview",
-                ),
-            }
+        if let Some((level, why)) = g.lock.as_deref().and_then(|lock| lock_of(world, g, lock)) {
+            add(level, what.clone(), why, "overview");
         }
         if g.power == Power::Stopped && g.onboot && !g.template && is_here(world, g) && g.id != id {
             add(Level::Warn, what.clone(), "stopped, though it starts with the host".into(), "overview");
@@ -209,6 +227,48 @@ fn guests(world: &World, add: &mut impl FnMut(Level, String, String, &'static st
         }
     }
 }
+
+/// What is to be said of a lock: by all evidence, where the lock doctor looked, else by the tasks alone. Nothing where somebody
+/// works under it, as he should.
+fn lock_of(world: &World, g: &Guest, lock: &str) -> Option<(Level, String)> {
+    let lock = super::clean::clean(lock);
+    if let Some(seen) = world.locks.get() {
+        return match locks::examine(world, seen, g.id).verdict {
+            Verdict::Nobody => Some((Level::Bad, format!("locked ({lock}) and held by nobody; Enter or x opens the lock doctor"))),
+            Verdict::Held { by, does, .. } if !does.is_empty() => Some((Level::Bad, format!("locked ({lock}) by {by}: {does}"))),
+            Verdict::Held { .. } => None,
+            Verdict::Unknown { why, .. } => Some((Level::Unknown, format!("locked ({lock}); who holds it is not known: {why}"))),
+        };
+    }
+    let Some(tasks) = world.tasks.get() else {
+        return Some((Level::Unknown, format!("locked ({lock}); whether a task holds it is not known")));
+    };
+    let mut running = tasks.iter().filter(|t| t.end.is_none()).map(|t| &t.upid);
+    if world.task_on(g.id).is_some() {
+        return None;
+    }
+    Some(match running.any(|u| u.kind == "vzdump" && u.id.is_empty()) {
+        true => (Level::Unknown, format!("locked ({lock}); a backup of several guests may be at it")),
+        false => (Level::Bad, format!("locked ({lock}) and no task of this node works on it; x takes the lock away after a look")),
+    })
+}
+
+/// What killed jobs left, but for locks, which are told with their guests.
+fn leftovers(world: &World, add: &mut impl FnMut(Level, String, String, &'static str)) {
+    let Some(seen) = world.locks.get() else { return };
+    let told = |l: &Left| !matches!(l.thing, Thing::Lock | Thing::Doubtful | Thing::Mounted);
+    let all: Vec<Left> = locks::left(world, seen).into_iter().filter(told).collect();
+    let Some(first) = all.first() else { return };
+    let size = Some(locks::total(&all)).filter(|n| *n > 0).map_or(String::new(), |n| format!(", {}", super::stamp::bytes(n)));
+    let more = if all.len() > 1 { format!(", and {} more", all.len() - 1) } else { String::new() };
+    let proven = all.iter().filter(|l| l.proof.is_ok()).count();
+    let sure = if proven < all.len() { format!("; {proven} of {} proven to be nobody's", all.len()) } else { String::new() };
+    let why = format!("{}{more}{size}{sure}; Enter, or proximity repair check locks", first.words());
+    add(Level::Warn, LEFTOVERS.into(), why, "overview");
+}
+
+/// What the finding of what is left is about.
+pub const LEFTOVERS: &str = "left by killed jobs";
 
 /// Whether a guest is on this node, as far as that is told.
 fn is_here(world: &World, guest: &Guest) -> bool {
@@ -389,6 +449,25 @@ mod tests {
     }
 
     #[test]
+    fn who_stands_aside_for_too_long_is_told() {
+        let told = |note: &str, days: i64| {
+            let mut w = world();
+            let conf = format!("#{note}\nhostname: web-101\n");
+            let now = Stamp::from_secs(1_795_000_000 + days * 86_400);
+            w.guests = Part::new(vec![super::super::conf::parse_lxc(101.try_into().unwrap(), &conf)], now, From::Files);
+            findings(&w).into_iter().filter(|f| f.pane == "backups").map(|f| f.why).collect::<Vec<_>>()
+        };
+        let place = "103 took its place: {\"hostname\":\"web\",\"onboot\":true,\"nets\":{}}";
+        let since = format!("Set aside by Proximity {}; {place}", Stamp::from_secs(1_795_000_000).rfc3339());
+        assert_eq!(told(&since, 2), Vec::<String>::new());
+        let why = told(&since, 4).concat();
+        assert!(why.contains("aside since 4 d ago, for 103") && why.contains("backup swap 103 101"), "{why}");
+        for other in [&*format!("Set aside by Proximity; {place}"), "Set aside by Proximity 2020-01-01T00:00:00Z; by hand", "mine"] {
+            assert_eq!(told(other, 4), Vec::<String>::new(), "{other}");
+        }
+    }
+
+    #[test]
     fn an_archive_that_did_not_come_back_is_told_until_another_one_does() {
         use super::super::{backup, plan::Check, plan::Purpose, proof};
         let vmid = 103.try_into().unwrap();
@@ -408,6 +487,7 @@ mod tests {
                 size: Some(7),
                 notes: None,
                 protected: false,
+                server_says: None,
             };
             w.archives = Part::new(vec![archive], Stamp(1), From::Files);
             w.jobs = Part::new(jobs, Stamp(1), From::Files);

@@ -13,7 +13,7 @@ pub type JobId = i64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// Written down, not started.
+    /// Written down, not started: its worker is about to begin, or waits for its turn.
     Queued,
     /// A worker is at it.
     Running,
@@ -116,6 +116,9 @@ pub struct Outcome {
     /// When what was restored gave its last answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered: Option<Stamp>,
+    /// What was found out of archives that were read to their ends.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub verified: Vec<super::inside::verify::Verified>,
 }
 
 /// What has happened to a job so far. Written by its worker and by the reconciler only.
@@ -139,6 +142,9 @@ pub struct Life {
     pub archive: Option<String>,
     /// How far it is.
     pub progress: Progress,
+    /// Its place among those that wait: the lower the sooner, then by number. Only the queue is put in order by it.
+    #[serde(default)]
+    pub turn: i64,
     /// Somebody asked it to end.
     pub cancel: bool,
     /// How it ended.

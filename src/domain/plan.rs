@@ -2,12 +2,15 @@
 //!
 //! What is previewed is this data, and what is executed is this data (TRUST R29).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::access::{Refused, Who};
 use super::appliance::Seat;
 use super::appliance::desired::Desired;
 use super::appliance::hold::PinChange;
+use super::backup::label::Label;
 use super::change::{Change, Lay, Place, Turn};
 use super::cmd::Cmd;
 use super::guest::Vmid;
@@ -25,15 +28,29 @@ pub enum Purpose {
     Backup,
     /// Restore an archive to a new guest.
     RestoreBeside,
+    /// The same, and then it takes the place of the one it was made of.
+    RestoreInPlace,
     /// Restore an archive to a new guest, ask it, and remove it again: to know whether it would come back.
     Drill,
     /// A container takes the place of another.
     Swap,
+    /// Protect an archive, or change its notes.
+    Label,
+    /// Protect an archive no more.
+    Unprotect,
+    /// Read archives to their ends: whether they are whole.
+    Verify,
+    /// Bring a file or a folder of an archive back into a guest.
+    Pull,
+    /// The same into a folder of the host.
+    PullOut,
     /// Remove backups that no rule keeps.
     Prune,
+    /// Change what is backed up or drilled by the clock.
+    Schedule,
     /// Start, stop, shut down or reboot a guest.
     Power,
-    /// Take a lock away that nothing holds.
+    /// Take away what killed jobs left: a lock that nobody holds, and what is not needed any more.
     Unlock,
     /// Build, mend or change the network appliance and the bridge of the apps.
     Appliance,
@@ -260,6 +277,13 @@ pub enum Watch {
         /// Bytes the archive is expected to have, from the last one or the disk in use.
         expect: Option<u64>,
     },
+    /// Our own program looking inside an archive: how far it is, what it warns of, and what came of it.
+    Archive {
+        /// Which.
+        volid: String,
+        /// Bytes it has.
+        size: Option<u64>,
+    },
     /// A `pct restore`: its truth is its task.
     Restore {
         /// The new guest.
@@ -291,13 +315,27 @@ pub enum Check {
         /// The guest.
         vmid: Vmid,
     },
-    /// The guest still has this lock, or none any more, and nothing works on it: no task of the node, no process at the lock
-    /// files of its configuration and of vzdump.
+    /// The guest still has this lock, or none any more, and nobody works on it, by every kind of evidence ([`super::locks`]).
     Idle {
         /// The guest.
         vmid: Vmid,
         /// The lock as it was seen.
         lock: String,
+    },
+    /// Nobody works on the guest, or, without one, no backup runs on the node; and no process has one of these open, or
+    /// something below it.
+    Unused {
+        /// The guest.
+        vmid: Option<Vmid>,
+        /// Absolute paths.
+        paths: Vec<String>,
+    },
+    /// The guest's configuration is there and knows no snapshot of this name.
+    NoSnapshot {
+        /// The guest.
+        vmid: Vmid,
+        /// The snapshot.
+        name: String,
     },
     /// The archive that the command named stands on the storage with a size above zero,
     /// no partial file of it is left, and the task ended OK or with warnings.
@@ -306,6 +344,15 @@ pub enum Check {
         vmid: Vmid,
         /// The storage.
         storage: StorageId,
+    },
+    /// This stands on an archive.
+    Labelled {
+        /// Which.
+        volid: String,
+        /// The question.
+        question: Cmd,
+        /// What must stand there.
+        label: Label,
     },
     /// The guest's init is another process than when the step began.
     Restarted {
@@ -372,6 +419,13 @@ pub enum Check {
         /// The answer.
         wants: Wants,
     },
+    /// Proxmox has a backup job with these options; without them: it has none of that id.
+    Job {
+        /// Its id.
+        id: String,
+        /// See [`super::schedule::plan::is_so`].
+        has: Option<BTreeMap<String, String>>,
+    },
     /// One of two.
     Either(Box<Check>, Box<Check>),
     /// The guest's configuration is there, without a lock, and says that it is Proximity's appliance, in this seat.
@@ -388,6 +442,13 @@ pub enum Check {
         vmid: Vmid,
         /// These.
         identity: Box<Identity>,
+    },
+    /// The guest can only read where these mount points are.
+    ReadOnly {
+        /// The guest.
+        vmid: Vmid,
+        /// `mp0`, …
+        keys: Vec<String>,
     },
     /// The guest has no configuration on this node.
     Gone {
@@ -460,8 +521,16 @@ impl Check {
             Check::Running { vmid } => format!("{vmid} runs"),
             Check::Stopped { vmid } => format!("{vmid} is stopped"),
             Check::Unlocked { vmid } => format!("{vmid} exists, without a lock"),
-            Check::Idle { vmid, lock } => format!("nothing works on {vmid}, and its lock is still '{lock}'"),
+            Check::Idle { vmid, lock } if lock.is_empty() => format!("nobody works on {vmid}, and it has no lock"),
+            Check::Idle { vmid, lock } => format!("nobody works on {vmid}, and its lock is still '{}'", super::clean::clean(lock)),
+            Check::Unused { vmid: Some(vmid), .. } => format!("nobody works on {vmid}, and no process has it open"),
+            Check::Unused { vmid: None, .. } => "no backup runs on this node, and no process works there".into(),
+            Check::NoSnapshot { vmid, name } => format!("{vmid} has no snapshot '{}'", super::clean::clean(name)),
             Check::Archived { storage, .. } => format!("task ended well, archive stands whole on {storage}"),
+            Check::Labelled { label, .. } => {
+                let notes = if label.notes.is_empty() { "no notes".into() } else { format!("{} bytes of notes", label.notes.len()) };
+                format!("it has {notes}, and is {}protected", if label.protected { "" } else { "not " })
+            }
             Check::Restarted { vmid } => format!("{vmid} runs with a new init"),
             Check::Content { at, path, digest: Some(_) } => format!("{} in {at} is exactly that", super::clean::clean(path)),
             Check::Content { at, path, digest: None } => format!("{} is not in {at}", super::clean::clean(path)),
@@ -479,10 +548,13 @@ impl Check {
             }
             Check::Serves { pair, .. } => format!("both ports are served, whatever answers behind them: {pair}"),
             Check::Says { what, .. } => what.clone(),
+            Check::Job { id, has: Some(_) } => format!("the backup job {} is exactly so", super::clean::clean(id)),
+            Check::Job { id, has: None } => format!("there is no backup job {}", super::clean::clean(id)),
             Check::Either(one, other) => format!("{}, or {}", one.words(), other.words()),
             Check::Ours { vmid, seat } => format!("{vmid} is there, without a lock, and {}", seat.words()),
             Check::App { vmid, port, http: true } => format!("{vmid} answers on {port} by HTTP, with no error of its own"),
             Check::App { vmid, port, http: false } => format!("something listens on {port} in {vmid}"),
+            Check::ReadOnly { vmid, keys } => format!("{vmid} can only read at {}", keys.join(", ")),
             Check::Named { vmid, identity } => {
                 format!("{vmid} is {}, with {}", identity.hostname, identity.nets.keys().cloned().collect::<Vec<_>>().join(", "))
             }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::backup::Archive;
+use super::backup::{Archive, parse_name};
 use super::guest::Vmid;
 use super::job::{Job, JobId, State};
 use super::plan::{Act, Check, Purpose};
@@ -41,17 +41,20 @@ impl Proof {
     /// What a job found out, where it did.
     pub fn of(job: &Job) -> Option<Proof> {
         let plan = job.order.plan();
-        let first = plan.steps.first().filter(|_| matches!(plan.purpose, Purpose::RestoreBeside | Purpose::Drill))?;
+        let first =
+            plan.steps.first().filter(|_| matches!(plan.purpose, Purpose::RestoreBeside | Purpose::RestoreInPlace | Purpose::Drill))?;
         let Act::Run { cmd, .. } = &first.act else { return None };
         let volid = cmd.args.get(2).filter(|_| cmd.args.first().is_some_and(|verb| verb == "restore"))?.clone();
-        let is = |what: fn(&Check) -> bool| plan.steps.iter().any(|s| what(&s.check));
-        let asked = if is(|c| matches!(c, Check::App { .. })) { Asked::App } else { Asked::Init };
-        if !is(|c| matches!(c, Check::Answers { .. })) {
-            return None;
-        }
+        let asks = |c: &Check| matches!(c, Check::Answers { .. } | Check::App { .. });
+        let begin = plan.steps.iter().position(|s| asks(&s.check))?;
+        let questions: Vec<&Check> = plan.steps.iter().skip(begin).map(|s| &s.check).take_while(|c| asks(c)).collect();
+        let asked = if questions.iter().any(|c| matches!(c, Check::App { .. })) { Asked::App } else { Asked::Init };
+        // What comes after its last answer, a removal or the taking of a place, says nothing about the archive.
+        let answered_all = job.life.step >= begin + questions.len();
         let (begun, at) = (job.life.started?, job.life.ended?);
         let lives = match job.state {
             State::Succeeded | State::Warned => Ok(()),
+            State::Failed | State::Cancelled | State::Unknown if answered_all => Ok(()),
             State::Failed => Err(job.life.outcome.as_ref().map(|o| super::clean::clean(&o.what)).unwrap_or_default()),
             _ => return None,
         };
@@ -71,25 +74,47 @@ impl Proof {
     }
 }
 
-/// What the newest job of each archive found out, by its volume.
+/// So many times to recover make a trend.
+const TIMES: usize = 12;
+
+/// What jobs found out: of each archive, by its volume, the newest; and of each guest how long it took each time it came back.
 #[derive(Debug, Clone, Default)]
-pub struct Proofs(BTreeMap<String, Proof>);
+pub struct Proofs {
+    newest: BTreeMap<String, Proof>,
+    /// Seconds, oldest first. By the names of the archives, for those that are gone count too.
+    times: BTreeMap<Vmid, Vec<u64>>,
+}
 
 impl Proofs {
     /// Of these jobs, in whatever order they stand.
     pub fn of(jobs: &[Job]) -> Proofs {
-        let mut all: BTreeMap<String, Proof> = BTreeMap::new();
-        for proof in jobs.iter().filter_map(Proof::of) {
-            if all.get(&proof.volid).is_none_or(|before| (before.at, before.job) < (proof.at, proof.job)) {
-                all.insert(proof.volid.clone(), proof);
+        let mut all: Vec<Proof> = jobs.iter().filter_map(Proof::of).collect();
+        all.sort_by_key(|p| (p.at, p.job));
+        let mut proofs = Proofs::default();
+        for proof in all {
+            let of = parse_name(proof.volid.rsplit('/').next().unwrap_or_default());
+            if let Some((_, guest, _)) = of.filter(|_| proof.lives.is_ok()) {
+                proofs.times.entry(guest).or_default().push(proof.took_s);
             }
+            proofs.newest.insert(proof.volid.clone(), proof);
         }
-        Proofs(all)
+        proofs
     }
 
     /// Of one archive.
     pub fn archive(&self, volid: &str) -> Option<&Proof> {
-        self.0.get(volid)
+        self.newest.get(volid)
+    }
+
+    /// Whether an archive was seen to come back when it was tried last.
+    pub fn came_back(&self, archive: &Archive) -> bool {
+        self.archive(&archive.volid).is_some_and(|p| p.lives.is_ok())
+    }
+
+    /// Seconds it took each of the last times that an archive of a guest came back, oldest first.
+    pub fn times(&self, id: Vmid) -> &[u64] {
+        let all = self.times.get(&id).map_or(&[][..], Vec::as_slice);
+        all.get(all.len().saturating_sub(TIMES)..).unwrap_or_default()
     }
 
     /// The newest word on any archive of a guest among these.

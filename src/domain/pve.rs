@@ -1,6 +1,6 @@
 //! Every Proxmox command line we run, built from typed parts and nowhere else (TRUST F18, T17).
 
-use super::cmd::Cmd;
+use super::cmd::{Cmd, DEFAULT_LIMIT_S};
 use super::fact::Ask;
 use super::guest::Vmid;
 use super::storage::StorageId;
@@ -9,6 +9,11 @@ use super::task::Upid;
 /// `pct VERB ID`.
 pub fn pct(verb: &str, id: Vmid) -> Cmd {
     Cmd::new("pct", [verb.to_owned(), id.to_string()])
+}
+
+/// `lxc-info`: nothing but `RUNNING`, `STOPPED`, `FROZEN`, …
+pub fn lxc_state(id: Vmid) -> Cmd {
+    Cmd::new("lxc-info", ["-n", &id.to_string(), "-s", "-H"]).limit(10)
 }
 
 /// `pct destroy ID`, even while it runs, with whatever names it: for what was made to be removed.
@@ -45,6 +50,12 @@ pub fn inside(cmd: &Cmd) -> Option<Vmid> {
     }
 }
 
+/// The storage that a command line names.
+pub fn storage_of(cmd: &Cmd) -> Option<StorageId> {
+    let at = cmd.args.iter().position(|a| a == "--storage")?;
+    cmd.args.get(at + 1)?.parse().ok()
+}
+
 /// The last `lines` of a file inside a guest; goes on through rotation and re-creation where it follows.
 pub fn tail_in_guest(id: Vmid, path: &str, lines: Option<u32>, follow: bool) -> Cmd {
     let tail = tail(path, lines, follow);
@@ -73,27 +84,39 @@ pub fn journal(ask: &Ask) -> Cmd {
     Cmd::new("journalctl", args)
 }
 
-/// `vzdump ID …` with the guest's name as note, and never pruning what is there (`--remove 0`).
-/// `compress` is one of vzdump's words: `0` (nothing), `gzip`, `lzo`, `zstd`.
-pub fn vzdump(id: Vmid, storage: &StorageId, mode: &str, compress: &str) -> Cmd {
-    let id = id.to_string();
-    Cmd::new(
-        "vzdump",
-        [
-            id.as_str(),
-            "--storage",
-            storage.as_str(),
-            "--mode",
-            mode,
-            "--compress",
-            compress,
-            "--notes-template",
-            "{{guestname}}",
-            "--remove",
-            "0",
-        ],
-    )
-    .unlimited()
+/// What a backup is made with.
+#[derive(Debug, Clone, Copy)]
+pub struct VzdumpOptions<'a> {
+    /// Where to.
+    pub storage: &'a StorageId,
+    /// `snapshot`, `suspend` or `stop`.
+    pub mode: &'a str,
+    /// One of vzdump's words: `0` (nothing), `gzip`, `lzo`, `zstd`.
+    pub compress: &'a str,
+    /// Template of its notes.
+    pub notes: &'a str,
+    /// KiB/s at most; 0 is no limit, `None` the node's own.
+    pub bandwidth: Option<u32>,
+    /// Protected against removal.
+    pub protected: bool,
+}
+
+/// `vzdump ID …`, never pruning what is there (`--remove 0`).
+pub fn vzdump(id: Vmid, o: &VzdumpOptions<'_>) -> Cmd {
+    let mut args = vec![id.to_string()];
+    let mut add = |key: &str, value: &str| args.extend([format!("--{key}"), value.to_owned()]);
+    add("storage", o.storage.as_str());
+    add("mode", o.mode);
+    add("compress", o.compress);
+    add("notes-template", o.notes);
+    add("remove", "0");
+    if let Some(kib) = o.bandwidth {
+        add("bwlimit", &kib.to_string());
+    }
+    if o.protected {
+        add("protected", "1");
+    }
+    Cmd::new("vzdump", args).unlimited()
 }
 
 /// What a restore may set beside the archive itself.
@@ -208,12 +231,17 @@ pub fn decoded(text: &str) -> Vec<u8> {
 
 /// `pvesh get PATH --output-format json`.
 pub fn pvesh_get(path: &str, params: &[(&str, &str)]) -> Cmd {
-    let mut args = vec!["get".to_owned(), path.to_owned()];
+    let all: Vec<(&str, &str)> = params.iter().copied().chain([("output-format", "json")]).collect();
+    pvesh("get", path, &all).limit(DEFAULT_LIMIT_S)
+}
+
+/// `pvesh VERB PATH --KEY VALUE…`.
+pub fn pvesh(verb: &str, path: &str, params: &[(&str, &str)]) -> Cmd {
+    let mut args = vec![verb.to_owned(), path.to_owned()];
     for (key, value) in params {
         args.extend([format!("--{key}"), (*value).to_owned()]);
     }
-    args.extend(["--output-format".to_owned(), "json".to_owned()]);
-    Cmd::new("pvesh", args)
+    Cmd::new("pvesh", args).limit(60)
 }
 
 /// Status of a task by the API's own words.
@@ -245,8 +273,20 @@ mod tests {
     fn command_lines_as_they_will_run() {
         let id: Vmid = "101".parse().unwrap();
         let local: StorageId = "local".parse().unwrap();
+        let plain = VzdumpOptions {
+            storage: &local,
+            mode: "snapshot",
+            compress: "zstd",
+            notes: "{{guestname}}",
+            bandwidth: None,
+            protected: false,
+        };
         assert_eq!(
-            vzdump(id, &local, "snapshot", "zstd").shown(),
+            vzdump(id, &VzdumpOptions { notes: "two\\nlines", bandwidth: Some(51_200), protected: true, ..plain }).shown(),
+            "vzdump 101 --storage local --mode snapshot --compress zstd --notes-template 'two\\nlines' --remove 0 --bwlimit 51200 --protected 1"
+        );
+        assert_eq!(
+            vzdump(id, &plain).shown(),
             "vzdump 101 --storage local --mode snapshot --compress zstd --notes-template {{guestname}} --remove 0"
         );
         let options = RestoreOptions { storage: local, unprivileged: true, hostname: "web-103".into(), nets: vec![], notes: "mine".into() };

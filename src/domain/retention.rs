@@ -10,6 +10,7 @@ use super::backup::{Archive, parse_name};
 use super::change::Place;
 use super::clean::clean;
 use super::guest::Vmid;
+use super::inside::ledger::Ledger;
 use super::plan::{Check, Plan, Purpose, Refusal, Risk, Step};
 use super::proof::Proofs;
 use super::pve;
@@ -142,7 +143,9 @@ pub fn preview<'w>(world: &'w World, wish: &PruneWish, offset_s: i32) -> Result<
     };
     let Value::Keep(keep) = keep else { return Err("that is no retention".into()) };
     let proofs = Proofs::of(jobs);
-    let came_back = |a: &Archive| proofs.archive(&a.volid).is_some_and(|p| p.lives.is_ok());
+    let ledger = Ledger::of(jobs);
+    // One that is known to be worth nothing keeps no other from standing in for it.
+    let lost = |a: &Archive| proofs.archive(&a.volid).is_some_and(|p| p.lives.is_err()) || ledger.standing(a).is_bad();
     let guests: BTreeSet<Vmid> = archives.iter().filter_map(|a| a.vmid).filter(|id| wish.guest.is_none_or(|g| g == *id)).collect();
     let mut out = Vec::new();
     for guest in guests {
@@ -150,7 +153,7 @@ pub fn preview<'w>(world: &'w World, wish: &PruneWish, offset_s: i32) -> Result<
         let newest = |which: &dyn Fn(&Archive) -> bool| {
             own.iter().filter(|a| !a.is_empty() && which(a)).max_by_key(|a| (a.made, &a.volid)).map(|a| &a.volid)
         };
-        let (proven, last) = (newest(&came_back), newest(&|_| true));
+        let (proven, last) = (newest(&|a| proofs.came_back(a)), newest(&|a| !lost(a)).or_else(|| newest(&|_| true)));
         let storages: BTreeSet<&StorageId> = own.iter().map(|a| &a.storage).collect();
         for storage in storages {
             let here: Vec<&Archive> = own.iter().filter(|a| a.storage == *storage).copied().collect();
@@ -241,6 +244,7 @@ mod tests {
             size: Some(size),
             notes: None,
             protected,
+            server_says: None,
         }
     }
 
@@ -402,6 +406,29 @@ mod tests {
             }
             prop_assert!(all.iter().filter(|a| a.protected).all(|a| !goes.contains(a.volid.as_str())));
         }
+    }
+
+    /// Where the newest did not come back, or is damaged, the newest of the others stays as well.
+    #[test]
+    fn one_that_is_worth_nothing_is_not_the_newest_whole_one() {
+        let all = vec![archive(101, at("2026-11-21 02:00"), false, 7), archive(101, at("2026-11-22 02:00"), false, 7)];
+        let vmid = 103.try_into().unwrap();
+        let goes = |state| {
+            let mut job = super::super::proof::tests::job(7, state, &[Check::Answers { vmid }], Purpose::Drill);
+            let mut plan = job.order.plan().clone();
+            if let Act::Run { cmd, .. } = &mut plan.steps[0].act {
+                cmd.args[2] = all[1].volid.clone();
+            }
+            job.order = super::super::plan::Approved::new(plan, "ada", None).unwrap();
+            let world = World {
+                archives: Part::new(all.clone(), Stamp(1), From::Files),
+                jobs: Part::new(vec![job], Stamp(1), From::Files),
+                ..world()
+            };
+            let wish = PruneWish { guest: "101".parse().ok(), keep: Some("keep-last=1".into()) };
+            preview(&world, &wish, 0).unwrap().1.into_iter().filter(|(_, m)| *m == Mark::Remove).count()
+        };
+        assert_eq!((goes(State::Succeeded), goes(State::Failed)), (1, 0));
     }
 
     #[test]

@@ -82,6 +82,9 @@ pub struct Storage {
     pub nodes: Vec<String>,
     /// Whether its path must be a mount point (`is_mountpoint`, or a network kind).
     pub must_be_mounted: bool,
+    /// Other hosts use it too, by its own configuration.
+    #[serde(default)]
+    pub shared: bool,
     /// Whether it answered: `Ok(space)`, or why nobody could say.
     pub space: Result<Space, String>,
 }
@@ -141,6 +144,7 @@ fn fresh(kind: &str, id: StorageId) -> Storage {
         disabled: false,
         nodes: Vec::new(),
         must_be_mounted,
+        shared: false,
         space: Err("not measured yet".into()),
     }
 }
@@ -157,6 +161,7 @@ fn set(storage: &mut Storage, key: &str, value: &str) {
             storage.dump = dump.map_or_else(|| "dump".into(), |dir| dir.trim_matches('/').into());
         }
         "nodes" => storage.nodes = list(),
+        "shared" => storage.shared = value != "0",
         "disable" => storage.disabled = value != "0",
         "is_mountpoint" => storage.must_be_mounted = !matches!(value, "0" | "no"),
         _ => {}

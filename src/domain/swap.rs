@@ -16,12 +16,14 @@ use super::backup::parse_name;
 use super::caddy;
 use super::cmd::Cmd;
 use super::conf::parse_lxc;
-use super::guest::{Guest, Kind, Power, Vmid, unplugged};
+use super::guest::{Guest, Kind, Mount, Power, Vmid, unplugged};
 use super::plan::{Check, Plan, Purpose, Refusal, Risk, Step};
 use super::ports::{Pair, ServiceName};
 use super::pve;
 use super::restore::beside_name;
 use super::service::{Carry, Published, Spec, UpHost};
+use super::stamp::Stamp;
+use super::when::{self, Here};
 use super::world::World;
 
 /// A change of places that is wished.
@@ -45,7 +47,7 @@ pub struct Identity {
 }
 
 /// How the line begins by which one that was put aside says so.
-const ASIDE: &str = "Set aside by Proximity; ";
+const ASIDE: &str = "Set aside by Proximity";
 const TOOK: &str = " took its place: ";
 
 impl Identity {
@@ -90,9 +92,16 @@ impl Identity {
 /// Who took the place of one that was put aside, and what that place is.
 pub fn aside_for(guest: &Guest) -> Option<(Vmid, Identity)> {
     guest.notes.iter().find_map(|line| {
-        let (id, place) = line.strip_prefix(ASIDE)?.split_once(TOOK)?;
+        let (_, rest) = line.strip_prefix(ASIDE)?.split_once("; ")?;
+        let (id, place) = rest.split_once(TOOK)?;
         Some((id.parse().ok()?, serde_json::from_str(place).ok()?))
     })
+}
+
+/// Since when it is aside; none where it is not, or where that is not written there.
+pub fn aside_since(guest: &Guest) -> Option<Stamp> {
+    let at = guest.notes.iter().find_map(|line| line.strip_prefix(ASIDE)?.strip_prefix(' ')?.split_once("; "))?.0;
+    when::parse(at, Here { now: Stamp::default(), offset_s: 0 }).ok()
 }
 
 fn without_mark(guest: &Guest) -> Vec<String> {
@@ -113,6 +122,7 @@ fn place(from: &Guest, to: &Guest) -> Option<Identity> {
 /// The plan, or why it is refused.
 pub fn plan(world: &World, wish: &SwapWish) -> Result<Plan, Refusal> {
     let refuse = |(why, hint): (String, &str)| Refusal::new(format!("put {} in the place of {}", wish.to, wish.from), why, hint);
+    world.takes_changes().map_err(refuse)?;
     let (from, to) = (fit(world, wish.from).map_err(refuse)?, fit(world, wish.to).map_err(refuse)?);
     if from.id == to.id {
         return Err(refuse(("these are the same container".into(), "name two")));
@@ -124,25 +134,62 @@ pub fn plan(world: &World, wish: &SwapWish) -> Result<Plan, Refusal> {
     if has && runs(to) && !runs(from) {
         return Err(refuse((format!("{} has that place and runs", to.title()), "nothing to do")));
     }
-    let mut steps: Vec<Step> = [from, to].into_iter().filter(|g| runs(g) && !(has && g.id == to.id)).map(stop).collect();
-    let mark = serde_json::to_string(&place).unwrap_or_default();
-    let marked: Vec<String> = without_mark(from).into_iter().chain([format!("{ASIDE}{}{TOOK}{mark}", to.id)]).collect();
-    let aside = place.aside(from);
-    let onboot = place.onboot || from.onboot || to.onboot;
-    let before = if has { place.aside(to) } else { Identity::of(to).unwrap_or_else(|| place.aside(to)) };
+    let (steps, notes) = take(world, Some(from), from, to, &place);
+    let older = made_of(to).map(|volid| format!("{} is of {volid}: what {} wrote since is not in it", to.id, from.id));
+    Ok(Plan {
+        purpose: Purpose::Swap,
+        title: format!("put {} in the place of {}", to.title(), from.title()),
+        guest: to.id,
+        host: world.place.host.clone(),
+        facts: older.into_iter().chain([stays(from, to.id), PUT_BACK.into()]).collect(),
+        notes,
+        risk: Risk::Interrupts,
+        steps,
+    })
+}
+
+/// What is said of an answer that does not come.
+pub(super) const PUT_BACK: &str = "if it does not answer all is put back, and the other one started again";
+
+/// What is said of the one that loses its place.
+pub(super) fn stays(from: &Guest, to: Vmid) -> String {
+    format!("{} stays, stopped and unplugged; the way back: proximity backup swap {to} {}", from.title(), from.id)
+}
+
+/// The steps by which a container takes a place, of the one that has it or of nobody, and what is to be thought about before.
+/// `like` is who had it last: what that one may write of the host.
+pub(super) fn take(world: &World, from: Option<&Guest>, like: &Guest, to: &Guest, place: &Identity) -> (Vec<Step>, Vec<String>) {
+    let has = place.is_of(to);
+    let runs = |guest: &&Guest| guest.power == Power::Running && !(has && guest.id == to.id);
     let is = |guest: &Guest, identity: &Identity| Check::Named { vmid: guest.id, identity: Box::new(identity.clone()) };
-    steps.push(
-        Step::run(format!("put {} aside as {}", from.title(), aside.hostname), aside.give(from, &marked, onboot), is(from, &aside))
-            .undone_by(place.give(from, &without_mark(from), onboot)),
-    );
-    steps.push(
-        Step::run(format!("give {} its name and interfaces", to.id), place.give(to, &without_mark(to), onboot), is(to, &place))
-            .undone_by(before.give(to, &to.notes, onboot)),
-    );
-    let start = Step::run(format!("start {}", to.id), pve::pct("start", to.id).limit(120), Check::Running { vmid: to.id });
-    steps.push(start.undone_by(pve::pct("stop", to.id)));
-    steps.push(Step::wait(format!("wait until {} answers", to.id), 90, Check::Answers { vmid: to.id }));
-    let (asked, mut notes) = asked(world, &place);
+    // A job may wait for its turn, and another one be quicker.
+    let as_planned = from
+        .and_then(|g| Some((g, Identity::of(g)?)))
+        .map(|(g, identity)| Step::wait(format!("see that {} is as it was when this was planned", g.title()), 0, is(g, &identity)));
+    let mut steps: Vec<Step> = as_planned.into_iter().chain(from.into_iter().chain([to]).filter(runs).map(stop)).collect();
+    let onboot = place.onboot || from.is_some_and(|g| g.onboot) || to.onboot;
+    let before = if has { place.aside(to) } else { Identity::of(to).unwrap_or_else(|| place.aside(to)) };
+    let mut notes = Vec::new();
+    if let Some(from) = from {
+        let mark = serde_json::to_string(place).unwrap_or_default();
+        let marked: Vec<String> =
+            without_mark(from).into_iter().chain([format!("{ASIDE} {}; {}{TOOK}{mark}", world.guests.as_of.rfc3339(), to.id)]).collect();
+        let aside = place.aside(from);
+        steps.push(
+            Step::run(format!("put {} aside as {}", from.title(), aside.hostname), aside.give(from, &marked, onboot), is(from, &aside))
+                .undone_by(place.give(from, &without_mark(from), onboot)),
+        );
+        notes.push(format!("backup jobs of Proxmox that name {} do not back {} up", from.id, to.id));
+    }
+    // What a copy only read of the host it may write when it is the app.
+    let (mut give, mut back) = (place.give(to, &without_mark(to), onboot), before.give(to, &to.notes, onboot));
+    for (mount, whole) in to.mounts.iter().filter_map(|m| Some((m, writable(m, like)?))) {
+        give.args.extend([format!("--{}", mount.key), whole.to_owned()]);
+        back.args.extend([format!("--{}", mount.key), mount.raw.clone()]);
+    }
+    steps.push(Step::run(format!("give {} its name and interfaces", to.id), give, is(to, place)).undone_by(back));
+    steps.extend(started(to.id));
+    let (asked, gaps) = asked(world, place);
     for (name, spec, pair) in asked {
         let vmid = world.appliance_id();
         let check = match spec.carry {
@@ -152,19 +199,34 @@ pub fn plan(world: &World, wish: &SwapWish) -> Result<Plan, Refusal> {
         };
         steps.push(Step { always: true, ..Step::wait(format!("wait until {name} answers on {pair}"), 60, check) });
     }
-    notes.push(format!("backup jobs of Proxmox that name {} do not back {} up", from.id, to.id));
-    let older = made_of(to).map(|volid| format!("{} is of {volid}: what {} wrote since is not in it", to.id, from.id));
-    let kept = format!("{} stays, stopped and unplugged; the way back: proximity backup swap {} {}", from.title(), to.id, from.id);
-    Ok(Plan {
-        purpose: Purpose::Swap,
-        title: format!("put {} in the place of {}", to.title(), from.title()),
-        guest: to.id,
-        host: world.place.host.clone(),
-        facts: older.into_iter().chain([kept, "if it does not answer all is put back, and the other one started again".into()]).collect(),
-        notes,
-        risk: Risk::Interrupts,
-        steps,
-    })
+    (steps, gaps.into_iter().chain(notes).collect())
+}
+
+/// How a mount point of the host stands with whoever had the place, where a copy of it may only read there.
+fn writable<'g>(mount: &Mount, like: &'g Guest) -> Option<&'g str> {
+    let same = |m: &&Mount| m.bind && (&m.source, &m.path) == (&mount.source, &mount.path) && !m.is_read_only();
+    like.mounts.iter().find(same).filter(|_| mount.bind && mount.is_read_only()).map(|m| m.raw.as_str())
+}
+
+/// Who has the place now that a container had when it was backed up: itself, or whoever took it since. None where it is gone and
+/// nobody has an address of it.
+pub(super) fn who_has<'w>(world: &'w World, old: &Guest) -> Option<&'w Guest> {
+    let guests = world.guests.get()?;
+    let mut at = guests.iter().find(|g| g.id == old.id).or_else(|| guests.iter().find(|g| share_an_address(g, old)))?;
+    // Each step leads to another one, so there are no more than guests.
+    for _ in 0..guests.len() {
+        match aside_for(at).and_then(|(id, _)| guests.iter().find(|g| g.id == id)) {
+            Some(next) => at = next,
+            None => break,
+        }
+    }
+    Some(at)
+}
+
+/// Whether two are plugged in with one hardware address, or would be.
+pub(super) fn share_an_address(one: &Guest, other: &Guest) -> bool {
+    let all = |g: &Guest| g.nics.iter().filter(|n| !n.is_unplugged()).filter_map(|n| n.hwaddr.clone()).collect::<BTreeSet<_>>();
+    !all(one).is_disjoint(&all(other))
 }
 
 /// How a line in the notes begins that tells which archive a container is made of.
@@ -199,7 +261,7 @@ pub fn made_of(guest: &Guest) -> Option<String> {
 }
 
 /// A container that may be swapped.
-fn fit(world: &World, id: Vmid) -> Result<&Guest, (String, &'static str)> {
+pub(super) fn fit(world: &World, id: Vmid) -> Result<&Guest, (String, &'static str)> {
     let guest = world.the_guest(id)?;
     let title = guest.title();
     if guest.kind != Kind::Lxc {
@@ -227,6 +289,12 @@ fn fit(world: &World, id: Vmid) -> Result<&Guest, (String, &'static str)> {
         return Err((format!("whether {title} runs is unknown"), "see doctor"));
     }
     Ok(guest)
+}
+
+/// The steps by which a container is started and its init asked.
+pub(super) fn started(id: Vmid) -> [Step; 2] {
+    let start = Step::run(format!("start {id}"), pve::pct("start", id).limit(120), Check::Running { vmid: id });
+    [start.undone_by(pve::pct("stop", id)), Step::wait(format!("wait until {id} answers"), 90, Check::Answers { vmid: id })]
 }
 
 /// Asks it to end; one that does not is ended, for it may be why somebody restores.
@@ -349,30 +417,33 @@ mod tests {
         let plan = plan(&both(), &SwapWish { from: id(101), to: id(103) }).unwrap();
         insta::assert_snapshot!(plan.lines().join("\n"), @r#"
         put 103 web-103 in the place of 101 web
-        1 stop 101 web
+        1 see that 101 web is as it was when this was planned
+            asked once
+            then: 101 is web, with net0
+        2 stop 101 web
             $ pct shutdown 101 --forceStop 1 --timeout 60
             then: 101 is stopped
             undo: pct start 101
-        2 stop 103 web-103
+        3 stop 103 web-103
             $ pct shutdown 103 --forceStop 1 --timeout 60
             then: 103 is stopped
             undo: pct start 103
-        3 put 101 web aside as web-101
-            $ pct set 101 --hostname web-101 --onboot 0 --net0 name=eth0,bridge=proximity-lan,hwaddr=BC:24:11:00:00:01,ip=dhcp,type=veth,link_down=1 --description 'my words␊Set aside by Proximity; 103 took its place: {"hostname":"web","onboot":true,"nets":{"net0":"name=eth0,bridge=proximity-lan,hwaddr=BC:24:11:00:00:01,ip=dhcp,type=veth"}}'
+        4 put 101 web aside as web-101
+            $ pct set 101 --hostname web-101 --onboot 0 --net0 name=eth0,bridge=proximity-lan,hwaddr=BC:24:11:00:00:01,ip=dhcp,type=veth,link_down=1 --description 'my words␊Set aside by Proximity 1970-01-01T00:00:00Z; 103 took its place: {"hostname":"web","onboot":true,"nets":{"net0":"name=eth0,bridge=proximity-lan,hwaddr=BC:24:11:00:00:01,ip=dhcp,type=veth"}}'
             then: 101 is web-101, with net0
             undo: pct set 101 --hostname web --onboot 1 --net0 name=eth0,bridge=proximity-lan,hwaddr=BC:24:11:00:00:01,ip=dhcp,type=veth --description 'my words'
-        4 give 103 its name and interfaces
+        5 give 103 its name and interfaces
             $ pct set 103 --hostname web --onboot 1 --net0 name=eth0,bridge=proximity-lan,hwaddr=BC:24:11:00:00:01,ip=dhcp,type=veth --description 'Restored by Proximity from local:backup/x.tar.zst'
             then: 103 is web, with net0
             undo: pct set 103 --hostname web-103 --onboot 0 --net0 name=eth0,bridge=proximity-lan,hwaddr=BC:24:11:00:00:99,ip=dhcp,link_down=1,type=veth --description 'Restored by Proximity from local:backup/x.tar.zst'
-        5 start 103
+        6 start 103
             $ pct start 103
             then: 103 runs
             undo: pct stop 103
-        6 wait until 103 answers
+        7 wait until 103 answers
             wait, at most 90 s
             then: 103 runs and answers
-        7 wait until cloud answers on 30001 / 40001
+        8 wait until cloud answers on 30001 / 40001
             wait, at most 60 s
             then: both ports answer: 30001 from outside, 40001 inside
         103 is of local:backup/x.tar.zst: what 101 wrote since is not in it

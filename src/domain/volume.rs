@@ -2,7 +2,7 @@
 //! (PVE::Storage::ZFSPoolPlugin, DirPlugin, BTRFSPlugin: format `subvol`), for the others a disk that would have to be
 //! mounted, which nobody does just to look.
 
-use super::guest::Guest;
+use super::guest::{Guest, Vmid};
 use super::storage::Storage;
 
 /// A directory that is a root volume.
@@ -14,6 +14,11 @@ pub struct RootVolume {
     pub mounted: bool,
     /// Paths inside at which other volumes are mounted while it runs, with their names: nothing is there now.
     pub without: Vec<(String, String)>,
+}
+
+/// Where `pct mount` puts the volumes of a container that does not run.
+pub fn mount_place(id: Vmid) -> String {
+    format!("/var/lib/lxc/{id}/rootfs")
 }
 
 /// The root volume of a container by its configuration; else why it cannot be read.

@@ -14,8 +14,10 @@ use super::backup::Archive;
 use super::certificate::Inventory;
 use super::guest::{Guest, Vmid};
 use super::job::Job;
+use super::locks;
 use super::log_health;
 use super::ports::{PortMap, Truth};
+use super::schedule::Schedules;
 use super::settings::Settings;
 use super::stamp::Stamp;
 use super::storage::{Storage, StorageId};
@@ -159,6 +161,8 @@ pub struct World {
     pub tasks: Part<Vec<TaskSeen>>,
     /// Backup archives of containers, newest first.
     pub archives: Part<Vec<Archive>>,
+    /// Proxmox's backup jobs and the timer of the drills.
+    pub schedules: Part<Schedules>,
     /// Our own jobs, newest first.
     pub jobs: Part<Vec<Job>>,
     /// Our own settings; pending where there is no store to keep them.
@@ -175,6 +179,8 @@ pub struct World {
     pub appliance: Part<Seen>,
     /// The logs of the host and of the guests that run here, as files; pending where nobody looks at them.
     pub logs: Part<Vec<log_health::Seen>>,
+    /// What there is to see of locks and of what killed jobs left; pending until somebody looks at it.
+    pub locks: Part<locks::Seen>,
 }
 
 /// The host this World is of.
@@ -203,6 +209,8 @@ pub struct News {
     pub tasks: Option<Part<Vec<TaskSeen>>>,
     /// Archives.
     pub archives: Option<Part<Vec<Archive>>>,
+    /// What runs by the clock.
+    pub schedules: Option<Part<Schedules>>,
     /// Jobs.
     pub jobs: Option<Part<Vec<Job>>>,
     /// Settings.
@@ -219,6 +227,8 @@ pub struct News {
     pub appliance: Option<Part<Seen>>,
     /// Logs.
     pub logs: Option<Part<Vec<log_health::Seen>>>,
+    /// Locks and what killed jobs left.
+    pub locks: Option<Part<locks::Seen>>,
 }
 
 impl News {
@@ -228,6 +238,7 @@ impl News {
         News {
             guests: Some(Part::default()),
             archives: Some(Part::default()),
+            schedules: Some(Part::default()),
             tasks: Some(Part::default()),
             jobs: Some(Part::default()),
             appliance: Some(Part::default()),
@@ -236,6 +247,7 @@ impl News {
             ports: Some(Part::default()),
             truth: Some(Part::default()),
             certificates: Some(Part::default()),
+            locks: Some(Part::default()),
             ..News::default()
         }
     }
@@ -255,11 +267,16 @@ impl News {
         // The host's own are no guest's, like its storages.
         keep(&mut self.logs, |l| l.guest.is_none_or(sees));
         if authorize(Some(who), Permission::LookAppliance, Object::Host).is_err() {
+            if let Some(Part { known: Ok(schedules), .. }) = &mut self.schedules {
+                schedules.only(sees);
+            }
             self.appliance = None;
             self.pins = None;
             self.ports = None;
             self.truth = None;
             self.certificates = None;
+            // Processes and files of all guests.
+            self.locks = None;
         }
     }
 }
@@ -279,6 +296,7 @@ impl World {
         put(&mut self.network, news.network);
         put(&mut self.tasks, news.tasks);
         put(&mut self.archives, news.archives);
+        put(&mut self.schedules, news.schedules);
         put(&mut self.jobs, news.jobs);
         put(&mut self.settings, news.settings);
         put(&mut self.pins, news.pins);
@@ -287,6 +305,7 @@ impl World {
         put(&mut self.certificates, news.certificates);
         put(&mut self.appliance, news.appliance);
         put(&mut self.logs, news.logs);
+        put(&mut self.locks, news.locks);
     }
 
     /// The settings that hold: where there is no store, the defaults; why not, where they could not be read.
@@ -324,6 +343,14 @@ impl World {
     /// The id of this node's appliance, see [`appliance::of`].
     pub fn appliance_id(&self) -> Vmid {
         self.guests.get().map_or(appliance::VMID, |guests| appliance::of(guests, self.node_name()))
+    }
+
+    /// Whether configurations can be written; refused where it is known that they cannot.
+    pub fn takes_changes(&self) -> Result<(), (String, &'static str)> {
+        match self.quorum.get() {
+            Some(Quorum::NoQuorum) => Err(("the cluster has no quorum, so /etc/pve takes no changes".into(), "see the Overview")),
+            _ => Ok(()),
+        }
     }
 
     /// The storage of this name.

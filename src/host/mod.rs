@@ -4,13 +4,16 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::calendar::Zone;
 pub use crate::domain::cmd::Cmd;
 use crate::domain::guest::Vmid;
+use crate::domain::inside::listing::Listing;
 use crate::domain::job::Process;
 use crate::domain::ports::{Knock, Knocked};
 use crate::domain::stamp::Stamp;
@@ -19,6 +22,7 @@ pub mod api;
 pub mod demo;
 pub mod local;
 
+pub use local::archive::Progress;
 pub use local::file::{self, NotOpened, Tree};
 
 /// What went wrong with a host, as opposed to with a command on it.
@@ -153,6 +157,9 @@ pub enum Look {
     Logs(Option<Vmid>, Vec<String>),
     /// Names of the processes of a running guest.
     Processes(Vmid),
+    /// Which processes have something open, work or are rooted in something on whose path there is one of these names; a name
+    /// that ends in `*` stands for all that begin so. Read from the links in `/proc`, so that no storage can make it hang.
+    Users(Vec<String>),
 }
 
 /// What a look found.
@@ -170,6 +177,8 @@ pub enum Found {
     Space(crate::domain::storage::Space),
     /// Logs.
     Logs(crate::domain::log_health::Found),
+    /// Who has what open.
+    Users(crate::domain::locks::Users),
 }
 
 /// Facts of a path.
@@ -185,6 +194,8 @@ pub struct PathStat {
     pub mode: u32,
     /// Device number: another one than the parent's means a mount point.
     pub dev: u64,
+    /// Inode number, which with the device names the file itself.
+    pub inode: u64,
 }
 
 /// What a stream says.
@@ -257,12 +268,23 @@ pub trait Host: Send + Sync {
         }
     }
 
+    /// All entries of an archive that lies at this path. How far it is stands in `progress`, and whoever sets its `stop` ends it.
+    fn list_archive<'a>(&'a self, path: String, _progress: Arc<Progress>) -> Asked<'a, Result<Listing, HostError>> {
+        let why = format!("archives of {} are not read from here", self.name());
+        Box::pin(async move { Err(HostError::Io { what: path, why }) })
+    }
+
     /// Runs a command with the operator's own terminal and gives its exit status; 128+n for a signal.
     /// Only for a person at a terminal or a script that wants the command's own streams.
     fn attach<'a>(&'a self, cmd: Cmd) -> Asked<'a, Result<i32, HostError>>;
 
     /// What time it is there, and its zone in seconds east of UTC at that time.
     fn clock(&self) -> (Stamp, i32);
+
+    /// Its zone, with the turns of its clocks for some years around now.
+    fn zone(&self) -> Zone {
+        Zone::fixed(self.clock().1)
+    }
 
     /// The stamp of a civil time in the host's zone, such as an archive's name holds.
     fn local_time(&self, civil: [u32; 6]) -> Option<Stamp>;

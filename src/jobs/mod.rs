@@ -10,6 +10,7 @@
 
 mod detach;
 mod log;
+mod queue;
 mod reconcile;
 mod worker;
 
@@ -22,6 +23,7 @@ use crate::domain::access::Who;
 use crate::domain::audit::{Deed, Ending, Entry, Phase};
 use crate::domain::job::{Job, JobId, State};
 use crate::domain::plan::Approved;
+use crate::domain::queue::Move;
 use crate::domain::stamp::Stamp;
 use crate::domain::world::{From, Gap, Part};
 use crate::host::Host;
@@ -61,6 +63,14 @@ pub enum JobError {
         id: JobId,
         /// How.
         state: &'static str,
+    },
+    /// It waits in no queue.
+    #[error("job {id} cannot be put in another place: {why}")]
+    NotQueued {
+        /// The job.
+        id: JobId,
+        /// Why.
+        why: String,
     },
     /// It could not be signalled.
     #[error("job {id} could not be asked to end: {why}")]
@@ -138,7 +148,7 @@ impl Jobs {
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
         while std::time::Instant::now() < deadline {
             match self.store().job(id) {
-                Ok(Some(job)) if job.state == State::Queued => {}
+                Ok(Some(job)) if job.state == State::Queued && job.life.worker.is_none() => {}
                 Ok(_) => return Ok(()),
                 Err(e) => return Err(e.to_string()),
             }
@@ -156,14 +166,31 @@ impl Jobs {
         let deed = Deed::by(who, "job.cancel", format!("job {id}"), format!("ask job {id} to end: {}", job.title()));
         let deed = Deed { job: Some(id), ..deed };
         let intent = self.audit.intent(Some(&self.store()), host.clock().0, deed)?;
-        let asked = self.ask_to_end(&job);
+        let asked = self.end_at_once(host, &job).and_then(|ended| if ended { Ok(()) } else { self.ask_to_end(id) });
         let end = asked.as_ref().map_or_else(|e| End::failed(e.to_string()), |()| End::ok());
         self.audit.outcome(Some(&self.store()), host.clock().0, &intent, end);
         asked
     }
 
-    fn ask_to_end(&self, job: &Job) -> Result<(), JobError> {
-        let id = job.id;
+    /// A job that waits is ended here and now; false where it has begun.
+    fn end_at_once(&self, host: &dyn Host, job: &Job) -> Result<bool, JobError> {
+        Ok(job.state == State::Queued && queue::end_waiting(self, host, job)?)
+    }
+
+    /// Puts a job that waits in another place of its queue, in the name of `who`.
+    pub fn put(&self, host: &dyn Host, id: JobId, to: Move, who: &Who) -> Result<(), JobError> {
+        let job = self.store().job(id)?.ok_or(JobError::NotFound(id))?;
+        let deed = Deed::by(who, "job.move", format!("job {id}"), format!("put job {id} {} in its queue: {}", to.word(), job.title()));
+        let deed = Deed { job: Some(id), ..deed };
+        let intent = self.audit.intent(Some(&self.store()), host.clock().0, deed)?;
+        let done = queue::put(self, id, to);
+        let end = done.as_ref().map_or_else(|e| End::failed(e.to_string()), |()| End::ok());
+        self.audit.outcome(Some(&self.store()), host.clock().0, &intent, end);
+        done
+    }
+
+    fn ask_to_end(&self, id: JobId) -> Result<(), JobError> {
+        let job = &self.store().job(id)?.ok_or(JobError::NotFound(id))?;
         match &self.place {
             Place::Detached(_) => detach::ask_to_end(job).map_err(|why| JobError::Signal { id, why }),
             Place::Inside(running) => {

@@ -9,8 +9,9 @@ use crate::domain::job::{Job, Life, Outcome, Process, State};
 use crate::domain::plan::Purpose;
 use crate::domain::task::TaskEnd;
 use crate::host::Host;
-use crate::ops::carry_out::{finish_backup, left_by};
+use crate::ops::carry_out::finish_backup;
 use crate::ops::check::{self, Held};
+use crate::ops::left::left_by;
 use crate::ops::truth::{self, Truth};
 
 /// A worker takes a queued row over within milliseconds; after this time in ms it never will.
@@ -45,7 +46,7 @@ pub(super) async fn all(jobs: &Jobs, host: &dyn Host) -> Result<(), JobError> {
 /// began, or the host says that all of it is done.
 fn remembered(job: &Job, state: State) -> Ending {
     match (state, &job.life.worker) {
-        (State::Failed, Some(_)) => Ending::Unknown,
+        (State::Failed, Some(_)) if job.state != State::Queued => Ending::Unknown,
         _ => Ending::of_job(state),
     }
 }
@@ -75,6 +76,10 @@ async fn judge(host: &dyn Host, job: &Job) -> Option<(State, Life)> {
         }
     }
     let how = gone_how(host, worker).await;
+    if job.state == State::Queued {
+        let what = format!("{how} while it waited for its turn; nothing was done");
+        return ended(State::Failed, Outcome { what, hint: "start it again".into(), ..Outcome::default() });
+    }
     match became(host, job, worker).await {
         Became::GoesOn => {
             let phase = format!("{how}; the task goes on without it");

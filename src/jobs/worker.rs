@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::queue::{self, Entered};
 use super::{Jobs, Logs, log::Writer};
 use crate::domain::access::{authorize, of_plan};
 use crate::domain::audit::Ending;
@@ -88,9 +89,10 @@ async fn run(jobs: &Jobs, host: &dyn Host, id: JobId, unit: Option<String>, stop
     let worker = this_process().map_err(|e| e.to_string())?;
     let life = Life { started: Some(host.clock().0), worker: Some(worker), unit, ..job.life.clone() };
     let log = jobs.logs().writer(id).map_err(|e| format!("the job's log: {e}"))?;
-    if !jobs.store().claim_job(id, &life).map_err(|e| e.to_string())? {
-        return Err(format!("job {id} was taken over by somebody else"));
-    }
+    let life = match queue::enter(jobs, host, &job, &life, &stop).await? {
+        Entered::Ours => Life { started: Some(host.clock().0), ..life },
+        Entered::Ended(state) => return Ok(state),
+    };
     let mut book = Book { jobs, id, log, last: None };
     book.line(host.clock().0, format!("job {id}: {} (allowed by {})", job.order.plan().title, job.order.allowed_by()).as_bytes());
     let (state, life) = match still_allowed(jobs, &job.order) {

@@ -2,7 +2,9 @@
 
 use serde::Deserialize;
 
+use crate::domain::backup::label::{self, Label};
 use crate::domain::backup::{Archive, parse_name};
+use crate::domain::cmd::Cmd;
 use crate::domain::fact::ArchiveConf;
 use crate::domain::guest::{Kind, Vmid};
 use crate::domain::pve;
@@ -70,6 +72,7 @@ async fn in_dir(host: &dyn Host, storage: &Storage, dir: &str) -> Result<Vec<Arc
             size: Some(size),
             notes: note.and_then(|b| String::from_utf8_lossy(b).lines().next().map(str::to_owned)),
             protected: names.binary_search(&format!("{name}.protected")).is_ok(),
+            server_says: None,
         });
     }
     Ok(out)
@@ -85,6 +88,8 @@ struct Row {
     vmid: Option<serde_json::Value>,
     notes: Option<String>,
     protected: Option<serde_json::Value>,
+    /// `{"state":"ok","upid":"…"}`, of a backup server.
+    verification: Option<serde_json::Value>,
 }
 
 async fn by_api(host: &dyn Host, storage: &Storage) -> Result<Vec<Archive>, HostError> {
@@ -104,9 +109,27 @@ async fn by_api(host: &dyn Host, storage: &Storage) -> Result<Vec<Archive>, Host
         size: number(&row.size),
         notes: row.notes,
         protected: number(&row.protected).is_some_and(|n| n > 0),
+        server_says: row.verification.as_ref().and_then(|v| v.get("state")?.as_str()).map(|state| state == "ok"),
         volid: row.volid,
     };
     Ok(rows.into_iter().map(one).collect())
+}
+
+/// What stands on an archive now: all of its notes, and whether it is protected.
+pub async fn label(host: &dyn Host, archive: &Archive) -> Result<Label, HostError> {
+    label_by(host, label::question(archive)).await
+}
+
+/// The same by its question.
+pub async fn label_by(host: &dyn Host, question: Cmd) -> Result<Label, HostError> {
+    let what = question.shown();
+    let out = host.run(question).await?;
+    let bad = |why: String| HostError::Io { what: what.clone(), why };
+    let value: serde_json::Value = serde_json::from_slice(out.success()?.out).map_err(|e| bad(e.to_string()))?;
+    let Some(row) = value.as_object() else { return Err(bad("no object was answered".into())) };
+    // 1, "1" or true, by version and by who asks.
+    let protected = row.get("protected").is_some_and(|v| v.as_u64() == Some(1) || v.as_str() == Some("1") || v.as_bool() == Some(true));
+    Ok(Label { notes: row.get("notes").and_then(|v| v.as_str()).unwrap_or("").trim_end().to_owned(), protected })
 }
 
 /// The configuration inside an archive, as a restore needs it.

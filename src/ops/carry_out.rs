@@ -7,14 +7,16 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::check::{self, Held};
+use super::left::left_by;
 use super::place;
 use super::truth::{self, Truth};
-use crate::domain::backup::{VzdumpLine, no_room, parse_line, partial_of};
+use crate::domain::backup::{Complaint, VzdumpLine, parse_line, partial_of};
+use crate::domain::clean::clean;
 use crate::domain::cmd::Cmd;
-use crate::domain::guest::Vmid;
+use crate::domain::inside::pull;
+use crate::domain::inside::verify::{Line, Report, Verified, conclude};
 use crate::domain::job::{Life, Outcome, State};
 use crate::domain::plan::{Act, Check, Plan, Purpose, Step, Undo, Watch};
-use crate::domain::ports::PortWish;
 use crate::domain::stamp::{Stamp, bytes};
 use crate::domain::task::TaskEnd;
 use crate::host::{Found, Host, HostError, Look, Pace, Said};
@@ -25,6 +27,15 @@ pub trait Journal: Send {
     fn remember(&mut self, life: &Life) -> Result<(), String>;
     /// Adds a line to the job's log.
     fn line(&mut self, at: Stamp, text: &[u8]);
+}
+
+/// What a command said that may explain its end.
+#[derive(Default)]
+struct Heard {
+    /// Of vzdump and pct.
+    complaint: Complaint,
+    /// The last line, or the first complaint of a package manager.
+    last: Option<String>,
 }
 
 /// Why a step did not succeed.
@@ -43,12 +54,14 @@ struct Run<'a> {
     stop: CancellationToken,
     /// What was done was taken back, but for what the outcome names.
     undone: bool,
+    /// Why vzdump took another mode than it was asked for.
+    fell_back: Option<String>,
     out: Outcome,
 }
 
 /// Carries a plan out from its first step. Gives the final state and the life with its outcome.
 pub async fn carry_out(host: &dyn Host, plan: &Plan, life: Life, journal: &mut dyn Journal, stop: CancellationToken) -> (State, Life) {
-    let mut run = Run { host, life, remembered: None, journal, stop, undone: false, out: Outcome::default() };
+    let mut run = Run { host, life, remembered: None, journal, stop, undone: false, fell_back: None, out: Outcome::default() };
     let ended = if plan.host == host.name() {
         run.steps(plan).await
     } else {
@@ -80,7 +93,12 @@ impl Run<'_> {
             self.life.progress.phase = step.title.clone();
             self.remember()?;
             self.say(&format!("step {} of {}: {}", n + 1, plan.steps.len(), step.title));
-            if let Err(bad) = self.step(step).await {
+            let done = self.step(step).await;
+            if plan.purpose == Purpose::Verify && !matches!(done, Err(Bad::Cancelled)) {
+                self.verified(step, done.err());
+                continue;
+            }
+            if let Err(bad) = done {
                 // What was built stands and checked itself; that it does not do what it is for is no reason to tear it down.
                 let stays = matches!(step.check, Check::Lamps { .. } | Check::App { .. }) && plan.purpose != Purpose::Drill;
                 if !stays {
@@ -94,6 +112,26 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What an archive is not told of is not known; and one that cannot be read keeps no other from being read.
+    fn verified(&mut self, step: &Step, bad: Option<Bad>) {
+        let Act::Run { watch: Watch::Archive { volid, .. }, .. } = &step.act else { return };
+        let why = match bad {
+            Some(Bad::Failed(why) | Bad::Unknown(why)) => Some(why),
+            Some(Bad::Cancelled) | None => None,
+        };
+        let at = self.host.clock().0;
+        let told = self.out.verified.iter().position(|v| v.volid == *volid).map(|nth| self.out.verified.remove(nth).report);
+        let report = match (told, why) {
+            (Some(report), None) => report,
+            (_, Some(why)) => Report::unknown(why),
+            (None, None) => Report::unknown("nothing was told of it"),
+        };
+        let verified = Verified { volid: volid.clone(), at, report };
+        self.say(&verified.words());
+        self.out.warnings.extend(verified.report.warnings.iter().map(|w| crate::domain::clean::clean(w)));
+        self.out.verified.push(verified);
     }
 
     async fn step(&mut self, step: &Step) -> Result<(), Bad> {
@@ -172,14 +210,18 @@ impl Run<'_> {
         let mut stream = Box::pin(host.stream(cmd.clone(), Pace::Whole, tx, self.stop.clone()));
         let mut tick = interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut ended, mut link, mut last_error) = (None, None, None::<String>);
+        let (mut ended, mut link, mut heard) = (None, None, Heard::default());
         let mut meter = Meter::default();
         while ended.is_none() && link.is_none() {
             tokio::select! {
                 said = rx.recv() => match said {
-                    Some(Said::Started(process)) => { self.life.child = Some(process); self.remember()?; }
+                    Some(Said::Started(process)) => {
+                        meter.tick = Some(process.start);
+                        self.life.child = Some(process);
+                        self.remember()?;
+                    }
                     Some(Said::Lines(lines)) => for line in lines {
-                        self.hear(&line, watch, &mut last_error);
+                        self.hear(&line, watch, &mut heard);
                     },
                     Some(Said::Ended(status)) => ended = Some(status),
                     Some(Said::Dropped(_)) => {}
@@ -194,7 +236,7 @@ impl Run<'_> {
         rx.close();
         while let Some(said) = rx.recv().await {
             match said {
-                Said::Lines(lines) => lines.iter().for_each(|l| self.hear(l, watch, &mut last_error)),
+                Said::Lines(lines) => lines.iter().for_each(|l| self.hear(l, watch, &mut heard)),
                 Said::Ended(status) => ended = Some(status),
                 _ => {}
             }
@@ -206,45 +248,71 @@ impl Run<'_> {
             _ if cancelled => Err(Bad::Cancelled),
             (_, Some(e @ HostError::LinkLost { .. })) => Err(Bad::Unknown(e.to_string())),
             (None, Some(e)) => Err(Bad::Failed(e.to_string())),
-            (Some(status), _) => self.verdict(cmd, watch, status, last_error).await,
+            (Some(status), _) => self.verdict(cmd, watch, status, heard).await,
             (None, None) => Err(Bad::Unknown("the command's end was not told".into())),
         }
     }
 
     /// One line of the running command: into the log, and what it tells into the life.
-    fn hear(&mut self, line: &[u8], watch: &Watch, last_error: &mut Option<String>) {
-        self.journal.line(self.host.clock().0, line);
+    fn hear(&mut self, line: &[u8], watch: &Watch, heard: &mut Heard) {
         let text = String::from_utf8_lossy(line);
-        let Watch::Vzdump { .. } = watch else {
-            // "E: " and "W: " of apt, "ERROR: " and "WARNING: " of apk.
-            let complains = |line: &str| ["E: ", "W: ", "ERROR: ", "WARNING: "].iter().any(|head| line.starts_with(head));
-            let told = matches!(watch, Watch::Packages) && last_error.as_deref().is_some_and(complains);
-            if !text.trim().is_empty() && !told {
-                *last_error = Some(crate::domain::clean::clean(text.trim()));
+        if let Watch::Archive { volid, .. } = watch {
+            match Line::parse(&text) {
+                Some(Line::Read(done, all)) => {
+                    (self.life.progress.bytes, self.life.progress.expect) = (Some(done), Some(all));
+                    return;
+                }
+                Some(Line::Report(report)) => {
+                    return self.out.verified.push(Verified { volid: volid.clone(), at: self.host.clock().0, report });
+                }
+                Some(Line::Warning(why)) => self.out.warnings.push(clean(&why)),
+                None => {}
             }
-            return;
-        };
+        }
+        self.journal.line(self.host.clock().0, line);
+        match watch {
+            Watch::Restore { .. } => heard.complaint.hear(&text),
+            Watch::Vzdump { .. } => {
+                heard.complaint.hear(&text);
+                self.hear_vzdump(&text);
+            }
+            Watch::Exit | Watch::Packages | Watch::Archive { .. } => {
+                // "E: " and "W: " of apt, "ERROR: " and "WARNING: " of apk.
+                let complains = |line: &str| ["E: ", "W: ", "ERROR: ", "WARNING: "].iter().any(|head| line.starts_with(head));
+                let told = matches!(watch, Watch::Packages) && heard.last.as_deref().is_some_and(complains);
+                if !text.trim().is_empty() && !told {
+                    heard.last = Some(clean(text.trim()));
+                }
+            }
+        }
+    }
+
+    fn hear_vzdump(&mut self, text: &str) {
         let phase = &mut self.life.progress.phase;
-        match parse_line(&text) {
+        match parse_line(text) {
             Some(VzdumpLine::Archive(path)) => {
                 self.life.archive = Some(path);
                 *phase = "writing the archive".into();
             }
-            Some(VzdumpLine::Phase(p)) => *phase = crate::domain::clean::clean(&p),
+            Some(VzdumpLine::Phase(p)) => *phase = clean(&p),
             Some(VzdumpLine::Waiting) => *phase = "waiting: another vzdump holds the node's lock".into(),
-            Some(VzdumpLine::Excluded(what)) => self.out.not_in_it.push(crate::domain::clean::clean(&what)),
-            Some(VzdumpLine::Warning(w)) => self.out.warnings.push(crate::domain::clean::clean(&w)),
-            // vzdump's own error only repeats its whole pipeline; the cause stands before it.
-            Some(VzdumpLine::Error(_)) if last_error.as_deref().is_some_and(no_room) => {}
-            Some(VzdumpLine::Error(e)) => *last_error = Some(crate::domain::clean::clean(&e)),
-            Some(VzdumpLine::Mode(mode)) => *phase = format!("{mode} mode"),
-            Some(VzdumpLine::Percent(p)) => (self.life.progress.bytes, self.life.progress.expect) = (Some(p.into()), Some(100)),
-            None if no_room(&text) => *last_error = Some(crate::domain::clean::clean(text.trim().trim_start_matches("INFO: "))),
-            // Precheck failures stand on standard error without a prefix (facts §16).
-            None if !text.starts_with("INFO: ") && text.trim() != "job errors" && !text.starts_with("  ") && !text.trim().is_empty() => {
-                *last_error = Some(crate::domain::clean::clean(text.trim()));
+            Some(VzdumpLine::Excluded(what)) => {
+                // It is said again for the mode it falls back to.
+                let what = clean(&what);
+                if !self.out.not_in_it.contains(&what) {
+                    self.out.not_in_it.push(what);
+                }
             }
-            None => {}
+            Some(VzdumpLine::Warning(w)) => self.out.warnings.push(clean(&w)),
+            Some(VzdumpLine::FellBack(why)) => self.fell_back = Some(clean(&why)),
+            Some(VzdumpLine::Mode(mode)) => {
+                *phase = format!("{mode} mode");
+                if let Some(why) = self.fell_back.as_mut().filter(|why| !why.contains(" mode: ")) {
+                    *why = format!("in {} mode: {why}", clean(&mode));
+                }
+            }
+            Some(VzdumpLine::Percent(p)) => (self.life.progress.bytes, self.life.progress.expect) = (Some(p.into()), Some(100)),
+            Some(VzdumpLine::Error(_)) | None => {}
         }
     }
 
@@ -253,16 +321,21 @@ impl Run<'_> {
         let (kind, vmid) = match watch {
             Watch::Vzdump { vmid, .. } => ("vzdump", *vmid),
             Watch::Restore { vmid } => ("vzrestore", *vmid),
+            Watch::Archive { .. } => {
+                let read = self.life.progress.bytes.unwrap_or(0);
+                self.life.progress.rate = meter.rate(self.host.clock().0, read);
+                return if self.remembered.as_ref() == Some(&self.life) { Ok(()) } else { self.remember() };
+            }
             Watch::Exit | Watch::Packages => return Ok(()),
         };
         if self.life.upid.is_none() {
             // pct and vzdump name their restore task vzrestore or vzcreate, by version.
-            self.life.upid = match truth::find(self.host, kind, vmid, since).await {
-                Ok(None) if kind == "vzrestore" => truth::find(self.host, "vzcreate", vmid, since).await.ok().flatten(),
+            self.life.upid = match truth::find(self.host, kind, vmid, since, meter.tick).await {
+                Ok(None) if kind == "vzrestore" => truth::find(self.host, "vzcreate", vmid, since, meter.tick).await.ok().flatten(),
                 found => found.ok().flatten(),
             };
         }
-        if let (Watch::Vzdump { expect, .. }, Some(archive)) = (watch, &self.life.archive) {
+        if let (Watch::Vzdump { expect, .. }, Some(archive)) = (watch, self.life.archive.as_ref().filter(|a| a.starts_with('/'))) {
             let looks = partial_of(archive).into_iter().chain([archive.clone()]).map(Look::Stat).collect();
             let size = self.host.look(looks).await.into_iter().find_map(|f| match f {
                 Ok(Found::Stat(s)) => Some(s.size),
@@ -278,8 +351,9 @@ impl Run<'_> {
 
     /// What the command's end means. A task is judged by its own last line, not by the exit status alone:
     /// several tools exit 0 although their task failed.
-    async fn verdict(&mut self, cmd: &Cmd, watch: &Watch, status: i32, said: Option<String>) -> Result<(), Bad> {
-        let said = || said.clone().unwrap_or_else(|| format!("{} exited with status {status}", cmd.program));
+    async fn verdict(&mut self, cmd: &Cmd, watch: &Watch, status: i32, heard: Heard) -> Result<(), Bad> {
+        let Heard { complaint, last } = heard;
+        let said = || complaint.why().or(last).unwrap_or_else(|| format!("{} exited with status {status}", cmd.program));
         let exit = if status == 0 { Ok(()) } else { Err(Bad::Failed(said())) };
         let (Watch::Vzdump { .. } | Watch::Restore { .. }, Some(upid)) = (watch, self.life.upid.clone()) else { return exit };
         let boot = truth::boot_id(self.host).await.map_err(|e| Bad::Unknown(e.to_string()))?;
@@ -296,9 +370,13 @@ impl Run<'_> {
                     }
                     return exit;
                 }
-                Truth::Ended(TaskEnd::Error(text)) if text == "job errors" => return Err(Bad::Failed(said())),
-                Truth::Ended(TaskEnd::Error(text)) => return Err(Bad::Failed(crate::domain::clean::clean(&text))),
-                Truth::Ended(TaskEnd::Vanished) => return Err(Bad::Failed(format!("interrupted: task {upid} vanished without an end"))),
+                Truth::Ended(TaskEnd::Error(text)) if text == "job errors" => {
+                    return Err(Bad::Failed(complaint.why().unwrap_or_else(|| format!("task {upid}: job errors"))));
+                }
+                Truth::Ended(TaskEnd::Error(text)) => return Err(Bad::Failed(complaint.of_task(&text))),
+                Truth::Ended(TaskEnd::Vanished) => {
+                    return Err(Bad::Failed(complaint.of_task(&format!("interrupted: task {upid} vanished without an end"))));
+                }
             }
         }
     }
@@ -308,7 +386,7 @@ impl Run<'_> {
         for step in done.iter().rev() {
             let Some(undo) = &step.undo else { continue };
             // A file or an interface that is not as the step left it is gone already, or somebody else's by now.
-            let plain = matches!(step.check, Check::Content { .. } | Check::LinkUp { .. } | Check::Says { .. });
+            let plain = matches!(step.check, Check::Content { .. } | Check::LinkUp { .. } | Check::Says { .. } | Check::Job { .. });
             if plain && matches!(check::holds(self.host, &step.check, &self.life, None).await, Held::No(_)) {
                 continue;
             }
@@ -351,7 +429,10 @@ impl Run<'_> {
 
     async fn success(&mut self, plan: &Plan) -> State {
         match &plan.purpose {
-            Purpose::Backup => finish_backup(self.host, plan, &self.life, &mut self.out).await,
+            Purpose::Backup => {
+                finish_backup(self.host, plan, &self.life, &mut self.out).await;
+                self.out.what.extend(self.fell_back.iter().map(|how| format!(", {how}")));
+            }
             Purpose::RestoreBeside => self.out.what = format!("{} is there and was checked", plan.guest),
             Purpose::Drill => {
                 let begun = self.life.started.zip(self.out.answered);
@@ -359,11 +440,22 @@ impl Run<'_> {
                 let took = took.map_or("in an unknown time".to_owned(), crate::domain::stamp::span);
                 self.out.what = format!("it came back in {took} and answered; {} is removed", plan.guest);
             }
-            Purpose::Prune => self.out.what = format!("{} archive(s) removed", plan.steps.len()),
-            Purpose::Swap => self.out.what = format!("{} has the place and answers", plan.guest),
-            Purpose::Power | Purpose::Unlock | Purpose::Appliance | Purpose::Pin(_) | Purpose::Publish(_) => {
-                self.out.what = plan.steps.last().map(|s| s.check.words()).unwrap_or_default()
+            Purpose::Verify => {
+                let (state, what, hint) = conclude(&self.out.verified);
+                (self.out.what, self.out.hint) = (what, hint.into());
+                return state;
             }
+            Purpose::Pull | Purpose::PullOut => self.out.what = pull::done(plan),
+            Purpose::Prune => self.out.what = format!("{} archive(s) removed", plan.steps.len()),
+            Purpose::Swap | Purpose::RestoreInPlace => self.out.what = format!("{} has the place and answers", plan.guest),
+            Purpose::Power
+            | Purpose::Unlock
+            | Purpose::Appliance
+            | Purpose::Pin(_)
+            | Purpose::Publish(_)
+            | Purpose::Label
+            | Purpose::Schedule
+            | Purpose::Unprotect => self.out.what = plan.steps.last().map(|s| s.check.words()).unwrap_or_default(),
         }
         if self.out.warnings.is_empty() { State::Succeeded } else { State::Warned }
     }
@@ -380,9 +472,11 @@ fn anything_stays(done: &[Step]) -> bool {
 pub(crate) async fn finish_backup(host: &dyn Host, plan: &Plan, life: &Life, out: &mut Outcome) {
     let Some(Check::Archived { storage, .. }) = plan.steps.first().map(|s| &s.check) else { return };
     if let Some(path) = &life.archive {
-        let file = path.rsplit('/').next().unwrap_or(path);
-        out.volid = Some(format!("{storage}:backup/{file}"));
-        if let Some(Ok(Found::Stat(s))) = host.look(vec![Look::Stat(path.clone())]).await.into_iter().next() {
+        let name = if path.starts_with('/') { path.rsplit('/').next().unwrap_or(path) } else { path };
+        out.volid = Some(format!("{storage}:backup/{name}"));
+        if path.starts_with('/')
+            && let Some(Ok(Found::Stat(s))) = host.look(vec![Look::Stat(path.clone())]).await.into_iter().next()
+        {
             out.size = Some(s.size);
         }
     }
@@ -390,53 +484,11 @@ pub(crate) async fn finish_backup(host: &dyn Host, plan: &Plan, life: &Life, out
     out.what = format!("{}{size}", out.volid.as_deref().unwrap_or("done"));
 }
 
-/// What a plan that did not end well left behind.
-pub(crate) async fn left_by(host: &dyn Host, plan: &Plan, life: &Life) -> Vec<String> {
-    match &plan.purpose {
-        Purpose::Backup => truth::leftovers(host, plan.guest, life.archive.as_deref()).await,
-        Purpose::RestoreBeside | Purpose::Drill => new_guest(host, plan.guest).await,
-        Purpose::Power | Purpose::Unlock => Vec::new(),
-        Purpose::Prune => vec!["archives that were not removed yet are listed by: proximity backup list".into()],
-        Purpose::Swap => vec![
-            "both containers; one of them has the whole place in its notes or its configuration: ask again, or for the way back".into(),
-        ],
-        // Each step looks first whether it is needed.
-        Purpose::Publish(wish) => left_of_publishing(plan, wish.as_ref(), life),
-        Purpose::Appliance | Purpose::Pin(_) => vec!["what stands so far; asked for again, it goes on from there".into()],
-    }
-}
-
-/// What was wished stays remembered, and what was tried can be looked at.
-fn left_of_publishing(plan: &Plan, wish: Option<&PortWish>, life: &Life) -> Vec<String> {
-    let laid = plan.steps.iter().take(life.step).find_map(|s| if let Act::Lay(lay) = &s.act { Some(lay) } else { None });
-    let mut left: Vec<String> = laid.map(|lay| format!("what was tried, for a look: {} in {}", lay.folder, lay.at)).into_iter().collect();
-    left.extend(match wish {
-        Some(PortWish::Publish(name, ..)) => {
-            Some(format!("{name} is remembered and keeps its ports; ask again when it is mended, or: proximity ports unpublish {name}"))
-        }
-        Some(PortWish::Unpublish(name)) => {
-            Some(format!("{name} is given up, and may be served still; ask again: proximity ports converge"))
-        }
-        _ => None,
-    });
-    left
-}
-
-/// A restore never destroys: what it made so far is named, and how to remove it.
-async fn new_guest(host: &dyn Host, id: Vmid) -> Vec<String> {
-    match truth::guest(host, id).await {
-        Ok(guest) => {
-            let lock = guest.lock.map_or(String::new(), |l| format!(", locked ({l}): pct unlock {id}, then"));
-            vec![format!("guest {id}{lock} for a look, or: pct destroy {id} --force 1")]
-        }
-        Err(HostError::Missing { .. }) => Vec::new(),
-        Err(e) => vec![format!("whether {id} was made is unknown: {e}")],
-    }
-}
-
 /// Bytes per second over the last measurements.
 #[derive(Default)]
 struct Meter {
+    /// When the command's process began, in clock ticks since boot.
+    tick: Option<u64>,
     seen: std::collections::VecDeque<(Stamp, u64)>,
 }
 

@@ -12,12 +12,9 @@ use crate::domain::plan::{self, Check, Wants};
 use crate::domain::ports::{Answer, How, Knock};
 use crate::domain::pve;
 use crate::domain::storage::StorageId;
-use crate::domain::task::{TaskSeen, parse_active};
-use crate::domain::unlock;
 use crate::host::{Found, Host, HostError, Look, text_of};
 
-use super::truth::{self, Truth};
-use super::{appliance, place, ports, publish, publish_rules};
+use super::{appliance, archives, locks, place, ports, publish, publish_rules, schedules, truth};
 
 /// What a check gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,19 +49,18 @@ pub async fn holds(host: &dyn Host, check: &Check, life: &Life, init: Option<u32
             (Held::Yes, Err(e)) => Held::Unknown(e.to_string()),
             (other, _) => other,
         },
-        Check::Idle { vmid, lock } => match truth::guest(host, *vmid).await {
-            Ok(guest) if guest.lock.is_none() => Held::Yes,
-            Ok(guest) if guest.lock.as_ref() != Some(lock) => {
-                Held::No(format!("{vmid} has another lock now: {}", guest.lock.as_deref().unwrap_or("")))
-            }
-            Ok(_) => match no_task(host, *vmid).await {
-                Held::Yes => idle(host, *vmid).await,
-                other => other,
-            },
+        Check::Idle { vmid, lock } => locks::idle(host, *vmid, lock).await,
+        Check::Unused { vmid, paths } => locks::unused(host, *vmid, paths).await,
+        Check::NoSnapshot { vmid, name } => match truth::guest(host, *vmid).await {
+            Ok(guest) => Held::when(!guest.snapshots.contains(name), || format!("{vmid} has the snapshot '{name}' still")),
             Err(HostError::Missing { .. }) => Held::No(format!("{vmid} has no configuration on this node")),
             Err(e) => Held::Unknown(e.to_string()),
         },
         Check::Archived { storage, .. } => archived(host, storage, life).await,
+        Check::Labelled { question, label, .. } => match archives::label_by(host, question.clone()).await {
+            Ok(found) => Held::when(found == *label, || "other notes or another protection stand on it".into()),
+            Err(e) => Held::Unknown(e.to_string()),
+        },
         Check::Content { at, path, digest } => content(host, *at, path, digest.as_deref()).await,
         Check::Contents { at, files } => contents(host, *at, files).await,
         Check::Listens { vmid, ports } => match ports::listens_in(host, *vmid).await {
@@ -77,6 +73,7 @@ pub async fn holds(host: &dyn Host, check: &Check, life: &Life, init: Option<u32
         Check::Takes { vmid, port } => publish_rules::takes(host, *vmid, *port).await,
         Check::Serves { vmid, pair, unanswered, tls } => publish::serves(host, *vmid, *pair, *unanswered, tls).await,
         Check::Says { what, cmd, wants } => says(host, what, cmd, wants).await,
+        Check::Job { id, has } => schedules::job_is(host, id, has.as_ref()).await,
         Check::Either(one, other) => match Box::pin(holds(host, one, life, init)).await {
             Held::Yes => Held::Yes,
             _ => Box::pin(holds(host, other, life, init)).await,
@@ -90,6 +87,14 @@ pub async fn holds(host: &dyn Host, check: &Check, life: &Life, init: Option<u32
             Err(e) => Held::Unknown(e.to_string()),
         },
         Check::App { vmid, port, http } => app(host, *vmid, *port, *http).await,
+        Check::ReadOnly { vmid, keys } => match truth::guest(host, *vmid).await {
+            Ok(guest) => {
+                let open = keys.iter().find(|key| !guest.mounts.iter().any(|m| m.key == **key && m.is_read_only()));
+                open.map_or(Held::Yes, |key| Held::No(format!("{vmid} may write at {key}, or does not have it")))
+            }
+            Err(HostError::Missing { .. }) => Held::No(format!("{vmid} is not there")),
+            Err(e) => Held::Unknown(e.to_string()),
+        },
         Check::Named { vmid, identity } => match truth::guest(host, *vmid).await {
             Ok(guest) => {
                 Held::when(identity.is_of(&guest), || format!("{vmid} is configured as {}, or with other interfaces", guest.label()))
@@ -197,52 +202,6 @@ async fn kept(host: &dyn Host, unit: &str, path: &str, digest: &str) -> Held {
     }
 }
 
-/// Whether no process holds the lock files of a guest's configuration and of vzdump. Nothing is waited for.
-pub async fn idle(host: &dyn Host, id: Vmid) -> Held {
-    /// What flock says where the lock is held; its own failures are 1 and 64 to 78 (flock(1)).
-    const TAKEN: i32 = 99;
-    for path in [unlock::config_lock(id), unlock::VZDUMP_LOCK.to_owned()] {
-        // flock would make the file.
-        match host.look(vec![Look::Stat(path.clone())]).await.into_iter().next() {
-            Some(Err(HostError::Missing { .. })) => continue,
-            Some(Ok(_)) => {}
-            Some(Err(e)) => return Held::Unknown(e.to_string()),
-            None => return Held::Unknown("no answer".into()),
-        }
-        let asked = host.run(Cmd::new("flock", ["-n", "-E", &TAKEN.to_string(), &path, "true"]).limit(10)).await;
-        match asked.map(|out| out.any().status) {
-            Ok(0) => {}
-            Ok(TAKEN) => return Held::No(format!("a process holds {path}")),
-            Ok(status) => return Held::Unknown(format!("flock of {path} ended with {status}")),
-            Err(e) => return Held::Unknown(e.to_string()),
-        }
-    }
-    Held::Yes
-}
-
-/// Whether no task of this node works on a guest, or may.
-async fn no_task(host: &dyn Host, id: Vmid) -> Held {
-    let boot = match truth::boot_id(host).await {
-        Ok(boot) => boot,
-        Err(e) => return Held::Unknown(e.to_string()),
-    };
-    let text = match host.look(vec![Look::Tail("/var/log/pve/tasks/active".into(), 1 << 20)]).await.into_iter().next().map(|f| text_of(&f))
-    {
-        Some(Ok(text)) => text,
-        Some(Err(e)) => return Held::Unknown(e.to_string()),
-        None => return Held::Unknown("no answer".into()),
-    };
-    let may = |t: &TaskSeen| t.end.is_none() && (t.upid.id == id.to_string() || unlock::is_over_several(&t.upid));
-    for task in parse_active(&text).into_iter().filter(may) {
-        match truth::of_task(host, &task.upid, &boot).await {
-            Truth::Ended(_) => {}
-            Truth::Running => return Held::No(format!("a task works on it: {}", task.upid.as_str())),
-            Truth::Unknown(why) => return Held::Unknown(why),
-        }
-    }
-    Held::Yes
-}
-
 /// Whether an app answers, asked inside its own guest.
 async fn app(host: &dyn Host, vmid: Vmid, port: u16, http: bool) -> Held {
     match ports::listens_in(host, vmid).await {
@@ -308,12 +267,16 @@ async fn answers(host: &dyn Host, id: Vmid) -> Held {
 
 async fn archived(host: &dyn Host, storage: &StorageId, life: &Life) -> Held {
     let Some(path) = &life.archive else { return Held::No("vzdump named no archive: it made none".into()) };
+    // A storage without files (a backup server): its own list must show it.
+    if !path.starts_with('/') {
+        return on_list(host, storage, path).await;
+    }
     let Some(partial) = partial_of(path) else { return Held::Unknown(format!("{path} is no archive's name")) };
     let mut found = host.look(vec![Look::Stat(path.clone()), Look::Stat(partial)]).await.into_iter();
     match (found.next(), found.next()) {
         (Some(Ok(Found::Stat(s))), Some(Err(HostError::Missing { .. }))) => Held::when(s.size > 0, || format!("{path} is empty")),
         (_, Some(Ok(_))) => Held::No(format!("{path} is still partial")),
-        // A storage without files (a backup server): its own list must show it.
+        // Files that are not seen from here: the storage's own list must show it.
         (Some(Err(HostError::Missing { .. })), _) => on_list(host, storage, path).await,
         (Some(Err(e)), _) | (_, Some(Err(e))) => Held::Unknown(e.to_string()),
         _ => Held::Unknown("no answer".into()),

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::archives;
 use super::truth::{self, Truth};
+use super::{archives, schedules};
 use crate::domain::conf::parse_lxc;
 use crate::domain::guest::{Guest, Kind, Power, Vmid};
 use crate::domain::pve;
@@ -47,6 +47,9 @@ fn questions() -> Vec<Look> {
         Look::Space("/".into()),
         file("/usr/share/perl5/PVE/pvecfg.pm", 1 << 16),
     ]
+    .into_iter()
+    .chain(schedules::questions())
+    .collect()
 }
 
 /// All parts but the jobs. Takes two or three rounds of looks, and the slow tools only where files say nothing.
@@ -60,6 +63,7 @@ pub async fn refresh(host: &dyn Host) -> News {
     let memory = [next(), next()];
     let cpu = next();
     let (bridges, states, active, mounts, root, pvecfg) = (next(), next(), next(), next(), next(), next());
+    let clock = schedules::Answers::of(&mut next);
 
     let mut news = News { node: Some(node.part(now, &root, &pvecfg)), ..News::default() };
     let me = news.node.as_ref().and_then(|n| n.get()).map(|n| n.name.clone());
@@ -72,6 +76,7 @@ pub async fn refresh(host: &dyn Host) -> News {
         Ok(part) => part,
         Err(why) => slow_guests(host, me.as_deref(), why, &unix, now).await,
     });
+    news.schedules = Some(schedules::read(host, &clock, &storage_cfg, now).await);
     let storages = storages(host, &storage_cfg, &mounts, me.as_deref(), now).await;
     news.archives = Some(archives::list(host, &storages, now).await);
     news.storages = Some(storages);
@@ -443,7 +448,7 @@ async fn storages(host: &dyn Host, cfg: &Answer, mounts: &Answer, me: Option<&st
 }
 
 /// `\040` and its like in /proc/self/mounts (fstab(5)).
-fn unescape(path: &str) -> String {
+pub(super) fn unescape(path: &str) -> String {
     path.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
 }
 

@@ -37,8 +37,10 @@ pub async fn of_task(host: &dyn Host, upid: &Upid, boot_id: &str) -> Truth {
     }
 }
 
-/// The newest task of a kind on a guest that began at or after `since`, from the list of this node.
-pub async fn find(host: &dyn Host, kind: &str, guest: Vmid, since: Stamp) -> Result<Option<Upid>, HostError> {
+/// The newest task of a kind on a guest that began at or after `since`, and not before a process that began at `tick` (clock
+/// ticks since boot) where that is known, from the list of this node. Without the latter it may be one that somebody else began
+/// within the same second.
+pub async fn find(host: &dyn Host, kind: &str, guest: Vmid, since: Stamp, tick: Option<u64>) -> Result<Option<Upid>, HostError> {
     let mut found = host.look(vec![Look::Tail("/var/log/pve/tasks/active".into(), 1 << 20)]).await.into_iter();
     let text = match found.next() {
         Some(found) => text_of(&found)?,
@@ -47,8 +49,19 @@ pub async fn find(host: &dyn Host, kind: &str, guest: Vmid, since: Stamp) -> Res
     let id = guest.to_string();
     // A UPID holds whole seconds.
     let since = Stamp::from_secs(since.secs());
-    let mine = parse_active(&text).into_iter().map(|t| t.upid).filter(|u| u.kind == kind && u.id == id && u.started >= since);
-    Ok(mine.max_by_key(|u| (u.started, u.pid)))
+    let ours = |u: &Upid| u.kind == kind && u.id == id && u.started >= since && tick.is_none_or(|tick| u.pstart >= tick);
+    let mine = parse_active(&text).into_iter().map(|t| t.upid).filter(ours);
+    Ok(mine.max_by_key(|u| (u.started, u.pstart, u.pid)))
+}
+
+/// The vzdump of this node that holds Proxmox's lock, by what it wrote beside it; `None` where none does, or that cannot be read:
+/// then vzdump itself waits.
+pub async fn vzdump_holder(host: &dyn Host) -> Option<Upid> {
+    let found = host.look(vec![Look::File("/var/run/vzdump.pid".into(), 4096)]).await.into_iter().next()?;
+    // It stays when its writer is gone.
+    let upid: Upid = text_of(&found).ok()?.lines().next()?.trim().parse().ok()?;
+    let process = Process { pid: upid.pid, start: upid.pstart, boot_id: boot_id(host).await.ok()? };
+    (host.alive(&process).await == Ok(true)).then_some(upid)
 }
 
 /// The id of the boot that is running on the host.
@@ -85,7 +98,17 @@ pub async fn leftovers(host: &dyn Host, id: Vmid, archive: Option<&str>) -> Vec<
         Err(HostError::Missing { .. }) => left.push(format!("{id} has no configuration on this node")),
         Err(e) => left.push(format!("whether {id} is still locked is unknown: {e}")),
     }
-    let paths: Vec<String> = archive.into_iter().flat_map(|a| [partial_of(a), tmp_of(a)]).flatten().collect();
+    // A hook or the retention may fail after it was whole; then it stays on the storage's list.
+    if let Some(name) = archive.filter(|a| !a.starts_with('/')) {
+        left.push(format!("whether {name} stands on its storage is not known: proximity backup list {id}"));
+    } else if let Some(path) = archive
+        && let Some(Ok(Found::Stat(s))) = host.look(vec![Look::Stat(path.to_owned())]).await.into_iter().next()
+    {
+        let size = crate::domain::stamp::bytes(s.size);
+        left.push(format!("the archive {path} ({size}); whether it is whole is not known before it came back"));
+    }
+    let paths: Vec<String> =
+        archive.into_iter().filter(|a| a.starts_with('/')).flat_map(|a| [partial_of(a), tmp_of(a)]).flatten().collect();
     let looks = paths.iter().cloned().map(Look::Stat).collect();
     for (path, stat) in paths.iter().zip(host.look(looks).await) {
         match stat {

@@ -7,6 +7,7 @@ use crate::cli::{self, Need};
 use crate::domain::access::{Object, Permission, Refused, Role, Who, of_log, of_plan, of_wish};
 use crate::domain::audit::Deed;
 use crate::domain::fact::{Fact, Gate, Login};
+use crate::domain::inside;
 use crate::domain::log_page::{FileAsk, FileNews};
 use crate::domain::plan::Refusal;
 use crate::domain::secret::{Secret, Shown};
@@ -67,14 +68,19 @@ pub(super) fn need(effect: &Effect) -> Option<Need> {
         Effect::Follow { source, on: true } => permission(of_log(source, None)),
         // What is open was allowed.
         Effect::File { source, ask: FileAsk::Open | FileAsk::Names } => permission(of_log(source, None)),
-        Effect::File { .. } => None,
+        Effect::File { .. } | Effect::Inside { on: false, .. } => None,
+        // As much as reading in the guest.
+        Effect::Inside { archive, on: true } => permission((Permission::ReadFile, archive.vmid.map_or(Object::Host, Object::Guest))),
         Effect::Marks(_) | Effect::Export { .. } => permission((Permission::ReadLogs, Object::Host)),
         Effect::Plan(wish) => permission(of_wish(wish)),
         Effect::Start(order) => permission(of_plan(order.plan())),
         Effect::Cancel(id) => Some(Need::Job(Permission::CancelJob, *id)),
+        // Others wait longer by it.
+        Effect::PutJob(..) => permission((Permission::CancelJob, Object::Host)),
         Effect::Probe | Effect::LookPorts | Effect::LookCertificates | Effect::AskPort(_) => {
             permission((Permission::LookAppliance, Object::Host))
         }
+        Effect::LookLocks(_) => permission((Permission::ReadLogs, Object::Host)),
         Effect::KeepPorts(_) => permission((Permission::Ports, Object::Host)),
         Effect::Save(_) | Effect::Try { .. } | Effect::Keep { .. } | Effect::CredentialBack(_) => {
             permission((Permission::ChangeSettings, Object::Host))
@@ -105,10 +111,12 @@ pub(super) fn refused(effect: Effect, refused: Refused, now: Stamp) -> Fact {
         Effect::Probe => Fact::News(Box::new(News { appliance: Some(Part::unknown(why, now)), ..News::default() })),
         Effect::LookPorts => Fact::News(Box::new(News { truth: Some(Part::unknown(why, now)), ..News::default() })),
         Effect::LookCertificates => Fact::News(Box::new(News { certificates: Some(Part::unknown(why, now)), ..News::default() })),
+        Effect::LookLocks(_) => Fact::News(Box::new(News { locks: Some(Part::unknown(why, now)), ..News::default() })),
         Effect::Plan(_) => Fact::Planned(Err(Refusal::new(WHAT, why, hint))),
         Effect::Save(_) | Effect::CredentialBack(_) => Fact::Saved(Err(Refusal::new(WHAT, why, hint))),
         Effect::Keep { nth, .. } => Fact::Trial { nth, news: Progress::NotKept(why) },
         Effect::File { source, .. } => Fact::File { source, news: FileNews::Failed(why) },
+        Effect::Inside { archive, .. } => Fact::Inside { volid: archive.volid, news: inside::News::Failed { why, hint } },
         Effect::Audit { words, below } => Fact::Audit { words, below, page: Err(why) },
         Effect::Try { nth, .. } => {
             let taken = Taken { step: Step::Address, mark: Mark::Bad, found: vec![why], hint };

@@ -1,7 +1,7 @@
 //! The hands of the console: what carries effects out, and the standing tasks that tell facts. Who may have what carried out, and
 //! how long the door stays open, is in `door.rs`; what an order waits for before it is, in `order.rs`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,12 +20,15 @@ use crate::domain::access::{Permission, Who};
 use crate::domain::audit::{Deed, Ending, Wanted};
 use crate::domain::fact::{Fact, Gate, LogLine, LogSource, LogState};
 use crate::domain::filter::Filter;
+use crate::domain::guest::Vmid;
 use crate::domain::job::{Job, JobId};
 use crate::domain::log_page::FileAsk;
 use crate::domain::plan::{Approved, Refusal};
+use crate::domain::queue::Move;
 use crate::domain::world::{News, Part, World};
+use crate::host::Progress;
 use crate::jobs::Jobs;
-use crate::ops::{follow, log_health, planner, refresh};
+use crate::ops::{follow, locks, log_health, planner, refresh};
 use crate::problem::{Kind, Problem};
 use crate::store::{StoreError, StoreMode};
 use crate::tui::effect::Effect;
@@ -48,6 +51,8 @@ pub(super) struct Hands {
     pub(super) follows: Mutex<HashMap<LogSource, CancellationToken>>,
     /// Files that are read for the screen.
     pub(super) files: Mutex<HashMap<LogSource, logs::OpenFile>>,
+    /// Archives whose files are listed now, by their volumes.
+    pub(super) inside: Mutex<HashMap<String, Arc<Progress>>>,
     pub(super) refresh: Notify,
     /// Somebody wrote to the store.
     pub(super) written: Arc<Notify>,
@@ -67,6 +72,10 @@ pub(super) struct Hands {
     pub(super) waiting: Mutex<Option<Waiting>>,
     /// The credential that is being tried.
     pub(super) trial: Mutex<Option<Trial>>,
+    /// Orders to start, in the order in which they were given.
+    starts: Mutex<VecDeque<Approved>>,
+    /// Held while one is started.
+    starting: Mutex<()>,
     pub(super) stop: CancellationToken,
 }
 
@@ -81,6 +90,7 @@ impl Hands {
             facts,
             follows: Mutex::default(),
             files: Mutex::default(),
+            inside: Mutex::default(),
             refresh: Notify::new(),
             written: Arc::default(),
             world: Mutex::default(),
@@ -92,6 +102,8 @@ impl Hands {
             tell_jobs: AtomicBool::new(false),
             waiting: Mutex::default(),
             trial: Mutex::default(),
+            starts: Mutex::default(),
+            starting: Mutex::default(),
             stop: CancellationToken::new(),
         }
     }
@@ -182,6 +194,7 @@ impl Hands {
                 let news = News { logs: Some(logs), ..News::default() };
                 locked(&self.world).learn(news.clone());
                 self.tell_news(news).await;
+                self.look_locks(&world, None).await;
             }
             self.tell(Fact::Refreshing(false)).await;
             self.probe_if_due();
@@ -209,6 +222,16 @@ impl Hands {
         world.learn(news.clone());
         self.tell_news(news).await;
         world
+    }
+
+    /// Looks who holds locks and what killed jobs left.
+    async fn look_locks(&self, world: &World, also: Option<Vmid>) {
+        let mut world = world.clone();
+        if let Some(jobs) = locked(&self.jobs).clone() {
+            world.jobs = jobs.part(self.ctx.host.clock().0);
+        }
+        let locks = locks::look(self.ctx.host.as_ref(), &world, also, false).await;
+        self.learn_and_tell(News { locks: Some(locks), ..News::default() }).await;
     }
 
     /// Takes news of what is remembered in, and tells them.
@@ -322,6 +345,7 @@ impl Hands {
                 }
             }
             Effect::File { source, ask } => self.file(source, ask),
+            Effect::Inside { archive, on } => self.look_inside(archive, on),
             Effect::Marks(marks) => drop(tokio::task::spawn_blocking(move || me.marks(marks))),
             Effect::Export { path, text, lines } => drop(tokio::task::spawn_blocking(move || me.export(&path, &text, lines))),
             Effect::Unlock { operator, passphrase } => drop(tokio::task::spawn_blocking(move || me.unlock(&operator, &passphrase))),
@@ -340,14 +364,22 @@ impl Hands {
                 let planned = planner::plan(me.ctx.host.as_ref(), &world, &wish).await;
                 me.tell(Fact::Planned(planned.map(Box::new))).await;
             })),
-            Effect::Start(order) => drop(tokio::task::spawn_blocking(move || me.start(order))),
+            Effect::Start(order) => {
+                locked(&self.starts).push_back(order);
+                drop(tokio::task::spawn_blocking(move || me.start_next()));
+            }
             Effect::Audit { words, below } => drop(tokio::task::spawn_blocking(move || me.read_audit(words, below))),
             Effect::Probe => drop(tokio::spawn(async move { me.probe().await })),
             Effect::LookPorts => drop(tokio::spawn(async move { me.look_ports().await })),
             Effect::LookCertificates => drop(tokio::spawn(async move { me.look_certificates().await })),
+            Effect::LookLocks(guest) => drop(tokio::spawn(async move {
+                let world = me.fresh().await;
+                me.look_locks(&world, guest).await;
+            })),
             Effect::KeepPorts(wish) => drop(tokio::spawn(async move { me.keep_ports(wish).await })),
             Effect::AskPort(port) => drop(tokio::spawn(async move { me.ask_port(port).await })),
             Effect::Cancel(id) => drop(tokio::task::spawn_blocking(move || me.cancel(id))),
+            Effect::PutJob(id, to) => drop(tokio::task::spawn_blocking(move || me.put_job(id, to))),
             Effect::Save(save) => drop(tokio::task::spawn_blocking(move || me.save(&save))),
             Effect::History(key) => drop(tokio::task::spawn_blocking(move || me.history(key))),
             Effect::Try { nth, candidate } => self.try_credential(nth, candidate),
@@ -401,6 +433,23 @@ impl Hands {
         let Some((jobs, who)) = locked(&self.jobs).clone().zip(self.who()) else { return };
         match jobs.cancel(self.ctx.host.as_ref(), id, &who) {
             Ok(()) => self.tell_now(Fact::Done(format!("job {id} was asked to end"))),
+            Err(e) => self.problem(e.into()),
+        }
+    }
+
+    /// Several that were asked for together stand in the queue as they were asked for.
+    fn start_next(self: &Arc<Self>) {
+        let _one = locked(&self.starting);
+        let order = locked(&self.starts).pop_front();
+        if let Some(order) = order {
+            self.start(order);
+        }
+    }
+
+    fn put_job(&self, id: JobId, to: Move) {
+        let Some((jobs, who)) = locked(&self.jobs).clone().zip(self.who()) else { return };
+        match jobs.put(self.ctx.host.as_ref(), id, to, &who) {
+            Ok(()) => self.written.notify_one(),
             Err(e) => self.problem(e.into()),
         }
     }

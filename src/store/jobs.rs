@@ -52,6 +52,24 @@ impl Store {
         })
     }
 
+    /// Looks at all jobs that have not ended, oldest first, and writes state and life of those that `f` names and that are still
+    /// queued, all in one transaction.
+    pub fn arrange<T>(&self, f: impl FnOnce(&[Job]) -> (Vec<(JobId, State, Life)>, T)) -> Result<T, StoreError> {
+        self.write_txn(|tx| {
+            let rows: Vec<Raw> = tx.prepare_cached(UNFINISHED)?.query_map([MOST], raw)?.collect::<Result<_, _>>()?;
+            let open: Vec<Job> = rows.into_iter().filter_map(|row| parse(row).ok()).collect();
+            let (changes, out) = f(&open);
+            for (id, state, life) in changes {
+                check_sum(tx, id)?;
+                let sql = "UPDATE job SET state = ?2, life = ?3 WHERE id = ?1 AND state = 'queued'";
+                if tx.execute(sql, params![id, state.word(), json(&life)?])? == 1 {
+                    sum_up(tx, id)?;
+                }
+            }
+            Ok(out)
+        })
+    }
+
     /// The same for a state in which it has ended, with the audit's outcome; its phase gets the number of the intent.
     pub fn end_job(&self, id: JobId, from: State, to: State, life: &Life, mut outcome: Entry) -> Result<bool, StoreError> {
         let life = json(life)?;
@@ -79,20 +97,21 @@ impl Store {
         row.map(|row| parse(row).map_err(|(id, why)| StoreError::Corrupt { why: format!("job {id}: {why}") })).transpose()
     }
 
-    /// The newest jobs, newest first, at most so many; the newest restores, as many, for these tell what came back; and the rows
+    /// The newest jobs, newest first, at most so many; all that have not ended; the newest restores, as many, for these tell what
+    /// came back; four times as many that verified, for these tell whether an archive is what it was; and the rows
     /// that cannot be read.
     pub fn jobs(&self, most: u32) -> Result<(Vec<Job>, Vec<BadRow>), StoreError> {
         let sql = "SELECT id, state, created_ms, plan, life, sum FROM job WHERE id IN (SELECT id FROM job ORDER BY id DESC LIMIT ?1) \
                    OR id IN (SELECT id FROM job WHERE instr(plan, '\"purpose\":\"restore-beside\"') > 0 \
-                   OR instr(plan, '\"purpose\":\"drill\"') > 0 ORDER BY id DESC LIMIT ?1) \
-                   ORDER BY id DESC";
+                   OR instr(plan, '\"purpose\":\"restore-in-place\"') > 0 OR instr(plan, '\"purpose\":\"drill\"') > 0 ORDER BY id DESC LIMIT ?1) \
+                   OR id IN (SELECT id FROM job WHERE instr(plan, '\"purpose\":\"verify\"') > 0 ORDER BY id DESC LIMIT 4 * ?1) \
+                   OR state IN ('queued', 'running', 'unreachable') ORDER BY id DESC";
         self.rows(sql, most)
     }
 
     /// All jobs that have not ended, oldest first, and the rows that cannot be read.
     pub fn unfinished_jobs(&self) -> Result<(Vec<Job>, Vec<BadRow>), StoreError> {
-        let sql = "SELECT id, state, created_ms, plan, life, sum FROM job WHERE state IN ('queued', 'running', 'unreachable') ORDER BY id LIMIT ?1";
-        self.rows(sql, 10_000)
+        self.rows(UNFINISHED, MOST)
     }
 
     fn rows(&self, sql: &str, most: u32) -> Result<(Vec<Job>, Vec<BadRow>), StoreError> {
@@ -116,6 +135,12 @@ impl Store {
         self.read(|conn| Ok((conn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?, conn.total_changes())))
     }
 }
+
+const UNFINISHED: &str =
+    "SELECT id, state, created_ms, plan, life, sum FROM job WHERE state IN ('queued', 'running', 'unreachable') ORDER BY id LIMIT ?1";
+
+/// So many unfinished jobs are looked at.
+const MOST: u32 = 10_000;
 
 const ROW: &str = "SELECT id, state, created_ms, plan, life, sum FROM job WHERE id = ?1";
 

@@ -62,7 +62,7 @@ pub use passphrase::check as check_passphrase;
 pub use place::new_file;
 pub use ports::{PortError, Wished};
 pub use settings::{SaveError, checksum};
-pub use snapshot::{Snapshot, Why, drop_old_keys, put_back, snapshots, take_snapshot, take_snapshot_if_due};
+pub use snapshot::{Snapshot, Why, copy_at, drop_old_keys, put_back, snapshots, take_snapshot, take_snapshot_if_due};
 pub use throttle::Guess;
 pub use vault::{
     Contents, NewOperator, Operator, OperatorChange, RecordName, SecondFactor, Vault, VaultError, Verified, Way, host_key_path,

@@ -110,10 +110,22 @@ pub fn drop_old_keys(dir: &Path) -> Result<(), StoreError> {
     snapshots(dir)?.iter().filter(|one| one.why == Why::Rotation).try_for_each(|one| place::remove_if_there(&one.path))
 }
 
+/// A copy that lies elsewhere, such as in a backup set. When it was taken is told by its file alone.
+pub fn copy_at(path: &Path) -> Result<Snapshot, StoreError> {
+    let modified = place::check_file(path)?.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    let taken_ms = modified.and_then(|since| i64::try_from(since.as_millis()).ok()).unwrap_or(0);
+    Ok(Snapshot { path: path.to_owned(), taken_ms, why: Why::Asked })
+}
+
 /// Puts a snapshot in the place of the store, after it was opened and every record in it. What was there is kept under
-/// another name, which is given. Close other consoles before.
-pub fn put_back(dir: &Path, snapshot: &Path, way: &Way<'_>, now_ms: i64) -> Result<PathBuf, VaultError> {
-    place::check_dir(dir)?;
+/// another name, which is given; none where nothing was there: then the host gets a key of its own, if it has none. Close other
+/// consoles before.
+pub fn put_back(dir: &Path, snapshot: &Path, way: &Way<'_>, now_ms: i64) -> Result<Option<PathBuf>, VaultError> {
+    if dir.exists() {
+        place::check_dir(dir)?;
+    } else {
+        place::make_dir(dir)?;
+    }
     let vault = Vault::enter_unchecked(&open_copy(snapshot)?, way)?;
     prove(snapshot, &vault)?;
     let path = dir.join(FILE_NAME);
@@ -122,19 +134,20 @@ pub fn put_back(dir: &Path, snapshot: &Path, way: &Way<'_>, now_ms: i64) -> Resu
     drop(Store::open(dir));
     let kept = place::beside(&path, &format!(".replaced-{now_ms}"));
     let journal = place::beside(&path, "-journal");
-    let swap = || -> io::Result<()> {
+    let swap = || -> io::Result<bool> {
         // The journal belongs to what was there; under the new store it would be played into it.
         match fs::rename(&journal, place::beside(&kept, "-journal")) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
         }
-        match fs::hard_link(&path, &kept) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-        fs::rename(&temp, &path)
+        let there = match fs::hard_link(&path, &kept) {
+            Ok(()) => true,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => false,
+            Err(e) => return Err(e),
+        };
+        fs::rename(&temp, &path).map(|()| there)
     };
-    {
+    let there = {
         // Until the copy has its name: whoever opens the store sweeps away what is half made.
         let _only_writer = place::lock_dir(dir)?;
         place::remove_if_there(&temp)?;
@@ -144,12 +157,16 @@ pub fn put_back(dir: &Path, snapshot: &Path, way: &Way<'_>, now_ms: i64) -> Resu
                 to.sync_all()
             })
             .and_then(|()| swap())
-            .map_err(|e| place::disk(&e))?;
-        place::sync_parent(&path)?;
-    }
+            .map_err(|e| place::disk(&e))
+            .and_then(|there| place::sync_parent(&path).map(|()| there))?
+    };
     let store = Store::open(dir)?;
     Vault::enter_unchecked(&store, way)?.accept(&store)?;
-    Ok(kept)
+    if !there {
+        // A bare host, opened by the words: its operators get new passphrases, and these a key of this host.
+        super::vault::make_host_key(dir)?;
+    }
+    Ok(there.then_some(kept))
 }
 
 /// Copies a database into a new private file, whole and on disk when this returns, or not there at all.

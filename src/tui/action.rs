@@ -20,6 +20,11 @@ pub enum Action {
     AddSite,
     Backup,
     Restore,
+    Schedule,
+    Verify,
+    Files,
+    Pull,
+    Parent,
     Menu,
     Mend,
     Pin,
@@ -77,6 +82,10 @@ pub enum Action {
     Yes,
     No,
     Cancel,
+    Protect,
+    Sooner,
+    Later,
+    First,
     Back,
     Grow,
     Shrink,
@@ -115,6 +124,8 @@ pub enum Context {
     Choice,
     /// A log file.
     File,
+    /// The files of an archive.
+    Inside,
     /// The list of jobs.
     Jobs,
     /// One job.
@@ -138,8 +149,8 @@ pub enum Context {
 impl Context {
     /// All of them.
     pub const ALL: &[Context] = &[
-        Overview, Appliance, Logs, Ports, Backups, Settings, Text, Choice, File, Jobs, Job, Audit, Record, Plan, Form, Confirm, Proof,
-        Unlock,
+        Overview, Appliance, Logs, Ports, Backups, Settings, Text, Choice, File, Inside, Jobs, Job, Audit, Record, Plan, Form, Confirm,
+        Proof, Unlock,
     ];
 
     /// Its name in the list of keys.
@@ -154,6 +165,7 @@ impl Context {
             Text => "reading",
             Choice => "choosing",
             File => "a file",
+            Inside => "files of an archive",
             Jobs => "jobs",
             Job => "one job",
             Audit => "audit",
@@ -168,7 +180,8 @@ impl Context {
 }
 
 use Context::{
-    Appliance, Audit, Backups, Choice, Confirm, File, Form, Job, Jobs, Logs, Overview, Plan, Ports, Proof, Record, Settings, Text, Unlock,
+    Appliance, Audit, Backups, Choice, Confirm, File, Form, Inside, Job, Jobs, Logs, Overview, Plan, Ports, Proof, Record, Settings, Text,
+    Unlock,
 };
 
 /// A key with or without Ctrl.
@@ -252,9 +265,10 @@ const fn row(keys: &'static [Key], action: Action, contexts: &'static [Context],
 const PANES: &[Context] = &[Overview, Appliance, Logs, Ports, Backups, Settings];
 const SEARCHED: &[Context] = &[Overview, Logs, File, Backups];
 const GUESTS: &[Context] = &[Overview, Backups];
-const MOVING: &[Context] = &[Overview, Appliance, Logs, Ports, Backups, Settings, Text, Choice, File, Jobs, Job, Audit, Record, Plan];
+const MOVING: &[Context] =
+    &[Overview, Appliance, Logs, Ports, Backups, Settings, Text, Choice, File, Inside, Jobs, Job, Audit, Record, Plan];
 const WITHOUT_UNLOCK: &[Context] =
-    &[Overview, Appliance, Logs, Ports, Backups, Settings, Choice, File, Jobs, Job, Audit, Record, Plan, Form, Confirm];
+    &[Overview, Appliance, Logs, Ports, Backups, Settings, Choice, File, Inside, Jobs, Job, Audit, Record, Plan, Form, Confirm];
 
 /// Rows stand in the order of the footer: what is special to a place comes first.
 static TABLE: &[Binding] = &[
@@ -262,6 +276,17 @@ static TABLE: &[Binding] = &[
     row(&[c('n')], Action::No, &[Plan, Confirm], "no", "say no"),
     row(&[c('b')], Action::Backup, GUESTS, "back up", "back up the selected guest"),
     row(&[c('r')], Action::Restore, GUESTS, "restore", "restore the selected archive, or the newest of the guest, beside the original"),
+    row(
+        &[c('v')],
+        Action::Verify,
+        &[Backups],
+        "verify",
+        "read the selected archive, or the newest of the guest, to its end: whether it is whole; the plan is shown first",
+    ),
+    row(&[c('f')], Action::Files, &[Backups], "files", "walk through the files of the selected archive, and bring some of them back"),
+    row(&[c('p')], Action::Pull, &[Inside], "pull", "bring the selected file or folder back; the plan is shown first"),
+    row(&[k(KeyCode::Backspace), k(KeyCode::Left)], Action::Parent, &[Inside], "up", "to the folder above"),
+    row(&[c('/')], Action::Search, &[Inside], "filter", "keep names that hold what is typed"),
     row(&[c('x')], Action::Menu, GUESTS, "actions", "what can be done with the selected guest: start, stop, shut down, reboot, back up"),
     row(&[c('f')], Action::Mend, &[Appliance], "fix", "bring the appliance back to its settings, or build it; the plan is shown first"),
     row(&[c('p')], Action::Pin, &[Appliance], "static", "make the selected lease static, or dynamic again; the plan is shown first"),
@@ -286,7 +311,7 @@ static TABLE: &[Binding] = &[
     row(
         &[k(KeyCode::Enter)],
         Action::Open,
-        &[Overview, Appliance, Logs, Ports, File, Backups, Choice, Jobs, Audit, Record, Form, Proof, Unlock],
+        &[Overview, Appliance, Logs, Ports, File, Inside, Backups, Choice, Jobs, Audit, Record, Form, Proof, Unlock],
         "open",
         "open what is selected, or go on",
     ),
@@ -305,10 +330,20 @@ static TABLE: &[Binding] = &[
     row(&[c('b')], Action::Block, &[Ports], "block", "let nobody have a pair of ports, with a reason; on a blocked one, give it out again"),
     row(&[c('o')], Action::Picture, &[Ports], "picture", "the public URL as a picture (QR code) for a telephone"),
     row(&[c('s'), c(' ')], Action::Sources, &[Logs], "sources", "choose the logs that are followed"),
+    row(&[c('s')], Action::Schedule, &[Backups], "schedule", "when the selected guest is backed up, as one of Proxmox's own jobs"),
     row(&[c('o')], Action::OpenFile, &[Logs], "file", "read a file of this host or of a guest, of any size"),
     row(&[c(':')], Action::GoTo, &[File], "go to", "go to a line by its number, or to hundredths of the file such as 50%"),
     row(&[c('l')], Action::LogsOf, GUESTS, "its logs", "show the log lines that name the selected guest"),
     row(&[c('/')], Action::Search, GUESTS, "search", "search by id, name or address"),
+    row(&[c(' ')], Action::Toggle, &[Backups], "mark", "mark the selected guest, or no more; b then backs all marked ones up"),
+    row(
+        &[c('p')],
+        Action::Protect,
+        &[Backups],
+        "protect",
+        "protect the selected archive against removal, or no more; the plan is shown first",
+    ),
+    row(&[c('e')], Action::Edit, &[Backups], "note", "write notes on the selected archive; the plan is shown first"),
     row(
         &[c('/')],
         Action::Search,
@@ -338,6 +373,9 @@ static TABLE: &[Binding] = &[
     row(&[k(KeyCode::Right)], Action::Right, &[Logs, File], "", "scroll to the right"),
     row(&[k(KeyCode::Tab)], Action::Details, &[Plan], "details", "show or hide checks, time limits and the host"),
     row(&[c('c')], Action::Cancel, &[Jobs, Job], "cancel", "ask the job to end, after a question"),
+    row(&[c('+')], Action::Sooner, &[Jobs], "sooner", "let a job that waits begin one place sooner"),
+    row(&[c('-')], Action::Later, &[Jobs], "later", "let a job that waits begin one place later"),
+    row(&[c('f')], Action::First, &[Jobs], "first", "let a job that waits be the next one"),
     row(&[c(' ')], Action::Toggle, &[Choice, Form], "mark", "switch on or off"),
     row(&[c('1')], Action::Pick(0), &[Choice, Record], "", "take the first entry"),
     row(&[c('2')], Action::Pick(1), &[Choice, Record], "", "take the second entry"),
@@ -362,7 +400,7 @@ static TABLE: &[Binding] = &[
     row(
         &[c('y')],
         Action::Copy,
-        &[Overview, Logs, File, Backups, Record],
+        &[Overview, Logs, File, Inside, Backups, Record],
         "copy",
         "copy what is selected to the clipboard of your terminal",
     ),
@@ -391,7 +429,7 @@ static TABLE: &[Binding] = &[
     row(&[c('6')], Action::ShowBackups, PANES, "", "pane 6, Backups"),
     row(&[c('9')], Action::ShowSettings, PANES, "", "pane 9, Settings"),
     row(&[k(KeyCode::Esc)], Action::Back, Context::ALL, "back", "back: close, say no, end a search"),
-    row(&[c('q')], Action::Back, &[Text, Choice, File, Jobs, Job, Audit, Record], "", "close"),
+    row(&[c('q')], Action::Back, &[Text, Choice, File, Inside, Jobs, Job, Audit, Record], "", "close"),
     row(&[c('z')], Action::Lock, PANES, "", "lock the screen"),
     row(&[c('T')], Action::SecondFactor, PANES, "", "set up a second factor for your own login"),
     row(&[c('q')], Action::Quit, PANES, "quit", "leave; says which jobs go on without you"),

@@ -233,6 +233,11 @@ impl App {
                 self.dirty |= self.lock.is_none() && !self.stack.is_empty();
                 return self.run(then);
             }
+            Fact::Inside { volid, news } => {
+                let known = &self.known;
+                self.stack.iter_mut().for_each(|d| d.inside(&volid, &news, known));
+                self.dirty |= self.lock.is_none() && !self.stack.is_empty();
+            }
             Fact::LogState { source, state } => {
                 self.look();
                 self.panes.logs.log_state(&source, &state);
@@ -703,6 +708,7 @@ mod tests {
                 size: Some(1),
                 notes: None,
                 protected: false,
+                server_says: None,
             };
             app.learn(Fact::News(Box::new(News {
                 guests: Some(Part::new(vec![Guest::bare("101".parse().unwrap(), Kind::Lxc)], at, From::Files)),
@@ -723,6 +729,7 @@ mod tests {
             Context::Text => &[&[Action::Help]],
             Context::Choice => &[&[Action::Palette], &[Action::Menu], &[Action::ShowLogs, Action::Sources]],
             Context::File => &[&[Action::ShowLogs, Action::OpenFile]],
+            Context::Inside => &[&[Action::ShowBackups, Action::Files]],
             Context::Jobs => &[&[Action::Jobs]],
             Context::Job => &[&[Action::Jobs, Action::Open]],
             Context::Audit => &[&[Action::Audit]],

@@ -1,12 +1,15 @@
 //! Effects: what a pane asks for. Data, executed elsewhere. It does not grow with features; wishes do.
 
+use crate::domain::backup::Archive;
 use crate::domain::credential::{Candidate, Code};
 use crate::domain::fact::{LogSource, Wish};
+use crate::domain::guest::Vmid;
 use crate::domain::job::JobId;
 use crate::domain::log_marks::Mark;
 use crate::domain::log_page::FileAsk;
 use crate::domain::plan::Approved;
 use crate::domain::ports::PortWish;
+use crate::domain::queue::Move;
 use crate::domain::secret::Secret;
 use crate::domain::settings::{Key, Save};
 
@@ -27,6 +30,13 @@ pub enum Effect {
         source: LogSource,
         /// What.
         ask: FileAsk,
+    },
+    /// Begin (`on`) or end looking at the files of an archive; the answers are [`crate::domain::fact::Fact::Inside`].
+    Inside {
+        /// Which.
+        archive: Archive,
+        /// Begin or end.
+        on: bool,
     },
     /// Try to open the vault.
     Unlock {
@@ -69,6 +79,8 @@ pub enum Effect {
     },
     /// Ask a job to end.
     Cancel(JobId),
+    /// Put a job that waits in another place of its queue.
+    PutJob(JobId, Move),
     /// Save settings; the answer is a [`crate::domain::fact::Fact::Saved`].
     Save(Save),
     /// Ask what a setting held before.
@@ -90,6 +102,8 @@ pub enum Effect {
     LookPorts,
     /// Look at all certificates; the news come as a part of the World.
     LookCertificates,
+    /// Look who holds locks and what killed jobs left, also of this guest; the news come as a part of the World.
+    LookLocks(Option<Vmid>),
     /// Make a wish about ports true that takes no plan: nothing but what is remembered changes.
     KeepPorts(PortWish),
     /// Ask what has a port and who had it; the answer is a [`crate::domain::fact::Fact::Port`].

@@ -173,7 +173,8 @@ pub struct Said<'a> {
 /// The job line: the newest job that runs, and the last thing that was done.
 pub fn job_line(on: &mut Canvas<'_>, known: &Known, said: &Said<'_>) {
     let wide = on.width();
-    let running = known.world.jobs.get().and_then(|jobs| fact::running(jobs).next());
+    let open = || known.world.jobs.get().into_iter().flat_map(|jobs| fact::running(jobs));
+    let running = open().find(|j| j.state != State::Queued).or_else(|| open().next());
     let last = said.last.map(|l| format!("last: {l}")).or_else(|| last_job(known));
     let (text, tone) = match (said.note, said.asking) {
         (Some(note), _) => (note.to_owned(), Tone::Plain),
@@ -229,14 +230,23 @@ pub fn progress(on: &mut Canvas<'_>, x: u16, y: u16, room: u16, job: &Job) -> u1
 
 /// What a job of this purpose may leave behind when it is ended.
 pub fn leaves(job: &Job) -> String {
+    if job.state == State::Queued {
+        return "Nothing is left: it has not begun.".into();
+    }
     let plan = job.order.plan();
     match &plan.purpose {
         Purpose::Backup => format!("A lock 'backup' on {}, a snapshot and a partial archive may be left.", plan.guest),
+        Purpose::Schedule => "The schedule is as before or as wished; archives are not touched.".into(),
         Purpose::Prune => "Archives that were removed so far are gone; the others stay.".into(),
-        Purpose::Swap => "One of both containers has the whole place, in its notes or its configuration.".into(),
+        Purpose::Swap | Purpose::RestoreInPlace => "One of both containers has the whole place, in its notes or its configuration.".into(),
+        Purpose::Verify => "Nothing is changed by it; archives that were not read yet are not verified.".into(),
+        Purpose::Pull | Purpose::PullOut => {
+            "What was there is there, under its name or beside it; a folder .proximity-… may be left beside it.".into()
+        }
         Purpose::Drill => format!("Guest {} may be left; it was made to be removed: pct destroy {0}", plan.guest),
         Purpose::RestoreBeside => format!("Guest {} may be left half restored and locked; the original is not touched.", plan.guest),
-        Purpose::Unlock => format!("The lock of guest {} is there, or it is gone.", plan.guest),
+        Purpose::Unlock => "What is not cleared away yet is found by the lock doctor again.".into(),
+        Purpose::Label | Purpose::Unprotect => "The archive has its notes and its protection as before, or as wished.".into(),
         Purpose::Appliance | Purpose::Pin(_) => "The appliance may be left half changed; asked for again, it goes on from there.".into(),
         Purpose::Publish(_) => "What is published is as before or as wished, never half; nothing is lost by asking again.".into(),
         Purpose::Power => format!("Guest {} may be left between running and stopped.", plan.guest),

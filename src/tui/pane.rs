@@ -9,6 +9,7 @@ use super::frame;
 use crate::domain::audit::Page;
 use crate::domain::fact::{Gate, LogLine, LogSource, LogState, Login, Wish};
 use crate::domain::guest::Vmid;
+use crate::domain::inside;
 use crate::domain::log_page::FileNews;
 use crate::domain::ports::Asked;
 use crate::domain::settings::{Change, Key};
@@ -147,6 +148,9 @@ pub trait Pane {
     fn file(&mut self, _source: &LogSource, _news: &FileNews, _known: &Known) -> Vec<Then> {
         Vec::new()
     }
+
+    /// News of an archive whose files are looked at.
+    fn inside(&mut self, _volid: &str, _news: &inside::News, _known: &Known) {}
 
     /// What a dialog asks of the Logs pane, where this dialog is what it means; else `None`.
     fn asked(&mut self, _ask: &super::panes::logs::Ask, _known: &Known) -> Option<Vec<Then>> {

@@ -80,20 +80,20 @@ fn jobs_of(lab: &Lab, vmid: u32) -> usize {
     all["items"].as_array().unwrap().iter().filter(|j| j["title"].as_str().unwrap().contains(&format!(" {vmid} "))).count()
 }
 
-fn init_pid(lab: &Lab, vmid: u32) -> String {
+pub(crate) fn init_pid(lab: &Lab, vmid: u32) -> String {
     lab.sh(&format!("lxc-info -n {vmid} -p -H"))
 }
 
-fn conf(lab: &Lab, vmid: u32) -> String {
+pub(crate) fn conf(lab: &Lab, vmid: u32) -> String {
     lab.sh(&format!("cat /etc/pve/lxc/{vmid}.conf"))
 }
 
 /// Partial files of backups of a guest.
-fn partial(lab: &Lab, vmid: u32) -> String {
+pub(crate) fn partial(lab: &Lab, vmid: u32) -> String {
     lab.sh(&format!("ls {DUMP} | grep -E 'lxc-{vmid}-.*[.](dat|tmp)$' || true"))
 }
 
-fn archives(lab: &Lab, vmid: u32) -> Vec<String> {
+pub(crate) fn archives(lab: &Lab, vmid: u32) -> Vec<String> {
     lab.sh(&format!("ls {DUMP} | grep -E 'lxc-{vmid}-.*[.]zst$' || true")).lines().map(str::to_owned).collect()
 }
 
@@ -107,21 +107,21 @@ fn is_clean(lab: &Lab, vmid: u32) {
 }
 
 /// A running guest with data that does not compress.
-fn with_data(lab: &Lab, vmid: u32) {
+pub(crate) fn with_data(lab: &Lab, vmid: u32) {
     lab.create(vmid);
     lab.guest(vmid, &format!("dd if=/dev/urandom of=/srv/rnd bs=1M count={RANDOM_MIB} 2>/dev/null; sync"));
 }
 
-fn slow(lab: &Lab) {
+pub(crate) fn slow(lab: &Lab) {
     lab.write(KNOBS, &format!("{{\"vzdump_bytes_per_s\": {SLOW}}}"));
 }
 
-fn fast(lab: &Lab) {
+pub(crate) fn fast(lab: &Lab) {
     lab.sh(&format!("rm -f {KNOBS}"));
 }
 
 /// Waits until the archive of a guest grows on the disk.
-fn growing(lab: &Lab, vmid: u32) {
+pub(crate) fn growing(lab: &Lab, vmid: u32) {
     let size = format!("stat -c %s {DUMP}/vzdump-lxc-{vmid}-*.tar.dat 2>/dev/null || echo 0");
     wait_for("a growing archive", || lab.sh(&size).parse::<u64>().unwrap() > 2_000_000);
 }
@@ -132,7 +132,7 @@ fn held(lab: &Lab, vmid: u32) {
     lab.sh("pkill -STOP -x tar");
 }
 
-fn go_on(lab: &Lab) {
+pub(crate) fn go_on(lab: &Lab) {
     lab.sh("pkill -CONT -x tar");
 }
 
@@ -164,7 +164,7 @@ fn tidy(lab: &Lab, left: &str) {
 }
 
 /// A backup that runs through: an archive more, and nothing left.
-fn backs_up(lab: &Lab, vmid: u32) {
+pub(crate) fn backs_up(lab: &Lab, vmid: u32) {
     fast(lab);
     let before = archives(lab, vmid).len();
     let said = expect(lab, 0, &["backup", "run", &vmid.to_string()]);
@@ -295,14 +295,16 @@ fn story_a_power_cut_in_the_middle_of_a_backup_is_told_afterwards() {
     let status = json(lab, &["status"]);
     let finding = status["findings"].as_array().unwrap().iter().find(|f| f["what"] == "guest 421 t421").unwrap();
     assert_eq!(finding["level"], "bad");
-    has(finding["why"].as_str().unwrap(), "locked (backup) and no task of this node works on it");
+    has(finding["why"].as_str().unwrap(), "locked (backup) and held by nobody");
     expect(lab, 1, &["job", "wait", &id]);
     has(&expect(lab, 6, &["backup", "run", "421"]).err, "proximity guest unlock");
     // The lock goes after a look, and not while a process is at the lock files.
     expect(lab, 6, &["guest", "unlock", "421"]);
     for path in ["/var/run/vzdump.lock", "/run/lock/lxc/pve-config-421.lock"] {
         lab.sh(&format!("mkdir -p /run/lock/lxc; setsid flock {path} sleep 600 >/dev/null 2>&1 </dev/null & sleep 0.3"));
-        has(&expect(lab, 6, &["guest", "unlock", "421", "--yes"]).err, &format!("a process holds {path}"));
+        // Both have it open: whoever took it, and what it runs.
+        let said = expect(lab, 6, &["guest", "unlock", "421", "--yes"]).err;
+        assert!(said.contains("held by flock ") && said.contains("sleep 600 (pid "), "{path}: {said}");
         has(&conf(lab, 421), "lock: backup");
         lab.sh("pkill -x sleep");
     }
@@ -546,15 +548,14 @@ fn story_two_backups_at_once_wait_for_each_other() {
     let first = expect(lab, 0, &["backup", "run", "493", "--no-wait"]).out.trim().to_owned();
     held(lab, 493);
     let second = expect(lab, 0, &["backup", "run", "494", "--no-wait"]).out.trim().to_owned();
-    wait_for("the second to wait", || {
-        job(lab, &second)["progress"]["phase"].as_str().unwrap().contains("another vzdump holds the node's lock")
-    });
+    wait_for("the second to wait", || job(lab, &second)["waits"] == format!("1/1 after {first}: one vzdump at a time"));
+    assert_eq!(job(lab, &second)["state"], "queued");
     assert_eq!(job(lab, &first)["state"], "running");
     assert_eq!(lab.sh(&format!("ls {DUMP} | grep -c 'lxc-494' || true")), "0", "the second writes nothing yet");
     assert!(!conf(lab, 494).contains("lock"));
     // The same guest a second time is refused, not queued; and its lock is held.
     expect(lab, 6, &["backup", "run", "493"]);
-    has(&expect(lab, 6, &["guest", "unlock", "493", "--yes"]).err, "a task holds it");
+    has(&expect(lab, 6, &["guest", "unlock", "493", "--yes"]).err, "held by vzdump of root@pam");
     go_on(lab);
     expect(lab, 0, &["job", "wait", &first]);
     expect(lab, 0, &["job", "wait", &second]);

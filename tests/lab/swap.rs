@@ -10,18 +10,18 @@ use crate::appliance::{appliance_lab, green};
 use crate::harness::{Lab, Said, skip, wait_for};
 use crate::publish::{done, wan};
 
-fn backup(lab: &Lab, words: &str) -> Said {
+pub(crate) fn backup(lab: &Lab, words: &str) -> Said {
     lab.exec("pve1", &["bash", "-c", &format!("proximity backup {words}")])
 }
 
-fn ok(lab: &Lab, words: &str) -> Said {
+pub(crate) fn ok(lab: &Lab, words: &str) -> Said {
     let said = backup(lab, words);
     assert_eq!(said.rc, 0, "{words}: {said:?}");
     said
 }
 
 /// What the operator's machine gets from the app's public port: status, and the sum of what came.
-fn seen(lab: &Lab, path: &str) -> (String, String) {
+pub(crate) fn seen(lab: &Lab, path: &str) -> (String, String) {
     let url = format!("http://{}:30000{path}", wan(lab));
     let line = format!("f=$(mktemp); curl -s -m 10 -o $f -w '%{{http_code}}' {url}; echo; md5sum <$f | cut -d' ' -f1; rm -f $f");
     let said = lab.exec("op", &["bash", "-c", &line]).out;
@@ -29,16 +29,16 @@ fn seen(lab: &Lab, path: &str) -> (String, String) {
     (lines.next().unwrap_or_default().to_owned(), lines.next().unwrap_or_default().to_owned())
 }
 
-fn conf(lab: &Lab, id: u32) -> String {
+pub(crate) fn conf(lab: &Lab, id: u32) -> String {
     lab.sh(&format!("cat /etc/pve/lxc/{id}.conf"))
 }
 
-fn runs(lab: &Lab, id: u32) -> bool {
+pub(crate) fn runs(lab: &Lab, id: u32) -> bool {
     lab.sh(&format!("pct status {id}")).contains("running")
 }
 
 /// An app that starts with its container, and has data.
-fn app(lab: &Lab) -> String {
+pub(crate) fn app(lab: &Lab) -> String {
     lab.guest(101, "sed -i '$a ::respawn:/bin/busybox httpd -f -p 80 -h /srv' /etc/inittab; dd if=/dev/urandom of=/srv/data bs=1M count=3 2>/dev/null; sync");
     lab.sh("pct reboot 101");
     done(lab, "publish cloud --to web:80");
@@ -47,7 +47,7 @@ fn app(lab: &Lab) -> String {
     sum.trim().to_owned()
 }
 
-fn archived(lab: &Lab) -> String {
+pub(crate) fn archived(lab: &Lab) -> String {
     // An archive is named by the second in which it was begun.
     wait_for("the next second", || !lab.sh("ls /var/lib/vz/dump | grep $(date +%Y_%m_%d-%H_%M_%S) || true").contains("lxc-101"));
     let told: Value = serde_json::from_str(&ok(lab, "run 101 -o json").out).unwrap();

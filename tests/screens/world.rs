@@ -7,12 +7,14 @@ use proximity::domain::appliance::lamp::{Evidence, LAMPS, Lamp, Light};
 use proximity::domain::appliance::lease::{self, Forecast, Pool};
 use proximity::domain::audit::{Deed, Ending, Entry, Page, Phase, Record, Who};
 use proximity::domain::backup::Archive;
+use proximity::domain::calendar::Zone;
 use proximity::domain::cmd::Cmd;
 use proximity::domain::conf::parse_lxc;
 use proximity::domain::fact::{Fact, Gate};
 use proximity::domain::guest::{Guest, Kind, Power, Vmid};
 use proximity::domain::job::{Job, Life, Outcome, Progress, State};
 use proximity::domain::plan::{Act, Approved, Check, Plan, Purpose, Risk, Step, Watch};
+use proximity::domain::schedule::{Schedules, parse_jobs};
 use proximity::domain::stamp::Stamp;
 use proximity::domain::storage::{Space, Storage, parse_cfg};
 use proximity::domain::world::{Bridge, From, Gap, News, Node, Part, Place, Quorum};
@@ -103,6 +105,7 @@ fn archive(id: u32, age: i64, size: u64, notes: Option<&str>) -> Archive {
         size: Some(size),
         notes: notes.map(str::to_owned),
         protected: notes.is_some_and(|n| n.contains("keep")),
+        server_says: None,
     }
 }
 
@@ -138,6 +141,7 @@ pub fn news() -> News {
             archive(101, 9 * 86_400, 0, None),
             archive(120, 30 * 86_400, 1 << 30, Some("gone long ago")),
         ])),
+        schedules: Some(part(schedules())),
         jobs: Some(part(vec![])),
         settings: None,
         pins: None,
@@ -146,7 +150,14 @@ pub fn news() -> News {
         certificates: None,
         appliance: None,
         logs: Some(part(vec![])),
+        locks: None,
     }
+}
+
+/// One job each night, one on Saturdays, one that is off.
+fn schedules() -> Schedules {
+    let jobs = "vzdump: nightly\n\tschedule 02:00\n\tvmid 105\nvzdump: weekly\n\tschedule sat 15:00\n\tvmid 101\nvzdump: off\n\tschedule 3:00\n\tvmid 102\n\tenabled 0\n";
+    Schedules { jobs: parse_jobs(jobs), zone: Zone::fixed(3600), drills: Ok(None) }
 }
 
 /// What an appliance said that is not quite well.
@@ -202,10 +213,12 @@ pub fn unknown() -> News {
         network: no(),
         tasks: no(),
         archives: no(),
+        schedules: no(),
         jobs: no(),
         settings: no(),
         appliance: no(),
         logs: no(),
+        locks: None,
     }
 }
 

@@ -62,7 +62,7 @@ fn a_snapshot_opens_and_is_put_back_only_whole() {
     assert!(proximity::problem::Problem::from(error).hint.contains("vault restore"));
     let wrong = put_back(&dir, &newest.path, &Way::Words(&secret("abandon")), NOW + 7);
     assert!(matches!(wrong, Err(VaultError::WrongWords { .. })));
-    let kept = put_back(&dir, &newest.path, &Way::Words(&words), NOW + 7).unwrap();
+    let kept = put_back(&dir, &newest.path, &Way::Words(&words), NOW + 7).unwrap().unwrap();
     assert_eq!(fs::read(kept).unwrap(), bytes, "what was there is kept");
     let store = Store::open(&dir).unwrap();
     let vault = Vault::unlock_with_words(&store, &words).unwrap();

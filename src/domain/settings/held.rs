@@ -197,6 +197,11 @@ impl Settings {
         Ok(if let Some(Value::Span(s)) = self.named(name)? { s } else { 0 })
     }
 
+    /// A number by its key's text; 0 where it is not set.
+    pub fn number(&self, name: &str) -> Result<u64, String> {
+        Ok(if let Some(Value::Number(n)) = self.named(name)? { n } else { 0 })
+    }
+
     /// A word by its key's text.
     pub fn word(&self, name: &str) -> Result<&'static str, String> {
         Ok(if let Some(Value::Word(w)) = self.named(name)? { w } else { "" })

@@ -32,7 +32,7 @@ impl From<Result<String, Reply>> for Answer {
 }
 
 /// Programs of the node.
-const PROGRAMS: [&str; 16] = [
+const PROGRAMS: [&str; 22] = [
     "pct",
     "lxc-attach",
     "qm",
@@ -49,6 +49,12 @@ const PROGRAMS: [&str; 16] = [
     "ip",
     "ls",
     "systemctl",
+    "rm",
+    "test",
+    "flock",
+    "stat",
+    "nice",
+    "proximity",
 ];
 
 /// Whether the program is there.
@@ -74,11 +80,33 @@ pub(super) fn begin(node: &mut Node, cmd: &Cmd) -> Result<Answer, HostError> {
         "pvesm" => pvesm::begin(node, &cmd.args).into(),
         "pvesh" => pvesh::begin(node, &cmd.args).into(),
         "pveversion" => Answer::Now(Reply::ok("pve-manager/9.1.8/a8e257e1ab2c0d3e (running kernel: 6.17.2-1-pve)\n")),
+        "nice" | "proximity" => Answer::Now(super::inside::begin(node, &cmd.args)),
+        "stat" => Answer::Now(super::inside::stat(node, &cmd.args)),
         "journalctl" => journalctl(&cmd.args),
         "ip" | "ls" | "systemctl" => Answer::Now(super::appliance::of_the_node(name(cmd), &cmd.args)),
         name @ ("tail" | "cat" | "true") => plain(node, name, &cmd.args),
+        // Only the one lock of all backups is played.
+        "flock" => {
+            let taken = node.tasks.iter().any(|t| t.holds && t.ended.is_none()) && cmd.args.iter().any(|a| a.ends_with("/vzdump.lock"));
+            Answer::Now(Reply { status: if taken { 99 } else { 0 }, ..Reply::default() })
+        }
+        // As it is said of one file, and no other way.
+        "rm" if matches!(&cmd.args[..], [dashes, _] if dashes == "--") => Answer::Now(remove(node, &cmd.args)),
+        "test" => {
+            let there = cmd.args.last().is_some_and(|path| Tree::of(node).is_there(path));
+            Answer::Now(Reply { status: i32::from(!there), ..Reply::default() })
+        }
         _ => return Err(HostError::Missing { what: cmd.program.clone() }),
     })
+}
+
+/// `rm -- PATH`: only files of the disks.
+fn remove(node: &mut Node, args: &[String]) -> Reply {
+    let Some(path) = args.last() else { return Reply::fail(1, "rm: missing operand") };
+    match node.disk.remove(path) {
+        Some(_) => Reply::ok(""),
+        None => Reply::fail(1, format!("rm: cannot remove '{path}': No such file or directory")),
+    }
 }
 
 fn journalctl(args: &[String]) -> Answer {

@@ -5,7 +5,9 @@
 
 mod appliance;
 mod commands;
+mod inside;
 mod io;
+mod jobs;
 mod logs;
 mod node;
 mod pct;
@@ -31,7 +33,8 @@ use self::io::Io;
 use self::logs::Source;
 use self::node::Node;
 use self::tree::Tree;
-use super::{Asked, Cmd, Found, Host, HostError, Look, Output, Pace, Said};
+use super::{Asked, Cmd, Found, Host, HostError, Look, Output, Pace, Progress, Said};
+use crate::domain::inside::listing::Listing;
 use crate::domain::job::Process;
 use crate::domain::ports::{Answer as Heard, Knock, Knocked};
 use crate::domain::stamp::Stamp;
@@ -321,6 +324,23 @@ impl Host for DemoHost {
                 look => tree.look(look),
             };
             at.iter().map(one).collect()
+        })
+    }
+
+    /// It takes a moment, so that it is seen how far it is.
+    fn list_archive<'a>(&'a self, path: String, progress: Arc<Progress>) -> Asked<'a, Result<Listing, HostError>> {
+        const LOOKS: u64 = 4;
+        Box::pin(async move {
+            let listing = inside::listing(&self.lock(), &path)?;
+            let size = self.lock().disk.get(&path).map_or(0, |f| f.size(Stamp(i64::MAX)));
+            for nth in 0..LOOKS {
+                inside::far(&progress, size, (nth, LOOKS));
+                sleep(Duration::from_millis(120)).await;
+                if progress.stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    return Err(HostError::Cancelled { what: path });
+                }
+            }
+            Ok(listing)
         })
     }
 

@@ -4,7 +4,7 @@
 //! when it ends is therefore the same whether it is watched, watched twice, or not watched at all.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use tokio::time::{Duration, Instant};
 
@@ -172,7 +172,7 @@ pub(super) struct Task {
     due: VecDeque<(Stamp, Event)>,
     on_term: Vec<Event>,
     /// It holds the one lock that all backups of a node share.
-    holds: bool,
+    pub holds: bool,
 }
 
 /// Everything that is.
@@ -183,6 +183,8 @@ pub(super) struct Node {
     pub began: Instant,
     pub guests: BTreeMap<u32, Guest>,
     pub disk: BTreeMap<String, File>,
+    /// What was pulled out of archives: `101:/srv/x`.
+    pub placed: BTreeSet<String>,
     /// Configurations inside archives, by the archive's path.
     pub inside: BTreeMap<String, Conf>,
     /// Oldest first.
@@ -207,6 +209,7 @@ impl Node {
             stdin: Vec::new(),
             guests: BTreeMap::new(),
             disk: BTreeMap::new(),
+            placed: BTreeSet::new(),
             inside: BTreeMap::new(),
             tasks: Vec::new(),
             processes: BTreeMap::new(),

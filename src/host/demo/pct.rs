@@ -9,7 +9,7 @@ use super::words::{Opts, Reply};
 use crate::domain::appliance::{CADDY_LOG, DNSMASQ_LOG};
 
 /// Verbs that `pct` knows and this host does not play.
-const ELSEWHERE: [&str; 23] = [
+const ELSEWHERE: [&str; 22] = [
     "clone",
     "console",
     "cpusets",
@@ -22,7 +22,6 @@ const ELSEWHERE: [&str; 23] = [
     "help",
     "listsnapshot",
     "migrate",
-    "mount",
     "move-volume",
     "pending",
     "pull",
@@ -47,8 +46,10 @@ pub(super) fn begin(node: &mut Node, args: &[String]) -> Answer {
     match verb {
         "list" => Answer::Now(list(node)),
         "restore" => restore::begin(node, rest).into(),
-        "status" | "config" | "unlock" | "start" | "stop" | "shutdown" | "reboot" | "destroy" | "exec" | "set" => one(node, verb, rest),
-        _ if ELSEWHERE.contains(&verb) || ["suspend", "template", "unmount"].contains(&verb) => {
+        "status" | "config" | "unlock" | "start" | "stop" | "shutdown" | "reboot" | "destroy" | "exec" | "set" | "mount" | "unmount" => {
+            one(node, verb, rest)
+        }
+        _ if ELSEWHERE.contains(&verb) || ["suspend", "template"].contains(&verb) => {
             Answer::Now(Reply::fail(255, format!("the demo host does not play 'pct {verb}'")))
         }
         _ => Answer::Now(Reply { status: 255, out: String::new(), err: format!("ERROR: unknown command 'pct {verb}'\n{USAGE}") }),
@@ -69,11 +70,23 @@ fn one(node: &mut Node, verb: &str, rest: &[String]) -> Answer {
         "status" => Answer::Now(status(node, id, guest, Opts::read(&rest[1..]).get("verbose").is_some())),
         "config" => Answer::Now(Reply::ok(text_of(&guest.conf))),
         "unlock" => Answer::Now(unlock(node, id)),
+        "mount" | "unmount" => Answer::Now(mounted(node, id, verb == "mount")),
         "exec" => exec(node, id, guest, rest),
         "destroy" => destroy(node, id, &Opts::read(&rest[1..])),
         "set" => Answer::Now(set(node, id, &Opts::read(&rest[1..]))),
         _ => power(node, verb, id).into(),
     }
+}
+
+/// Mounts the volumes of a container that does not run, or lets them go: what is seen of it is its lock.
+fn mounted(node: &mut Node, id: u32, on: bool) -> Reply {
+    let Some(guest) = node.guests.get_mut(&id) else { return Reply::default() };
+    match (guest.get("lock"), on) {
+        (Some(lock), true) => return Reply::fail(255, format!("CT is locked ({lock})")),
+        (None, true) => drop(guest.conf.insert("lock".into(), "mounted".into())),
+        (_, false) => drop(guest.conf.remove("lock")),
+    }
+    Reply::ok(if on { format!("mounted CT {id} in '{}'\n", format_args!("/var/lib/lxc/{id}/rootfs")) } else { String::new() })
 }
 
 /// New values for lines of a configuration, written at once.

@@ -2,13 +2,24 @@
 
 use serde_json::{Map, Value, json};
 
-use super::node::{Guest, NAME, Node, Task};
+use super::node::{Body, File, Guest, NAME, Node, Task};
 use super::storage::{self, PLACES, Place};
 use super::words::{Opts, Reply};
 
 /// Answers a `pvesh` command. JSON whatever output format is asked for.
-pub(super) fn begin(node: &Node, args: &[String]) -> Result<Reply, Reply> {
+pub(super) fn begin(node: &mut Node, args: &[String]) -> Result<Reply, Reply> {
     let (Some(verb), Some(path)) = (args.first(), args.get(1)) else { return Err(Reply::fail(255, "ERROR: no command specified")) };
+    if let ("set", ["nodes", _, "storage", name, "content", rest @ ..]) =
+        (verb.as_str(), &path.split('/').filter(|p| !p.is_empty()).collect::<Vec<_>>()[..])
+    {
+        return label(node, name, &rest.join("/"), &args[2..]);
+    }
+    if let ("create" | "set" | "delete", ["cluster", "backup", rest @ ..]) =
+        (verb.as_str(), &path.split('/').filter(|p| !p.is_empty()).collect::<Vec<_>>()[..])
+    {
+        return super::jobs::change(node, verb, rest.first().copied(), &args[2..]);
+    }
+    let node = &*node;
     if verb != "get" {
         return Err(Reply::fail(255, format!("the demo host does not play 'pvesh {verb}'")));
     }
@@ -55,6 +66,7 @@ fn below(node: &Node, rest: &[&str], opts: &Opts, path: &str) -> Result<Reply, R
             None => Err(Reply::fail(255, format!("storage '{name}' does not exist"))),
         },
         ["storage", name, "content"] => content(node, name, opts),
+        ["storage", name, "content", ref volid @ ..] => one_volume(node, name, &volid.join("/")),
         ["tasks"] => json(tasks(node, opts)),
         ["tasks", upid, what] => {
             let usage = "pvesh get <api_path> [OPTIONS] [FORMAT_OPTIONS]";
@@ -177,6 +189,44 @@ fn content(node: &Node, name: &str, opts: &Opts) -> Result<Reply, Reply> {
     };
     let rows: Value = node.volumes(place).into_iter().filter(|v| wanted(v)).map(row).collect();
     Ok(Reply::ok(format!("{rows}\n")))
+}
+
+/// An archive with all of its notes.
+fn one_volume(node: &Node, name: &str, volid: &str) -> Result<Reply, Reply> {
+    let (path, v) = archive(node, name, volid)?;
+    let notes = match node.disk.get(&format!("{path}.notes")).map(|f| &f.body) {
+        Some(Body::Text(text)) => text.as_str(),
+        _ => "",
+    };
+    let protected = u8::from(node.disk.contains_key(&format!("{path}.protected")));
+    let row = json!({"format": v.format, "notes": notes, "path": path, "protected": protected, "size": v.size, "used": v.size});
+    Ok(Reply::ok(format!("{row}\n")))
+}
+
+fn archive(node: &Node, name: &str, volid: &str) -> Result<(String, super::pvesm::Volume), Reply> {
+    let place = storage::find(name).ok_or_else(|| Reply::fail(255, format!("storage '{name}' does not exist")))?;
+    let found = node.volumes(place).into_iter().find(|v| v.volid == volid);
+    found.and_then(|v| Some((v.path.clone()?, v))).ok_or_else(|| Reply::fail(255, format!("volume_size_info on '{volid}' failed")))
+}
+
+/// `pvesh set …/content/VOLID`: says nothing.
+fn label(node: &mut Node, name: &str, volid: &str, words: &[String]) -> Result<Reply, Reply> {
+    let (path, _) = archive(node, name, volid)?;
+    let modified = node.now();
+    for pair in words.chunks(2) {
+        let [key, value] = pair else { return Err(Reply::fail(255, "400 not enough arguments")) };
+        let (end, body) = match key.as_str() {
+            "--notes" => ("notes", value.clone()),
+            "--protected" => ("protected", String::new()),
+            _ => return Err(Reply::fail(255, format!("Unknown option: {}", key.trim_start_matches('-')))),
+        };
+        if (end == "notes" && value.is_empty()) || (end == "protected" && value == "0") {
+            node.disk.remove(&format!("{path}.{end}"));
+        } else {
+            node.disk.insert(format!("{path}.{end}"), File { body: Body::Text(body), modified });
+        }
+    }
+    Ok(Reply::ok(""))
 }
 
 fn of_task(task: &Task, status: bool) -> Value {

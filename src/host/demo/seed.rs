@@ -107,6 +107,7 @@ pub(super) fn fill(node: &mut Node) {
         node.guests.insert(s.id, Guest { qemu, conf, tail, init, mem: s.mem * MIB, used: s.used * MIB });
     }
     archives(node);
+    node.disk.insert(super::jobs::PATH.into(), File { body: Body::Text(super::jobs::AT_FIRST.into()), modified: node.seed });
     killed(node);
     machine_archive(node);
     node.tasks.sort_by_key(|t| t.started);

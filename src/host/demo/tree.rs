@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::super::{Found, HostError, Look, PathStat};
 use super::node::{Body, File, Guest, NAME, Node};
 use super::{proc, storage};
+use crate::domain::locks::Users;
 use crate::domain::stamp::Stamp;
 use crate::domain::storage::Space;
 
@@ -38,10 +39,12 @@ impl Tree {
         let mut add = |path: String, text: String| {
             tree.files.insert(path, File { body: Body::Text(text), modified: now });
         };
+        add("/usr/bin/ionice".into(), String::new());
         etc(node, now, &mut add);
         proc::system(node, &mut add);
         proc::guests(node, &mut add);
         tasks(node, &mut add);
+        super::jobs::noted(node, now, &mut add);
         tree
     }
 
@@ -54,6 +57,8 @@ impl Tree {
             Look::Dir(path) => self.names(path).map(Found::Names),
             Look::Stat(path) => self.stat(path).map(Found::Stat),
             Look::Space(path) => self.stat(path).map(|_| Found::Space(self.space(path))),
+            // The only ones that work here are vzdump and pct, and they are told by their tasks.
+            Look::Users(_) => Ok(Found::Users(Users::default())),
             // Of the guests, not of the files.
             Look::Logs(..) | Look::Processes(_) => Err(missing("guests")),
         }
@@ -82,6 +87,11 @@ impl Tree {
         Ok(bytes[from..to].to_vec())
     }
 
+    /// Whether there is something of this path.
+    pub fn is_there(&self, path: &str) -> bool {
+        self.stat(path).is_ok()
+    }
+
     fn is_dir(&self, real: &str) -> bool {
         let below = format!("{}/", real.trim_end_matches('/'));
         self.files.range(below.clone()..).next().is_some_and(|(p, _)| p.starts_with(&below))
@@ -107,12 +117,15 @@ impl Tree {
         let real = real(path);
         let under = |at: &str| at == "/" || real == at || real.strip_prefix(at).is_some_and(|r| r.starts_with('/'));
         let dev = DEVICES.iter().filter(|(at, _)| under(at)).max_by_key(|(at, _)| at.len()).map_or(1, |(_, n)| *n);
+        let inode = inode(&real);
         match self.files.get(&real) {
             Some(file) => {
                 let mode = if dev == 2 { 0o640 } else { 0o644 };
-                Ok(PathStat { dir: false, size: file.size(self.now), modified: file.modified.min(self.now), mode, dev })
+                Ok(PathStat { dir: false, size: file.size(self.now), modified: file.modified.min(self.now), mode, dev, inode })
             }
-            None if self.is_dir(&real) || real == "/" => Ok(PathStat { dir: true, size: 4096, modified: self.now, mode: 0o755, dev }),
+            None if self.is_dir(&real) || real == "/" => {
+                Ok(PathStat { dir: true, size: 4096, modified: self.now, mode: 0o755, dev, inode })
+            }
             None => Err(missing(path)),
         }
     }
@@ -202,8 +215,16 @@ fn etc(node: &Node, now: Stamp, add: &mut impl FnMut(String, String)) {
 const PVECFG: &str = "package PVE::pvecfg;\n\nuse strict;\nuse warnings;\n\nsub package {\n    return 'pve-manager';\n}\n\nsub version {\n    return '9.1.8';\n}\n\nsub release {\n    return '9.1';\n}\n\nsub repoid {\n    return 'a8e257e1ab2c0d3e';\n}\n\nsub version_info {\n    return {\n        'release' => '9.1',\n        'repoid' => 'a8e257e1ab2c0d3e',\n        'version' => '9.1.8'\n    };\n}\n\n1;\n";
 
 /// `active` holds what runs and the last 25 that ended; `index` all that ended.
+/// Where the lock file of vzdump lies, `/var/run` being a link.
+const VZDUMP_LOCK: &str = "/run/vzdump.lock";
+
+/// The inode of a path: the same for as long as the path is, for nothing here has two names.
+fn inode(real: &str) -> u64 {
+    real.bytes().fold(7, |n: u64, b| (n * 31 + u64::from(b)) % 10_000_019)
+}
+
 fn tasks(node: &Node, add: &mut impl FnMut(String, String)) {
-    let (mut active, mut index) = (String::new(), String::new());
+    let (mut active, mut index, mut locks) = (String::new(), String::new(), String::new());
     let mut ended = 0;
     for task in node.tasks.iter().rev() {
         match &task.ended {
@@ -216,9 +237,23 @@ fn tasks(node: &Node, add: &mut impl FnMut(String, String)) {
                 index.insert_str(0, &format!("{} {:08X} {status}\n", task.upid, at.secs()));
             }
         }
+        if task.ended.is_none() {
+            let (pid, start) = (task.pid, node.ticks(task.started));
+            add(
+                format!("/proc/{pid}/stat"),
+                format!("{pid} (task {}) S 1 {pid} {pid} 0 -1 4194560 9 0 4 0 1 3 0 0 20 0 1 0 {start} 9000 32 0\n", task.kind),
+            );
+            add(format!("/proc/{pid}/cmdline"), task.upid.replace(':', "\0"));
+        }
+        if task.holds && task.ended.is_none() {
+            locks += &format!("1: FLOCK  ADVISORY  WRITE {} 00:05:{} 0 EOF\n", task.pid, inode(VZDUMP_LOCK));
+        }
         let text: String = task.log.iter().map(|l| format!("{l}\n")).collect();
         add(format!("/var/log/pve/tasks/{:X}/{}", task.started.secs() & 0xF, task.upid), text);
     }
+    // vzdump made it with the first backup.
+    add(VZDUMP_LOCK.into(), String::new());
+    add("/proc/locks".into(), locks);
     add("/var/log/pve/tasks/active".into(), active);
     add("/var/log/pve/tasks/index".into(), index);
 }

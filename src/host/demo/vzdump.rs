@@ -288,11 +288,21 @@ fn percents(run: &mut Run<'_>, disk: u64) {
     }
 }
 
+/// The escapes of a template for notes: `\\n` and `\\\\`.
+fn unescaped(template: &str) -> String {
+    let (mut out, mut chars) = (String::new(), template.chars());
+    while let Some(c) = chars.next() {
+        let c = if c == '\\' { chars.next().map_or('\\', |c| if c == 'n' { '\n' } else { c }) } else { c };
+        out.push(c);
+    }
+    out
+}
+
 fn notes(run: &mut Run<'_>, name: &str, archive: &str) {
     let when = after(run.now, 17.2);
     if let Some(template) = &run.wish.notes {
         let id = run.wish.id.to_string();
-        let text = template.replace("{{guestname}}", name).replace("{{node}}", super::node::NAME).replace("{{vmid}}", &id);
+        let text = unescaped(template).replace("{{guestname}}", name).replace("{{node}}", super::node::NAME).replace("{{vmid}}", &id);
         run.info(17.2, "adding notes to backup");
         run.at(17.2, Event::Write(format!("{archive}.notes"), File { body: Body::Text(text), modified: when }));
     }

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::super::{Found, HostError, Look, NotOpened, PathStat, Tree};
-use super::file;
+use super::{file, users};
 use crate::domain::guest::Vmid;
 use crate::domain::log_health;
 use crate::domain::stamp::Stamp;
@@ -71,6 +71,7 @@ fn words(look: &Look) -> String {
         Look::File(p, _) | Look::Tail(p, _) | Look::Glob(p, _) | Look::Dir(p) | Look::Stat(p) | Look::Space(p) => p.clone(),
         Look::Logs(guest, _) => guest.map_or("logs of the host".into(), |id| format!("logs of {id}")),
         Look::Processes(guest) => format!("processes of {guest}"),
+        Look::Users(names) => format!("who has {} open", names.join(", ")),
     }
 }
 
@@ -84,6 +85,7 @@ fn one(look: &Look) -> Result<Found, HostError> {
         Look::Space(path) => space(Path::new(path)).map(Found::Space),
         Look::Logs(guest, besides) => return logs(*guest, besides).map(Found::Logs),
         Look::Processes(guest) => return file::processes(*guest).map(Found::Names),
+        Look::Users(names) => users::of(Path::new("/proc"), names).map(Found::Users),
     };
     found.map_err(|e| host_error(&words(look), &e))
 }
@@ -136,7 +138,7 @@ fn names(path: &Path) -> io::Result<Vec<String>> {
 fn stat(path: &Path) -> io::Result<PathStat> {
     let m = std::fs::metadata(path)?;
     let modified = Stamp(m.mtime().saturating_mul(1000) + m.mtime_nsec() / 1_000_000);
-    Ok(PathStat { dir: m.is_dir(), size: m.len(), modified, mode: m.mode() & 0o7777, dev: m.dev() })
+    Ok(PathStat { dir: m.is_dir(), size: m.len(), modified, mode: m.mode() & 0o7777, dev: m.dev(), inode: m.ino() })
 }
 
 fn space(path: &Path) -> io::Result<Space> {

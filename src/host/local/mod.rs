@@ -1,11 +1,13 @@
 //! This machine as a host: processes in their own group with a cleared environment, files read directly.
 
+pub mod archive;
 pub mod file;
 mod journal;
 mod knock;
 mod look;
 mod process;
 mod unproven;
+mod users;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -16,7 +18,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{Asked, Cmd, Found, Host, HostError, Look, NotOpened, Output, Pace, Said, Tree};
+use crate::domain::calendar::Zone;
 use crate::domain::guest::Vmid;
+use crate::domain::inside::listing::Listing;
 use crate::domain::job::Process;
 use crate::domain::ports::{Knock, Knocked};
 use crate::domain::stamp::Stamp;
@@ -67,6 +71,14 @@ impl Host for LocalHost {
         Tree::of_stopped(guest)
     }
 
+    fn list_archive<'a>(&'a self, path: String, progress: Arc<archive::Progress>) -> Asked<'a, Result<Listing, HostError>> {
+        Box::pin(async move {
+            let what = path.clone();
+            let listed = tokio::task::spawn_blocking(move || archive::list(&path, &progress)).await;
+            listed.unwrap_or_else(|e| Err(HostError::Io { what, why: e.to_string() }))
+        })
+    }
+
     fn attach<'a>(&'a self, cmd: Cmd) -> Asked<'a, Result<i32, HostError>> {
         Box::pin(process::attach(cmd))
     }
@@ -78,6 +90,10 @@ impl Host for LocalHost {
         };
         let offset = jiff::Timestamp::from_millisecond(now).map_or(0, |t| TimeZone::system().to_offset(t).seconds());
         (Stamp(now), offset)
+    }
+
+    fn zone(&self) -> Zone {
+        zone(&TimeZone::system(), self.clock().0)
     }
 
     fn local_time(&self, civil: [u32; 6]) -> Option<Stamp> {
@@ -93,6 +109,15 @@ impl Host for LocalHost {
             Ok(boot == process.boot_id && process::start_of(process.pid) == Some(process.start))
         })
     }
+}
+
+/// A zone with its turns from two years before to twelve after; where it has more, its clocks stay as they are then.
+pub fn zone(tz: &TimeZone, now: Stamp) -> Zone {
+    const YEAR_S: i64 = 31_557_600;
+    let at = |secs: i64| jiff::Timestamp::from_second(secs).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    let (from, to) = (now.secs() - 2 * YEAR_S, now.secs() + 12 * YEAR_S);
+    let turns = tz.following(at(from)).map(|t| (t.timestamp().as_second(), t.offset().seconds()));
+    Zone { base_s: tz.to_offset(at(from)).seconds(), turns: turns.take_while(|(turn, _)| *turn <= to).collect() }
 }
 
 #[cfg(test)]

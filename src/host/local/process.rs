@@ -28,7 +28,7 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 const STRAGGLE: Duration = Duration::from_secs(2);
 
 /// The only variables a child sees. `pct exec` hands its environment into the guest (TRUST F14).
-const ENV: [(&str, &str); 4] = [
+pub(super) const ENV: [(&str, &str); 4] = [
     ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
     ("LANG", "C.UTF-8"),
     ("LC_ALL", "C.UTF-8"),

@@ -64,6 +64,11 @@ pub(super) fn read_or_make(path: &Path) -> Result<Key, VaultError> {
     Ok(key)
 }
 
+/// Makes the host key of a directory that has none.
+pub(in crate::store) fn make_host_key(dir: &Path) -> Result<(), VaultError> {
+    read_or_make(&host_key_path(dir)).map(drop)
+}
+
 /// Tells one host key from another without telling anything about it: it has 256 random bits.
 pub(super) fn fingerprint(key: &Key, vault_id: &[u8; 16]) -> Result<[u8; 16], VaultError> {
     let long = crypto::derive(key, vault_id, "host key id", &[])?;

@@ -34,6 +34,7 @@ mod tagged;
 
 pub use error::VaultError;
 pub use export::Contents;
+pub(super) use host_key::make_host_key;
 pub use host_key::{host_key_path, host_slot_path};
 pub use operators::{NewOperator, Operator};
 pub use record::{RecordName, Verified};

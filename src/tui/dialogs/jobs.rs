@@ -5,6 +5,7 @@ use super::text::{self, Line};
 use crate::domain::fact::{LogLine, LogSource, LogState};
 use crate::domain::job::{Job, JobId, State};
 use crate::domain::log_buffer::LogBuffer;
+use crate::domain::queue::{self, Move};
 use crate::domain::{clean, stamp};
 use crate::tui::action::{Action, Context};
 use crate::tui::canvas::Canvas;
@@ -62,6 +63,9 @@ impl Pane for Drawer {
         match action {
             Action::Open => Some(self.job(known).map(|j| open(j, known)).unwrap_or_default()),
             Action::Cancel => Some(ask_cancel(self.job(known))),
+            Action::Sooner => Some(put(self.job(known), Move::Sooner)),
+            Action::Later => Some(put(self.job(known), Move::Later)),
+            Action::First => Some(put(self.job(known), Move::First)),
             _ => {
                 let moved = self.list.act(action, all(known).len(), rows);
                 self.chosen = self.job(known).map(|j| j.id);
@@ -73,6 +77,7 @@ impl Pane for Drawer {
     fn can(&self, action: Action, known: &Known) -> bool {
         match action {
             Action::Cancel => self.job(known).is_some_and(|j| !j.state.is_final()),
+            Action::Sooner | Action::Later | Action::First => self.job(known).is_some_and(waits),
             Action::Open => self.job(known).is_some(),
             _ => true,
         }
@@ -112,13 +117,26 @@ impl Pane for Drawer {
             let y = y as u16 + 1;
             marker(on, y, nth == self.list.at);
             let began = words::age(known.now, job.life.started.unwrap_or(job.created));
-            let texts = [job.id.to_string(), job.state.word().to_owned(), job.title().to_owned(), began, job.line()];
+            let texts = [job.id.to_string(), job.state.word().to_owned(), job.title().to_owned(), began, queue::line(jobs, job)];
             for ((place, text), (column, nth)) in places.iter().zip(&texts).zip(COLUMNS.iter().zip(0..)) {
                 if let Some(place) = place {
                     cell(on, y, *place, text, if nth == 1 { tone(job.state) } else { Tone::Plain }, column.right);
                 }
             }
         }
+    }
+}
+
+/// Whether a job waits for its turn.
+fn waits(job: &Job) -> bool {
+    job.state == State::Queued
+}
+
+fn put(job: Option<&Job>, to: Move) -> Vec<Then> {
+    match job {
+        Some(job) if waits(job) => vec![Then::Do(Effect::PutJob(job.id, to))],
+        Some(job) => vec![Then::Say(format!("job {} waits for nothing: {}", job.id, job.state.word()))],
+        None => vec![Then::Say("no job is selected".into())],
     }
 }
 

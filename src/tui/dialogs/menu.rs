@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use super::locks::Locks;
 use super::restore::Restore;
 use super::text;
 use crate::domain::appliance::fallback::Side;
@@ -11,14 +12,15 @@ use crate::domain::appliance::system::Service;
 use crate::domain::backup::{self, Archive, BackupWish};
 use crate::domain::fact::Wish;
 use crate::domain::guest::Guest;
+use crate::domain::inside::verify::VerifyWish;
 use crate::domain::power::{self, PowerWish, Turn};
 use crate::domain::restore::RestoreWish;
 use crate::domain::retention::{self, PruneWish};
 use crate::domain::swap;
-use crate::domain::unlock::{self, UnlockWish};
 use crate::domain::world::World;
 use crate::tui::action::{Action, Context};
 use crate::tui::canvas::Canvas;
+use crate::tui::effect::Effect;
 use crate::tui::list::{List, marker};
 use crate::tui::pane::{Known, Pane, Then, Window};
 use crate::tui::theme::Tone;
@@ -28,6 +30,7 @@ enum What {
     Restore,
     Drill,
     Logs,
+    Locks,
     /// What a key of the pane does.
     Act(Action),
 }
@@ -50,10 +53,11 @@ impl Menu {
         let id = guest.id;
         let mut entries: Vec<_> =
             TURNS.iter().map(|(word, turn)| (*word, What::Wish(Wish::Power(PowerWish { guest: id, turn: *turn })))).collect();
-        entries.push(("back up", What::Wish(Wish::Backup(BackupWish { guest: id, storage: None, mode: None }))));
-        entries.push(("take its lock away, where nothing holds it", What::Wish(Wish::Unlock(UnlockWish { guest: id }))));
+        entries.push(("back up", What::Wish(Wish::Backup(BackupWish::of(id)))));
+        entries.push(("the lock doctor: who holds its lock, what was left", What::Locks));
         entries.push(("restore its newest archive beside it", What::Restore));
         entries.push(("see whether that would come back: restore, ask, remove", What::Drill));
+        entries.push(("verify its newest archive: read it to its end", What::Wish(Wish::Verify(VerifyWish::Guest(id)))));
         entries.push(("remove its archives that no rule keeps", What::Wish(Wish::Prune(PruneWish { guest: Some(id), keep: None }))));
         entries.extend(swap::offered(world, &guest).map(|(words, wish)| (words, What::Wish(Wish::Swap(wish)))));
         entries.push(("show its log lines", What::Logs));
@@ -88,15 +92,27 @@ impl Menu {
     fn against(&self, what: &What, known: &Known) -> Option<String> {
         match what {
             What::Wish(Wish::Power(wish)) => power::plan(&known.world, wish).err().map(|r| r.why),
-            What::Wish(Wish::Unlock(wish)) => unlock::plan(&known.world, wish).err().map(|r| r.why),
             What::Wish(Wish::Backup(wish)) => backup::plan(&known.world, wish).err().map(|r| r.why),
             What::Wish(Wish::Swap(wish)) => swap::plan(&known.world, wish).err().map(|r| r.why),
             What::Wish(Wish::Prune(wish)) => match retention::plan(&known.world, wish, known.offset_s) {
                 Err(refusal) => Some(refusal.why),
                 Ok(plan) => plan.steps.is_empty().then(|| "backups.retention keeps them all".into()),
             },
-            What::Wish(Wish::Restore(_) | Wish::Appliance(_) | Wish::Publish(_) | Wish::KeepChange | Wish::Move(_))
+            What::Wish(
+                Wish::Unlock(_)
+                | Wish::Restore(_)
+                | Wish::Verify(_)
+                | Wish::Pull(_)
+                | Wish::Label(_)
+                | Wish::Schedule(_)
+                | Wish::Drills(_)
+                | Wish::Appliance(_)
+                | Wish::Publish(_)
+                | Wish::KeepChange
+                | Wish::Move(_),
+            )
             | What::Logs
+            | What::Locks
             | What::Act(_) => None,
             What::Restore | What::Drill => match known.world.archives.get() {
                 None => Some("the backups are unknown".into()),
@@ -119,6 +135,10 @@ impl Menu {
             What::Act(action) => Some(Then::Act(*action)),
             What::Restore => self.archive(known).map(|a| Then::Open(Box::new(Restore::new(a.clone(), known)))),
             What::Drill => self.archive(known).map(|a| Then::Wish(Wish::Restore(RestoreWish::drill(a.volid.clone(), None)))),
+            What::Locks => {
+                let id = self.guest.as_ref().map(|g| g.id);
+                return vec![Then::Close, Then::Open(Box::new(Locks::new(id))), Then::Do(Effect::LookLocks(id))];
+            }
             What::Logs => self.guest.as_ref().map(|g| Then::LogsOf(None, log_words(g))),
         };
         std::iter::once(Then::Close).chain(next).collect()

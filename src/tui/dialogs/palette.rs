@@ -49,7 +49,7 @@ impl Palette {
             .collect();
         for g in known.world.guests.get().into_iter().flatten() {
             let mut add = |text: String, what| entries.push(Entry { text, key: String::new(), what });
-            add(format!("back up {}", g.title()), What::Wish(Wish::Backup(BackupWish { guest: g.id, storage: None, mode: None })));
+            add(format!("back up {}", g.title()), What::Wish(Wish::Backup(BackupWish::of(g.id))));
             for (word, turn) in TURNS {
                 let word = word.split(',').next().unwrap_or(word);
                 add(format!("{word} {}", g.title()), What::Wish(Wish::Power(PowerWish { guest: g.id, turn })));

@@ -1,23 +1,41 @@
-//! What a restore beside needs to know: the new id, and whether to start it.
+//! What a restore needs to know: the new id, the storage, whether it is plugged in, and what becomes of it.
 
 use super::text;
 use crate::domain::backup::Archive;
 use crate::domain::fact::Wish;
 use crate::domain::guest::Vmid;
-use crate::domain::restore::RestoreWish;
+use crate::domain::restore::{After, RestoreWish};
+use crate::domain::stamp::bytes;
+use crate::domain::storage::StorageId;
 use crate::tui::action::{Action, Context};
 use crate::tui::canvas::Canvas;
 use crate::tui::input::Input;
 use crate::tui::pane::{Known, Pane, Then, Typed, Window};
 use crate::tui::theme::Tone;
 
-/// Asks for the id and the start of a restored guest.
+/// Rows of the form, in order.
+const ROWS: [&str; 4] = ["new id", "storage", "network", "then"];
+const ID: usize = 0;
+const STORAGE: usize = 1;
+const NETWORK: usize = 2;
+
+/// What becomes of it, as it is offered.
+const AFTER: [(After, &str); 3] = [
+    (After::Start, "start it, and ask it and its app"),
+    (After::Swap, "start and ask it, then put it in the place of the original"),
+    (After::Stay, "leave it stopped"),
+];
+
+/// Asks for what a restore leaves open.
 pub struct Restore {
     archive: Archive,
     id: Input,
-    start: bool,
-    /// The second field is the start.
-    on_start: bool,
+    /// None: that of its root disk, else the one with most room.
+    storage: Option<StorageId>,
+    plugged: bool,
+    /// Which of [`AFTER`].
+    after: usize,
+    at: usize,
     said: String,
 }
 
@@ -25,7 +43,11 @@ impl Restore {
     /// For this archive; the lowest free id stands there already.
     pub fn new(archive: Archive, known: &Known) -> Restore {
         let id = known.world.next_id().map(|id| id.to_string()).unwrap_or_default();
-        Restore { archive, id: Input::with(id), start: true, on_start: false, said: String::new() }
+        Restore { archive, id: Input::with(id), storage: None, plugged: false, after: 0, at: ID, said: String::new() }
+    }
+
+    fn after(&self) -> After {
+        AFTER.get(self.after).map_or(After::Start, |(after, _)| *after)
     }
 
     fn go(&mut self, known: &Known) -> Vec<Then> {
@@ -40,9 +62,46 @@ impl Restore {
             self.said = format!("{} is there already; choose a free id", guest.title());
             return Vec::new();
         }
-        let wish =
-            RestoreWish { volid: self.archive.volid.clone(), to: Some(id), storage: None, start: self.start, plugged: false, drill: false };
+        let wish = RestoreWish {
+            volid: self.archive.volid.clone(),
+            to: Some(id),
+            storage: self.storage.clone(),
+            // Who takes a place is plugged in there, and not before.
+            plugged: self.plugged && self.after() != After::Swap,
+            after: self.after(),
+        };
         vec![Then::Close, Then::Wish(Wish::Restore(wish))]
+    }
+
+    /// The next one of what can be chosen in the row.
+    fn turn(&mut self, known: &Known) {
+        match self.at {
+            STORAGE => {
+                let all = known.world.storages.get().map(Vec::as_slice).unwrap_or_default();
+                let fit: Vec<&StorageId> = all.iter().filter(|s| s.takes("rootdir") && s.space.is_ok()).map(|s| &s.id).collect();
+                let next = self.storage.as_ref().map_or(0, |id| fit.iter().position(|f| *f == id).map_or(0, |at| at + 1));
+                self.storage = fit.get(next).map(|id| (*id).clone());
+            }
+            NETWORK => self.plugged = !self.plugged,
+            _ => self.after = (self.after + 1) % AFTER.len(),
+        }
+    }
+
+    /// What stands in a row that is no text.
+    fn words(&self, row: usize, known: &Known) -> String {
+        match row {
+            STORAGE => match &self.storage {
+                None => "as before, else the one with most room".into(),
+                Some(id) => {
+                    let room = known.world.storage(id).and_then(|s| s.space.as_ref().ok()).map(|s| s.avail);
+                    format!("{id}, {} free", room.map_or("?".into(), bytes))
+                }
+            },
+            NETWORK if self.after() == After::Swap => "none until it takes the place".into(),
+            NETWORK if self.plugged => "[x] plugged in, but for fixed addresses".into(),
+            NETWORK => "[ ] none: what it does at its start, it does to nobody".into(),
+            _ => AFTER.get(self.after).map_or("", |(_, words)| words).into(),
+        }
     }
 }
 
@@ -53,8 +112,9 @@ impl Pane for Restore {
 
     fn act(&mut self, action: Action, known: &Known) -> Option<Vec<Then>> {
         match action {
-            Action::NextPart | Action::PrevPart | Action::Down | Action::Up => self.on_start = !self.on_start,
-            Action::Toggle => self.start = !self.start,
+            Action::NextPart | Action::Down => self.at = (self.at + 1) % ROWS.len(),
+            Action::PrevPart | Action::Up => self.at = (self.at + ROWS.len() - 1) % ROWS.len(),
+            Action::Toggle => self.turn(known),
             Action::Open => return Some(self.go(known)),
             _ => return None,
         }
@@ -62,15 +122,15 @@ impl Pane for Restore {
     }
 
     fn can(&self, action: Action, _known: &Known) -> bool {
-        !matches!(action, Action::Toggle) || self.on_start
+        !matches!(action, Action::Toggle) || self.at != ID
     }
 
     fn is_typing(&self) -> bool {
-        !self.on_start
+        self.at == ID
     }
 
     fn input(&mut self) -> Option<&mut dyn Typed> {
-        (!self.on_start).then_some(&mut self.id)
+        (self.at == ID).then_some(&mut self.id)
     }
 
     fn typed(&mut self, _known: &Known) -> Vec<Then> {
@@ -79,11 +139,7 @@ impl Pane for Restore {
     }
 
     fn window(&self, known: &Known) -> Window {
-        Window {
-            title: "restore beside the original".into(),
-            width: text::text_width(known).min(76),
-            height: 10.min(text::most_rows(known)),
-        }
+        Window { title: "restore".into(), width: text::text_width(known).min(76), height: 12.min(text::most_rows(known)) }
     }
 
     fn draw(&self, on: &mut Canvas<'_>, known: &Known) {
@@ -102,18 +158,28 @@ impl Pane for Restore {
             Tone::Strong,
         );
         on.put(1, 1, room, &self.archive.volid, Tone::Quiet);
-        let sign = |on: &mut Canvas<'_>, y, here| on.put(1, y, 1, if here { "▸" } else { " " }, Tone::Strong);
-        sign(on, 3, !self.on_start);
-        on.put(3, 3, 10, "new id", Tone::Plain);
-        self.id.draw(on, 13, 3, room.saturating_sub(12), !self.on_start);
-        sign(on, 4, self.on_start);
-        on.put(3, 4, 10, "start it", Tone::Plain);
-        on.put(13, 4, room.saturating_sub(12), if self.start { "[x] yes, and wait until it answers" } else { "[ ] no" }, Tone::Plain);
-        if self.said.is_empty() {
-            on.put(1, 6, room, "The original is not touched; the copy has no network. The plan is next.", Tone::Quiet);
-        } else {
-            on.put(1, 6, room, &self.said, Tone::Bad);
+        for (row, name) in ROWS.iter().enumerate() {
+            let y = 3 + row as u16;
+            on.put(1, y, 1, if row == self.at { "▸" } else { " " }, Tone::Strong);
+            on.put(3, y, 10, name, Tone::Plain);
+            match row {
+                ID => self.id.draw(on, 13, y, room.saturating_sub(12), self.at == ID),
+                _ => {
+                    on.put(13, y, room.saturating_sub(12), &self.words(row, known), Tone::Plain);
+                }
+            }
         }
-        on.line(1, 7, &[("Enter", Tone::Key), (" show the plan   ", Tone::Plain), ("Esc", Tone::Key), (" no", Tone::Plain)]);
+        let promise = match self.after() {
+            After::Swap => "The original goes on until the copy answered, and stays, stopped.",
+            _ => "The original is not touched. The plan is next.",
+        };
+        let (said, tone) = if self.said.is_empty() { (promise, Tone::Quiet) } else { (self.said.as_str(), Tone::Bad) };
+        on.put(1, 8, room, said, tone);
+        let keys = [("Tab", Tone::Key), (" next   ", Tone::Plain), ("Space", Tone::Key), (" other   ", Tone::Plain)];
+        on.line(
+            1,
+            9,
+            &[&keys[..], &[("Enter", Tone::Key), (" show the plan   ", Tone::Plain), ("Esc", Tone::Key), (" no", Tone::Plain)]].concat(),
+        );
     }
 }

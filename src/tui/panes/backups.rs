@@ -1,14 +1,26 @@
 //! Pane 6: the archives by guest, what was never backed up, and what is not in a backup.
 
+use std::collections::BTreeMap;
+
 use super::guest::{self, Search};
 use crate::domain::backup::Archive;
+use crate::domain::backup::label::{Change, LabelWish};
+use crate::domain::backup::size::{Odd, odd_ones};
+use crate::domain::fact::Wish;
 use crate::domain::guest::{Guest, Kind, Vmid};
+use crate::domain::inside::ledger::{Ledger, Standing};
+use crate::domain::inside::verify::VerifyWish;
 use crate::domain::proof::Proofs;
+use crate::domain::schedule::{Forecast, Next};
 use crate::domain::stamp;
 use crate::tui::action::{Action, Context};
 use crate::tui::canvas::Canvas;
+use crate::tui::dialogs::inside::Inside;
+use crate::tui::dialogs::many::Backups as Many;
+use crate::tui::dialogs::note::Note;
 use crate::tui::dialogs::restore::Restore;
-use crate::tui::dialogs::text::{Text, field};
+use crate::tui::dialogs::schedule::Schedule;
+use crate::tui::dialogs::text::{Line, Text, field};
 use crate::tui::effect::Effect;
 use crate::tui::input::Input;
 use crate::tui::list::{Column, List, cell, column, fit, heads, marker};
@@ -22,8 +34,14 @@ pub struct Backups {
     rows: Vec<Row>,
     list: List,
     search: Search,
+    /// Guests that are marked, in the order in which they were.
+    marked: Vec<Vmid>,
+    /// Guests whose newest archive has an odd size.
+    odd: BTreeMap<Vmid, Odd>,
     /// What restores found out; none where that is not known.
     proofs: Option<Proofs>,
+    /// When each guest is backed up next, in a few letters.
+    next: std::collections::BTreeMap<Vmid, (String, Tone)>,
 }
 
 /// One row: a guest, or one of its archives by place in the World's list.
@@ -106,6 +124,7 @@ impl Backups {
                 },
                 Tone::Good,
             ),
+            Some(_) if known.pane_size().0 < 100 => ("FAILED".into(), Tone::Bad),
             Some(_) => ("the last did NOT come back".into(), Tone::Bad),
         }
     }
@@ -147,20 +166,34 @@ impl Backups {
         match self.rows.get(nth) {
             Some(Row::Guest(id, count)) => {
                 let title = known.world.guest(*id).map_or(id.to_string(), Guest::title);
+                // The end of the row is for when it is backed up next.
+                // Where there is no room for it, who it is comes first.
+                let (next, tone) =
+                    self.next.get(id).filter(|_| on.width() >= 60).map_or(("", Tone::Quiet), |(text, tone)| (text.as_str(), *tone));
+                let own = next.chars().count() as u16 + 1;
+                on.put(on.width().saturating_sub(own), y, own, next, tone);
+                let (width, height) = (on.width().saturating_sub(own + 1), on.height());
+                let on = &mut on.sub(0, 0, width, height);
                 let wide = on.width().saturating_sub(22);
+                let marked = self.marked.contains(id);
+                let title = if marked { format!("+ {title}") } else { title };
                 let used = 2 + on.put(2, y, wide, &title, if hit { Tone::Mark } else { Tone::Strong });
                 let (text, tone) = match (known.world.last_archive(*id), count) {
                     (None, 1..) => ("only empty archives: none can be restored".to_owned(), Tone::Bad),
                     (None, _) if known.world.archives.gaps.is_empty() => ("never backed up".to_owned(), Tone::Warn),
                     (None, _) => ("? none found; a storage did not answer".to_owned(), Tone::Unknown),
                     (Some(a), 1) => (format!("1 archive, {} old", words::age(known.now, a.made)), Tone::Quiet),
+                    (Some(a), n) if on.width() < 80 => (format!("{n} archives, {} old", words::age(known.now, a.made)), Tone::Quiet),
                     (Some(a), n) => (format!("{n} archives, newest {} old", words::age(known.now, a.made)), Tone::Quiet),
                 };
                 let x = if on.width() >= 60 { (used + 2).max(28) } else { used + 2 };
                 let x = x + on.put(x, y, on.width().saturating_sub(x + 1), &text, tone);
                 if known.world.last_archive(*id).is_some() {
                     let (text, tone) = self.proven(known, *id);
-                    on.put(x, y, on.width().saturating_sub(x + 1), &format!(" · {text}"), tone);
+                    let x = x + on.put(x, y, on.width().saturating_sub(x + 1), &format!(" · {text}"), tone);
+                    if let Some(odd) = self.odd.get(id) {
+                        on.put(x, y, on.width().saturating_sub(x + 1), &format!(" · {odd}"), Tone::Warn);
+                    }
                 }
             }
             Some(Row::Others(count)) => {
@@ -222,6 +255,9 @@ impl Backups {
             let word = if known.world.archives.gaps.is_empty() { "never backed up" } else { "without a known backup" };
             out.push_str(&format!(" · {} {word}", words::many(never, "guest")));
         }
+        if !self.marked.is_empty() {
+            out.push_str(&format!(" · {} marked", self.marked.len()));
+        }
         out
     }
 }
@@ -239,6 +275,43 @@ impl Pane for Backups {
                     (None, Some(g)) => Then::Say(format!("{} has no backup; b makes one", g.title())),
                     (None, None) => Then::Say("no archive is selected".into()),
                 }]);
+            }
+            Action::Backup if !self.marked.is_empty() => {
+                return Some(Many::new(&known.world, &self.marked).map(|many| Then::Open(Box::new(many))).into_iter().collect());
+            }
+            Action::Toggle => {
+                let Some(id) = self.guest(known).map(|g| g.id) else { return Some(vec![Then::Say("no guest is selected".into())]) };
+                match self.marked.iter().position(|m| *m == id) {
+                    Some(at) => drop(self.marked.remove(at)),
+                    None => self.marked.push(id),
+                }
+            }
+            Action::Protect | Action::Edit => {
+                let Some(archive) = self.archive(known).cloned() else { return Some(vec![Then::Say("no archive is selected".into())]) };
+                return Some(vec![if action == Action::Edit {
+                    Then::Open(Box::new(Note::new(archive)))
+                } else {
+                    let change = Change::Protect(!archive.protected);
+                    Then::Wish(Wish::Label(LabelWish { volid: archive.volid, change }))
+                }]);
+            }
+            Action::Schedule => {
+                return Some(vec![match self.guest(known) {
+                    Some(g) => Then::Open(Box::new(Schedule::new(g.clone(), known))),
+                    None => Then::Say("no guest is selected".into()),
+                }]);
+            }
+            Action::Verify => {
+                return Some(vec![match self.archive(known) {
+                    Some(a) => Then::Wish(Wish::Verify(VerifyWish::Archive(a.volid.clone()))),
+                    None => Then::Say("no archive is selected".into()),
+                }]);
+            }
+            Action::Files => {
+                return Some(match self.archive(known) {
+                    Some(a) => Inside::open(a.clone()),
+                    None => vec![Then::Say("no archive is selected".into())],
+                });
             }
             Action::Open if self.search.input.is_some() => self.search.input = None,
             Action::Open => {
@@ -264,6 +337,7 @@ impl Pane for Backups {
                     return Some(vec![Then::Say("nothing found; / searches".into())]);
                 }
             }
+            Action::Back if self.search.input.is_none() && self.search.needle.is_empty() => self.marked.clear(),
             Action::Back => self.search = Search::default(),
             _ => {
                 if let Some(then) = guest::act(action, self.guest(known), known) {
@@ -278,9 +352,12 @@ impl Pane for Backups {
 
     fn can(&self, action: Action, known: &Known) -> bool {
         match action {
-            Action::Backup | Action::Menu | Action::LogsOf => self.guest(known).is_some(),
-            Action::Restore | Action::Copy => self.archive(known).is_some(),
-            Action::Back => self.search.input.is_some(),
+            Action::Backup => self.guest(known).is_some() || !self.marked.is_empty(),
+            Action::Schedule | Action::Menu | Action::LogsOf | Action::Toggle => self.guest(known).is_some(),
+            Action::Restore | Action::Copy | Action::Verify | Action::Files | Action::Protect | Action::Edit => {
+                self.archive(known).is_some()
+            }
+            Action::Back => self.search.input.is_some() || !self.marked.is_empty(),
             _ => true,
         }
     }
@@ -300,10 +377,16 @@ impl Pane for Backups {
     }
 
     fn news(&mut self, known: &Known) {
+        // Whoever is gone is marked no more.
+        if known.world.guests.get().is_some() {
+            self.marked.retain(|id| known.world.guest(*id).is_some());
+        }
         // The selection stays at its guest, or at the same place where an archive went.
         let before = self.rows.get(self.list.at).copied();
         self.rows = rows(known);
+        self.odd = odd_ones(archives(known));
         self.proofs = known.world.jobs.get().map(|jobs| Proofs::of(jobs));
+        self.next = next(known);
         let at = match before {
             Some(Row::Guest(id, _)) => self.rows.iter().position(|r| matches!(r, Row::Guest(other, _) if *other == id)),
             _ => None,
@@ -341,6 +424,45 @@ impl Pane for Backups {
     }
 }
 
+/// When each container is backed up next by a schedule.
+fn next(known: &Known) -> std::collections::BTreeMap<Vmid, (String, Tone)> {
+    let forecast = Forecast::of(&known.world, known.now);
+    let zone = known.world.schedules.get().map(|s| s.zone.clone()).unwrap_or_default();
+    let one = |g: &Guest| {
+        let next = forecast.guest(g);
+        let tone = match &next {
+            Next::At(_) => Tone::Quiet,
+            Next::Disabled | Next::Never => Tone::Warn,
+            Next::Unknown(_) => Tone::Unknown,
+        };
+        let words = next.words(known.now, &zone);
+        (g.id, (if matches!(next, Next::At(_)) { format!("next {words}") } else { words }, tone))
+    };
+    known.world.guests.get().into_iter().flatten().filter(|g| g.kind == Kind::Lxc).map(one).collect()
+}
+
+/// What whoever read it to its end says of it.
+fn verified(a: &Archive, known: &Known) -> Line {
+    match a.server_says {
+        Some(true) => return (Tone::Good, "The backup server verified it, and says that it is whole.".into()),
+        Some(false) => return (Tone::Bad, "The backup server verified it, and says that it is damaged.".into()),
+        None => {}
+    }
+    let Some(jobs) = known.world.jobs.get() else { return (Tone::Unknown, "? whether it was verified is unknown".into()) };
+    let ledger = Ledger::of(jobs);
+    let standing = ledger.standing(a);
+    let tone = match standing {
+        Standing::Whole(_) => Tone::Good,
+        Standing::Damaged(_) | Standing::Changed(_) => Tone::Bad,
+        Standing::Unknown(_) => Tone::Unknown,
+        Standing::Never => return (Tone::Plain, "Nobody has read it to its end yet: v verifies it.".into()),
+    };
+    let word = standing.word();
+    let when = word.map_or(String::new(), |w| format!("{} by job {}: ", w.verified.at.minute(known.offset_s), w.job));
+    let sum = word.and_then(|w| w.verified.report.sha256.as_ref()).map_or(String::new(), |sum| format!(" (sha256 {sum})"));
+    (tone, format!("Verified {when}{}{sum}.", standing.words()))
+}
+
 /// Everything known of an archive, and what is not in it.
 fn details(a: &Archive, g: Option<&Guest>, known: &Known) -> Text {
     let mut lines = vec![
@@ -370,13 +492,31 @@ fn details(a: &Archive, g: Option<&Guest>, known: &Known) -> Text {
         }
         _ => lines.push((Tone::Unknown, "? what is not in it: the guest's configuration is not known".into())),
     }
-    lines.push(match known.world.jobs.get().and_then(|jobs| Proofs::of(jobs).archive(&a.volid).cloned()) {
+    let proofs = known.world.jobs.get().map(|jobs| Proofs::of(jobs));
+    lines.push(match proofs.as_ref().and_then(|p| p.archive(&a.volid)) {
         None => (Tone::Plain, "Whether it can be restored is only known after a restore: r restores it beside.".into()),
         Some(p) => {
             let tone = if p.lives.is_ok() { Tone::Good } else { Tone::Bad };
             (tone, format!("Restored beside {} by job {}: it {}.", p.at.minute(known.offset_s), p.job, p.words()))
         }
     });
+    lines.extend(g.map(|g| (Tone::Plain, by_the_clock(g, proofs.as_ref(), known))));
+    lines.push(verified(a, known));
     lines.push((Tone::Quiet, words::source(&known.world.archives, known.now)));
     Text::new("archive", lines)
+}
+
+/// When a guest is backed up next, and how long it took to come back the last times.
+fn by_the_clock(g: &Guest, proofs: Option<&Proofs>, known: &Known) -> String {
+    let next = match Forecast::of(&known.world, known.now).guest(g) {
+        Next::At(at) => {
+            let zone = known.world.schedules.get().map(|s| s.zone.clone()).unwrap_or_default();
+            format!("Backed up next {}.", at.minute(zone.offset(at.secs())))
+        }
+        Next::Disabled => "Only jobs that are off back it up.".into(),
+        Next::Never => "No schedule backs it up; s makes one.".into(),
+        Next::Unknown(why) => format!("? when it is backed up next: {why}"),
+    };
+    let times: Vec<String> = proofs.map_or(&[][..], |p| p.times(g.id)).iter().rev().take(5).map(|s| stamp::span(*s)).collect();
+    if times.len() < 2 { next } else { format!("{next} It came back in {}, newest first.", times.join(", ")) }
 }

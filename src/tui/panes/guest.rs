@@ -156,7 +156,7 @@ pub fn act(action: Action, guest: Option<&Guest>, known: &Known) -> Option<Vec<T
     }
     let Some(g) = guest else { return Some(vec![Then::Say("no guest is selected".into())]) };
     Some(vec![match action {
-        Action::Backup => Then::Wish(Wish::Backup(BackupWish { guest: g.id, storage: None, mode: None })),
+        Action::Backup => Then::Wish(Wish::Backup(BackupWish::of(g.id))),
         Action::Menu => Then::Open(Box::new(Menu::new(g.clone(), &known.world))),
         Action::LogsOf => Then::LogsOf(None, log_words(g)),
         _ => match (known.world.archives.get(), known.world.last_archive(g.id)) {

@@ -20,7 +20,9 @@ use crate::domain::storage::Storage;
 use crate::domain::world::{Node, Part};
 use crate::tui::action::{Action, Context};
 use crate::tui::canvas::Canvas;
+use crate::tui::dialogs::locks::Locks;
 use crate::tui::dialogs::text::{Text, field};
+use crate::tui::effect::Effect;
 use crate::tui::input::Input;
 use crate::tui::list::{Column, List, cell, column, fit, heads, marker};
 use crate::tui::pane::{Known, Pane, Then, Typed};
@@ -77,6 +79,16 @@ fn all_guests(known: &Known) -> &[Guest] {
 
 fn all_storages(known: &Known) -> &[Storage] {
     known.world.storages.get().map_or(&[], Vec::as_slice)
+}
+
+/// The guest of whose lock a finding tells, or the whole node where it tells what is left; `None` for others.
+fn about_locks(finding: &Finding, known: &Known) -> Option<Option<Vmid>> {
+    if finding.what == health::LEFTOVERS {
+        return Some(None);
+    }
+    let id: Vmid = finding.what.strip_prefix("guest ")?.split(' ').next()?.parse().ok()?;
+    let locked = known.world.guest(id).is_some_and(|g| g.lock.is_some()) && finding.why.starts_with("locked (");
+    locked.then_some(Some(id))
 }
 
 impl Overview {
@@ -138,7 +150,10 @@ impl Overview {
             Focus::Wrong => match self.finding() {
                 // There is its evidence, and what mends it.
                 Some(f) if f.pane == "appliance" => vec![Then::Act(Action::ShowAppliance)],
-                Some(f) => vec![Then::Open(Box::new(finding_details(f)))],
+                Some(f) => match about_locks(f, known) {
+                    Some(guest) => vec![Then::Open(Box::new(Locks::new(guest))), Then::Do(Effect::LookLocks(guest))],
+                    None => vec![Then::Open(Box::new(finding_details(f)))],
+                },
                 None => Vec::new(),
             },
         }

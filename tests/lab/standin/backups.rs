@@ -1,7 +1,8 @@
 //! Backups on a storage: names, listing, retention.
 
-use crate::fail::{Outcome, say};
+use crate::fail::{OrDie, Outcome, die, say};
 use crate::storage::Storage;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -57,6 +58,52 @@ fn read(dir: &str, file: String) -> Option<Backup> {
         path,
         file,
     })
+}
+
+/// The escapes of a template for notes, each once: `\\n` and `\\\\`.
+pub fn unescaped(template: &str) -> String {
+    let (mut out, mut chars) = (String::new(), template.chars());
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => out.push(chars.next().map_or('\\', |c| if c == 'n' { '\n' } else { c })),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn find(storage: &Storage, volid: &str) -> Outcome<Backup> {
+    let found = list(storage).into_iter().find(|b| volid == format!("{}:backup/{}", storage.id, b.file));
+    found.map_or_else(|| die(format!("volume_size_info on '{volid}' failed")), Ok)
+}
+
+/// One backup with all of its notes.
+pub fn one(storage: &Storage, volid: &str) -> Outcome<Value> {
+    let b = find(storage, volid)?;
+    Ok(json!({"format": b.format, "notes": b.notes.unwrap_or_default(), "path": b.path, "protected": u8::from(b.protected),
+        "size": b.size, "used": b.size}))
+}
+
+/// Writes notes and protection beside a backup, as the plugin for directories does.
+pub fn label(storage: &Storage, volid: &str, notes: Option<&str>, protected: Option<&str>) -> Outcome<()> {
+    let path = find(storage, volid)?.path;
+    let put = |side: &str, text: Option<&str>| {
+        let side = format!("{path}.{side}");
+        match text {
+            Some(text) => std::fs::write(&side, text).or_die("unable to write"),
+            None => {
+                let _ = std::fs::remove_file(&side);
+                Ok(())
+            }
+        }
+    };
+    if let Some(notes) = notes {
+        put("notes", Some(notes).filter(|n| !n.is_empty()))?;
+    }
+    if let Some(protected) = protected {
+        put("protected", (protected == "1").then_some(""))?;
+    }
+    Ok(())
 }
 
 /// Removes a backup with its sidecars.

@@ -206,7 +206,8 @@ fn write_lxc_config(conf: &Conf) -> Outcome<()> {
     lines.push(format!("lxc.cgroup.memory.limit_in_bytes = {memory}"));
     for volume in volumes.iter().skip(1) {
         let target = volume.target.trim_start_matches('/');
-        lines.push(format!("lxc.mount.entry = {} {target} none bind,create=dir 0 0", volume.path()?));
+        let ro = if volume.read_only { ",ro" } else { "" };
+        lines.push(format!("lxc.mount.entry = {} {target} none bind,create=dir{ro} 0 0", volume.path()?));
     }
     for (n, net) in nets(section) {
         let get = |key, or: &'static str| pair(&net, key).unwrap_or(or).to_owned();

@@ -11,6 +11,7 @@ mod conf;
 mod create;
 mod fail;
 mod guest;
+mod jobs;
 mod knobs;
 mod mounts;
 mod pct;

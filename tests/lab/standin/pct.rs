@@ -68,6 +68,8 @@ fn verb(name: &str) -> Option<Verb> {
             verb!("pct destroy <vmid> [OPTIONS]", ["vmid"], [("force", Bool), ("purge", Bool), ("destroy-unreferenced-disks", Bool)], false)
         }
         "unlock" => verb!("pct unlock <vmid>", ["vmid"], [], false),
+        "mount" => verb!("pct mount <vmid>", ["vmid"], [], false),
+        "unmount" => verb!("pct unmount <vmid>", ["vmid"], [], false),
         "exec" => verb!("pct exec <vmid> [<extra-args>] [OPTIONS]", ["vmid"], [("keep-env", Bool)], false),
         "enter" => verb!("pct enter <vmid> [OPTIONS]", ["vmid"], [("keep-env", Bool)], false),
         "push" => verb!(
@@ -114,6 +116,8 @@ pub fn main(argv: &[String]) -> Outcome<()> {
         "restore" => create::main(&verb, &given, true),
         "destroy" => create::destroy(&given),
         "unlock" => unlock(&given),
+        "mount" => mount(&given),
+        "unmount" => unmount(&given),
         "exec" => exec(&given),
         "enter" => enter(&given),
         "push" => push(&given, &id),
@@ -309,6 +313,30 @@ fn unlock(given: &Given) -> Outcome<()> {
     }
     conf.save();
     run::ok(&["logger", "-t", "pct", "-p", "daemon.info", &format!("executed 'pct unlock {vmid}'")]);
+    Ok(())
+}
+
+fn mount(given: &Given) -> Outcome<()> {
+    let vmid = given.vmid();
+    let _lock = conf::lock(vmid, 10)?;
+    let mut conf = conf::load(vmid)?;
+    conf.check_lock()?;
+    let place = format!("/var/lib/lxc/{vmid}/rootfs");
+    let _ = std::fs::create_dir_all(&place);
+    run::must(&["mount", "--bind", &storage::root_path(conf.current())?, &place])?;
+    conf.current_mut().set("lock", "mounted");
+    conf.save();
+    say(&format!("mounted CT {vmid} in '{place}'"));
+    Ok(())
+}
+
+fn unmount(given: &Given) -> Outcome<()> {
+    let vmid = given.vmid();
+    let _lock = conf::lock(vmid, 10)?;
+    let mut conf = conf::load(vmid)?;
+    run::must(&["umount", &format!("/var/lib/lxc/{vmid}/rootfs")])?;
+    conf.current_mut().keys.remove("lock");
+    conf.save();
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use crate::conf::{self, Conf};
 use crate::fail::{Outcome, die, die_rc, say, warn};
 use crate::pvesm;
 use crate::storage::{self, Storage};
-use crate::{backups, guest, knobs, pct, run, task, vzdump};
+use crate::{backups, guest, jobs, knobs, pct, run, task, vzdump};
 use serde_json::{Map, Value, json};
 
 const FORMAT: [(&str, Kind); 4] = [("output-format", Kind::Text), ("quiet", Kind::Bool), ("noborder", Kind::Bool), ("noproxy", Kind::Bool)];
@@ -16,7 +16,7 @@ pub fn main(argv: &[String]) -> Outcome<()> {
     };
     let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty()).collect();
     if let ["nodes", node, ..] = parts.as_slice()
-        && *node != knobs::node()
+        && ![knobs::node().as_str(), "localhost"].contains(node)
     {
         return die_rc(
             11,
@@ -25,8 +25,10 @@ pub fn main(argv: &[String]) -> Outcome<()> {
     }
     let (given, format) = options(method, rest)?;
     let value = match method.as_str() {
+        "create" | "set" | "delete" if parts.starts_with(&["cluster", "backup"]) => jobs::change(method, parts.get(2).copied(), &given)?,
         "get" => get(path, &parts, &given)?,
         "create" => post(path, &parts, &given)?,
+        "set" => put(path, &parts, &given)?,
         _ => return unknown(method, path),
     };
     print(&value, &format);
@@ -75,6 +77,8 @@ fn get(path: &str, parts: &[&str], given: &Given) -> Outcome<Value> {
             row.into()
         }
         ["nodes", _, "lxc", id, "snapshot"] => snapshots(&load(id)?),
+        ["cluster", "backup"] => jobs::get(None)?,
+        ["cluster", "backup", id] => jobs::get(Some(id))?,
         ["cluster", "resources"] => resources(given.get("type")),
         ["cluster", "status"] => json!([{"id": format!("node/{}", knobs::node()), "ip": address(), "level": "", "local": 1,
             "name": knobs::node(), "nodeid": 0, "online": 1, "type": "node"}]),
@@ -88,6 +92,8 @@ fn get(path: &str, parts: &[&str], given: &Given) -> Outcome<Value> {
             storage_row(&storage::usable(id)?, false)
         }
         ["nodes", _, "storage", id, "content"] => content(&storage::usable(id)?, given),
+        // No fragments below: a volume id has a slash in it.
+        ["nodes", _, "storage", id, "content", volid @ ..] => backups::one(&storage::usable(id)?, &volid.join("/"))?,
         ["nodes", _, "tasks"] => tasks(given),
         ["nodes", _, "tasks", upid, what @ ("status" | "log")] => one_task(upid, what, given)?,
         _ => return unknown("get", path),
@@ -432,6 +438,16 @@ fn post(path: &str, parts: &[&str], given: &Given) -> Outcome<Value> {
         }
         ["nodes", _, "lxc", id, "status", verb @ ("start" | "stop" | "shutdown" | "reboot")] => power(id, verb, given),
         _ => unknown("create", path),
+    }
+}
+
+fn put(path: &str, parts: &[&str], given: &Given) -> Outcome<Value> {
+    match parts {
+        ["nodes", _, "storage", id, "content", volid @ ..] => {
+            backups::label(&storage::usable(id)?, &volid.join("/"), given.get("notes"), given.get("protected"))?;
+            Ok(Value::Null)
+        }
+        _ => unknown("set", path),
     }
 }
 

@@ -152,6 +152,7 @@ pub struct Volume {
     pub target: String,
     pub size: Option<String>,
     pub backup: bool,
+    pub read_only: bool,
 }
 
 impl Volume {
@@ -198,6 +199,7 @@ pub fn volumes(section: &Section) -> Vec<Volume> {
             target: pair(&parts, "mp").unwrap_or("/").into(),
             size: pair(&parts, "size").map(str::to_owned),
             backup: key == "rootfs" || pair(&parts, "backup") == Some("1"),
+            read_only: pair(&parts, "ro") == Some("1"),
         });
     }
     list.sort_by_key(|v| v.key.strip_prefix("mp").and_then(|n| n.parse::<i32>().ok()).unwrap_or(-1));

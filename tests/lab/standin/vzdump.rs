@@ -416,11 +416,20 @@ fn take_snapshot(vmid: u32, included: &[&Volume], held: &mut Held, log: &mut Log
         snapshots::drop_section(&mut conf, "vzdump");
     }
     snapshots::add_section(&mut conf, "vzdump", Some("vzdump backup snapshot"));
+    // Until its storage has it, it is half made (PVE::AbstractConfig, __snapshot_prepare).
+    let section = |conf: &Conf| conf.sections.iter().position(|s| s.name == "vzdump");
+    if let Some(at) = section(&conf) {
+        conf.sections[at].set("snapstate", "prepare");
+    }
     conf.save();
     held.snapshot = true;
     for volume in included {
         storage::snapshot(&volume.must_exist()?, "vzdump")?;
     }
+    if let Some(at) = section(&conf) {
+        conf.sections[at].keys.remove("snapstate");
+    }
+    conf.save();
     Ok(())
 }
 
@@ -690,13 +699,11 @@ fn finish_archive(job: &Job, vmid: u32, conf: &Conf, file: &str, log: &mut Log) 
     log.info(format!("archive file size: {}", size_text(size)));
     if let Some(template) = job.given.get("notes-template") {
         log.info("adding notes to backup");
-        let notes = template
+        let notes = backups::unescaped(template)
             .replace("{{guestname}}", &conf.current().hostname(vmid))
             .replace("{{node}}", &knobs::node())
             .replace("{{cluster}}", "standalone node")
-            .replace("{{vmid}}", &vmid.to_string())
-            .replace("\\n", "\n")
-            .replace("\\\\", "\\");
+            .replace("{{vmid}}", &vmid.to_string());
         std::fs::write(format!("{file}.notes"), notes).or_die("unable to write notes")?;
     }
     if job.given.flag("protected") {
@@ -760,6 +767,10 @@ fn let_go(vmid: u32, held: &mut Held, log: &mut Log, fine: bool) {
 
 fn drop_snapshot(vmid: u32) {
     let Ok(mut conf) = conf::load(vmid) else { return };
+    if let Some(at) = conf.sections.iter().position(|s| s.name == "vzdump") {
+        conf.sections[at].set("snapstate", "delete");
+        conf.save();
+    }
     for volume in storage::volumes(conf.current()) {
         if let (true, Ok(path)) = (volume.backup && !volume.is_bind(), volume.path()) {
             storage::delete_tree(&format!("{path}@vzdump"));

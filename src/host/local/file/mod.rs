@@ -1,6 +1,7 @@
 //! Files of this machine and of its guests, read where they lie: opened safely, never loaded, followed through rotation.
 
 mod again;
+mod ids;
 mod lines;
 mod open;
 mod reader;
@@ -12,9 +13,10 @@ mod volume;
 mod watch;
 
 pub use again::Left;
+pub use ids::Ids;
 pub use lines::{Lines, each_line, last_passing};
-pub(super) use open::space_of;
 pub use open::{NotOpened, Opened, Tree};
+pub(super) use open::{answers_by_itself, space_of};
 pub use reader::Reader;
 pub use shelf::{logs, names, processes};
 pub use stream::stream;

@@ -13,6 +13,7 @@ use std::time::SystemTime;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstatfs, openat, openat2};
 
 use super::super::super::HostError;
+use super::ids::Ids;
 use crate::domain::guest::Vmid;
 use crate::domain::storage::Space;
 
@@ -51,6 +52,8 @@ struct GuestRoot {
     device: u64,
     /// The guest's init (pidfd_open(2)): it can be read once that has ended.
     init: Option<OwnedFd>,
+    /// Which numbers its owners have on the host.
+    ids: Option<Ids>,
     /// Places of other volumes, with their names, that are not mounted there now.
     without: Vec<(String, String)>,
 }
@@ -79,28 +82,28 @@ impl Tree {
         }
         pids.sort_unstable();
         let root = pids.iter().find_map(|pid| init_root(*pid, guest)).ok_or_else(|| no("its init was not found"))?;
-        let (root, init) = root;
-        Tree::made(root, Some(init)).map_err(|e| no(&e.to_string()))
+        let (root, init, ids) = root;
+        Tree::made(root, Some(init), ids).map_err(|e| no(&e.to_string()))
     }
 
     /// The tree below this directory; links in it do not lead out.
     pub fn below(root: OwnedFd) -> io::Result<Tree> {
-        Tree::made(root, None)
+        Tree::made(root, None, None)
     }
 
-    fn made(root: OwnedFd, init: Option<OwnedFd>) -> io::Result<Tree> {
+    fn made(root: OwnedFd, init: Option<OwnedFd>, ids: Option<Ids>) -> io::Result<Tree> {
         let device = rustix::fs::fstat(&root)?.st_dev;
-        Ok(Tree { guest: Some(Arc::new(GuestRoot { fd: root, device, init, without: Vec::new() })) })
+        Ok(Tree { guest: Some(Arc::new(GuestRoot { fd: root, device, init, ids, without: Vec::new() })) })
     }
 
     /// The same without what belongs at these places in it, each with its name.
-    pub(super) fn below_without(root: OwnedFd, without: Vec<(String, String)>) -> io::Result<Tree> {
+    pub(super) fn below_without(root: OwnedFd, ids: Option<Ids>, without: Vec<(String, String)>) -> io::Result<Tree> {
         let device = rustix::fs::fstat(&root)?.st_dev;
-        Ok(Tree { guest: Some(Arc::new(GuestRoot { fd: root, device, init: None, without })) })
+        Ok(Tree { guest: Some(Arc::new(GuestRoot { fd: root, device, init: None, ids, without })) })
     }
 
     /// The volume that a path lies on which is not mounted there.
-    fn missing_volume(&self, path: &str) -> Option<&str> {
+    pub(in crate::host::local) fn missing_volume(&self, path: &str) -> Option<&str> {
         let parts = |path: &str| -> Vec<String> { path.split('/').filter(|p| !p.is_empty() && *p != ".").map(str::to_owned).collect() };
         let wanted = parts(path);
         let without = self.guest.as_ref().map_or(&[][..], |root| &root.without[..]);
@@ -108,8 +111,13 @@ impl Tree {
     }
 
     /// Where paths begin; nothing for this machine itself.
-    pub(super) fn root(&self) -> Option<BorrowedFd<'_>> {
+    pub(in crate::host::local) fn root(&self) -> Option<BorrowedFd<'_>> {
         self.guest.as_ref().map(|root| root.fd.as_fd())
+    }
+
+    /// Which numbers owners of the guest have on the host, where that is known.
+    pub(in crate::host::local) fn ids(&self) -> Option<&Ids> {
+        self.guest.as_ref().and_then(|root| root.ids.as_ref())
     }
 
     /// What can be read once the guest has stopped.
@@ -204,6 +212,14 @@ fn in_root(root: &OwnedFd, path: &str, flags: OFlags) -> rustix::io::Result<Owne
     Err(rustix::io::Errno::AGAIN)
 }
 
+/// Whether what is open lies on a file system that answers without asking anybody.
+pub(in crate::host::local) fn answers_by_itself(fd: impl AsFd) -> rustix::io::Result<bool> {
+    // The type of the field differs between architectures.
+    #[allow(clippy::unnecessary_cast)]
+    let system = fstatfs(fd)?.f_type as i64;
+    Ok(OWN.contains(&system))
+}
+
 fn refused(path: &str, why: &str) -> NotOpened {
     NotOpened::Refused(HostError::Io { what: path.into(), why: why.into() })
 }
@@ -238,7 +254,7 @@ pub(super) fn collect_pids(group: &Path, pids: &mut Vec<u32>, depth: usize) {
 
 /// The root of a process, and what ends with it, if it is this guest's init: the first of a process space right below ours, in the guest's control
 /// group. Everything is asked through one open directory of /proc, so a later process of the same number cannot answer.
-fn init_root(pid: u32, guest: Vmid) -> Option<(OwnedFd, OwnedFd)> {
+fn init_root(pid: u32, guest: Vmid) -> Option<(OwnedFd, OwnedFd, Option<Ids>)> {
     let proc = openat(CWD, format!("/proc/{pid}"), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let read = |name: &str| {
         let file = openat(&proc, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
@@ -257,7 +273,7 @@ fn init_root(pid: u32, guest: Vmid) -> Option<(OwnedFd, OwnedFd)> {
         return None;
     }
     let root = openat(&proc, "root", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    Some((root, init))
+    Some((root, init, Ids::of_maps(&read("uid_map")?, &read("gid_map")?)))
 }
 
 /// A file that is open for reading. It stays the same file whatever happens to its name.

@@ -6,11 +6,12 @@ use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
 
+use super::ids::Ids;
 use super::open::{NotOpened, Tree};
 use crate::domain::conf::parse_lxc;
 use crate::domain::guest::Vmid;
 use crate::domain::storage::parse_cfg;
-use crate::domain::volume::root_volume;
+use crate::domain::volume::{mount_place, root_volume};
 
 impl Tree {
     /// The tree of a container of this node that is stopped; [`NotOpened::NotFromHere`] says why it cannot be read. Whoever
@@ -23,9 +24,14 @@ impl Tree {
 fn stopped(guest: Vmid, etc: &Path) -> Result<Tree, NotOpened> {
     let no = |why: String| NotOpened::NotFromHere(format!("{guest} does not run, and {why}"));
     let read = |name: &str| std::fs::read_to_string(etc.join(name)).map_err(|e| no(format!("{}: {e}", etc.join(name).display())));
-    let conf = parse_lxc(guest, &read(&format!("lxc/{guest}.conf"))?);
+    let text = read(&format!("lxc/{guest}.conf"))?;
+    let conf = parse_lxc(guest, &text);
+    let place = mount_place(guest);
+    if conf.lock.as_deref() == Some("mounted") && is_mounted(&place) {
+        let root = directory(&place).map_err(|e| no(format!("{place}: {e}")))?;
+        return Tree::below_without(root, Ids::of_conf(&text), Vec::new()).map_err(|e| no(e.to_string()));
+    }
     let volume = root_volume(&conf, &parse_cfg(&read("storage.cfg")?).0).map_err(no)?;
-    let directory = |path: &str| openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
     let root: OwnedFd = directory(&volume.path).map_err(|e| no(format!("its root volume {}: {e}", volume.path)))?;
     if volume.mounted {
         let device = |fd: &OwnedFd| fstat(fd).map(|s| s.st_dev);
@@ -35,7 +41,16 @@ fn stopped(guest: Vmid, etc: &Path) -> Result<Tree, NotOpened> {
             return Err(no(format!("its root volume is not mounted at {}", volume.path)));
         }
     }
-    Tree::below_without(root, volume.without).map_err(|e| no(e.to_string()))
+    Tree::below_without(root, Ids::of_conf(&text), volume.without).map_err(|e| no(e.to_string()))
+}
+
+fn directory(path: &str) -> rustix::io::Result<OwnedFd> {
+    openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Whether something is mounted there, as `pct mount` does it with all volumes of a guest.
+fn is_mounted(place: &str) -> bool {
+    std::fs::read_to_string("/proc/self/mounts").is_ok_and(|t| t.lines().any(|l| l.split(' ').nth(1) == Some(place)))
 }
 
 #[cfg(test)]
