@@ -328,10 +328,11 @@ impl Run<'_> {
             }
             Watch::Exit | Watch::Packages => return Ok(()),
         };
-        if self.life.upid.is_none() {
+        // Before its process is known, another's task could be taken for its own.
+        if let (None, Some(tick)) = (&self.life.upid, meter.tick) {
             // pct and vzdump name their restore task vzrestore or vzcreate, by version.
-            self.life.upid = match truth::find(self.host, kind, vmid, since, meter.tick).await {
-                Ok(None) if kind == "vzrestore" => truth::find(self.host, "vzcreate", vmid, since, meter.tick).await.ok().flatten(),
+            self.life.upid = match truth::find(self.host, kind, vmid, since, tick).await {
+                Ok(None) if kind == "vzrestore" => truth::find(self.host, "vzcreate", vmid, since, tick).await.ok().flatten(),
                 found => found.ok().flatten(),
             };
         }

@@ -38,9 +38,8 @@ pub async fn of_task(host: &dyn Host, upid: &Upid, boot_id: &str) -> Truth {
 }
 
 /// The newest task of a kind on a guest that began at or after `since`, and not before a process that began at `tick` (clock
-/// ticks since boot) where that is known, from the list of this node. Without the latter it may be one that somebody else began
-/// within the same second.
-pub async fn find(host: &dyn Host, kind: &str, guest: Vmid, since: Stamp, tick: Option<u64>) -> Result<Option<Upid>, HostError> {
+/// ticks since boot), from the list of this node. By the second alone it may be one that somebody else began.
+pub async fn find(host: &dyn Host, kind: &str, guest: Vmid, since: Stamp, tick: u64) -> Result<Option<Upid>, HostError> {
     let mut found = host.look(vec![Look::Tail("/var/log/pve/tasks/active".into(), 1 << 20)]).await.into_iter();
     let text = match found.next() {
         Some(found) => text_of(&found)?,
@@ -49,7 +48,7 @@ pub async fn find(host: &dyn Host, kind: &str, guest: Vmid, since: Stamp, tick: 
     let id = guest.to_string();
     // A UPID holds whole seconds.
     let since = Stamp::from_secs(since.secs());
-    let ours = |u: &Upid| u.kind == kind && u.id == id && u.started >= since && tick.is_none_or(|tick| u.pstart >= tick);
+    let ours = |u: &Upid| u.kind == kind && u.id == id && u.started >= since && u.pstart >= tick;
     let mine = parse_active(&text).into_iter().map(|t| t.upid).filter(ours);
     Ok(mine.max_by_key(|u| (u.started, u.pstart, u.pid)))
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::Stdio;
 
 use crate::appliance::{appliance_lab, green};
-use crate::harness::{Lab, skip};
+use crate::harness::{Lab, skip, wait_for};
 use crate::publish::done;
 use crate::swap::{app, archived, seen};
 
@@ -74,6 +74,8 @@ fn by_the_card_everything_comes_back_on_a_bare_host() {
         let fine = said.rc == 0 || line == "proximity doctor";
         assert!(fine, "{answered}: {said:?}");
     }
+    // What starts with the container takes its time after it.
+    wait_for("the app", || seen(&other, "/data").0 == "200");
     assert_eq!(seen(&other, "/data"), ("200".into(), sum));
     assert_eq!(ports(&other), was);
     assert_eq!(other.guest(101, "hostname; ip -4 -o address show dev eth0 | awk '{print $4}'"), "web\n10.20.0.33/24");

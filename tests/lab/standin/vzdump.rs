@@ -533,7 +533,12 @@ fn wait_or_interrupt(child: &mut Child) -> Option<i32> {
             return None;
         }
         match child.try_wait() {
-            Ok(Some(status)) => return Some(status.code().unwrap_or(255)),
+            Ok(Some(status)) if status.success() => return Some(0),
+            Ok(Some(status)) => {
+                // A signal to the group reaches it and the thread that listens here at once: that one may be the later of them.
+                std::thread::sleep(Duration::from_millis(100));
+                return (!signals::interrupted()).then(|| status.code().unwrap_or(255));
+            }
             Ok(None) => std::thread::sleep(Duration::from_millis(10)),
             Err(_) => return Some(255),
         }
