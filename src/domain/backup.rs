@@ -375,4 +375,4 @@ pub(super) fn choose<'w>(
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
-pub(super) mod tests;
+pub(crate) mod tests;

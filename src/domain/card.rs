@@ -155,17 +155,7 @@ mod tests {
     use super::*;
 
     fn archive(id: u32, volid: &str, made: i64, size: u64) -> Archive {
-        Archive {
-            volid: volid.into(),
-            storage: volid.split(':').next().unwrap().parse().unwrap(),
-            vmid: id.try_into().ok(),
-            kind: Some(Kind::Lxc),
-            made: Stamp(made),
-            size: Some(size),
-            notes: None,
-            protected: false,
-            server_says: None,
-        }
+        crate::domain::backup::tests::archive(id, volid, Stamp(made), size)
     }
 
     #[test]

@@ -101,17 +101,7 @@ mod tests {
     use super::*;
 
     fn archive(id: u32, volid: &str, made: i64, size: u64) -> Archive {
-        Archive {
-            volid: volid.into(),
-            storage: "local".parse().unwrap(),
-            vmid: id.try_into().ok(),
-            kind: Some(Kind::Lxc),
-            made: Stamp(made),
-            size: Some(size << 20),
-            notes: None,
-            protected: false,
-            server_says: None,
-        }
+        crate::domain::backup::tests::archive(id, volid, Stamp(made), size << 20)
     }
 
     #[test]
@@ -121,9 +111,13 @@ mod tests {
             parse_lxc(102.try_into().unwrap(), "hostname: wiki\nrootfs: a:b,size=1G\n"),
             parse_lxc(103.try_into().unwrap(), "hostname: base\ntemplate: 1\n"),
         ];
-        let mut archives =
-            vec![archive(101, "s:backup/new.tar.zst", 9, 40), archive(102, "s:backup/empty", 9, 0), archive(300, "s:backup/gone", 1, 5)];
-        archives.extend([(1, 100), (2, 90), (3, 110)].map(|(made, size)| archive(101, &format!("s:backup/{made}.tar.zst"), made, size)));
+        let mut archives = vec![
+            archive(101, "local:backup/new.tar.zst", 9, 40),
+            archive(102, "local:backup/empty", 9, 0),
+            archive(300, "local:backup/gone", 1, 5),
+        ];
+        archives
+            .extend([(1, 100), (2, 90), (3, 110)].map(|(made, size)| archive(101, &format!("local:backup/{made}.tar.zst"), made, size)));
         archives.push(archive(101, "local:backup/x.tar.zst", 0, 100));
         let vmid = 103.try_into().unwrap();
         let restored = super::super::proof::tests::job(7, State::Succeeded, &[Check::Answers { vmid }], Purpose::Drill);
@@ -138,7 +132,7 @@ mod tests {
         let web = &all[0];
         assert_eq!(
             (web.archives, web.newest.as_ref().unwrap().volid.as_str(), &web.sizes),
-            (5, "s:backup/new.tar.zst", &[100, 100, 90, 110, 40].map(|n| n << 20).to_vec())
+            (5, "local:backup/new.tar.zst", &[100, 100, 90, 110, 40].map(|n| n << 20).to_vec())
         );
         assert_eq!((web.trend().as_str(), web.odd.map(|o| o.to_string()).as_deref()), ("██▇█▄", Some("40 MiB and usually 100 MiB")));
         assert_eq!(web.proof.as_ref().unwrap().as_ref().unwrap().job, 7, "an older one came back");

@@ -478,17 +478,7 @@ mod tests {
             jobs.sort_by_key(|j| std::cmp::Reverse(j.id));
             let mut w = world();
             w.guests = Part::new(vec![super::super::conf::parse_lxc(101.try_into().unwrap(), "hostname: web")], Stamp(1), From::Files);
-            let archive = backup::Archive {
-                volid: "local:backup/x.tar.zst".into(),
-                storage: "local".parse().unwrap(),
-                vmid: Some(101.try_into().unwrap()),
-                kind: Some(Kind::Lxc),
-                made: Stamp(0),
-                size: Some(7),
-                notes: None,
-                protected: false,
-                server_says: None,
-            };
+            let archive = backup::tests::archive(101, "local:backup/x.tar.zst", Stamp(0), 7);
             w.archives = Part::new(vec![archive], Stamp(1), From::Files);
             w.jobs = Part::new(jobs, Stamp(1), From::Files);
             findings(&w).into_iter().filter(|f| f.what == "backup of 101 web").map(|f| f.why).collect::<Vec<_>>()

@@ -324,17 +324,7 @@ mod tests {
 
     fn found(conf: &str) -> ArchiveConf {
         let volid = "local:backup/vzdump-lxc-101-2026_08_27-02_00_03.tar.zst";
-        let archive = Archive {
-            volid: volid.into(),
-            storage: "local".parse().unwrap(),
-            vmid: "101".parse().ok(),
-            kind: Some(Kind::Lxc),
-            made: Stamp(0),
-            size: Some(77),
-            notes: None,
-            protected: false,
-            server_says: None,
-        };
+        let archive = crate::domain::backup::tests::archive(101, volid, Stamp(0), 77);
         ArchiveConf { archive, conf: conf.into() }
     }
 

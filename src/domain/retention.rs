@@ -227,7 +227,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::backup::tests::world;
-    use super::super::guest::Kind as GuestKind;
     use super::super::job::State;
     use super::super::plan::Act;
     use super::super::world::{From, Part};
@@ -235,17 +234,8 @@ mod tests {
 
     fn archive(id: u32, at: Stamp, protected: bool, size: u64) -> Archive {
         let (y, mo, d, h, mi, s) = at.civil(0);
-        Archive {
-            volid: format!("local:backup/vzdump-lxc-{id}-{y:04}_{mo:02}_{d:02}-{h:02}_{mi:02}_{s:02}.tar.zst"),
-            storage: "local".parse().unwrap(),
-            vmid: id.try_into().ok(),
-            kind: Some(GuestKind::Lxc),
-            made: at,
-            size: Some(size),
-            notes: None,
-            protected,
-            server_says: None,
-        }
+        let volid = format!("local:backup/vzdump-lxc-{id}-{y:04}_{mo:02}_{d:02}-{h:02}_{mi:02}_{s:02}.tar.zst");
+        Archive { protected, ..crate::domain::backup::tests::archive(id, &volid, at, size) }
     }
 
     fn at(text: &str) -> Stamp {

@@ -96,7 +96,7 @@ impl<T> Part<T> {
 }
 
 /// The node: load, memory, root disk.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Node {
     /// Host name.
     pub name: String,

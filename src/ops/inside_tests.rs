@@ -17,17 +17,7 @@ fn world(dir: &Path) -> World {
     storages[0].space = Ok(Space { total: 9, used: 1, avail: 8 });
     let (kind, id, _) = parse_name(FILE).unwrap();
     assert_eq!(kind, Kind::Lxc);
-    let archive = Archive {
-        volid: format!("local:backup/{FILE}"),
-        storage: "local".parse().unwrap(),
-        vmid: Some(id),
-        kind: Some(kind),
-        made: Stamp(0),
-        size: None,
-        notes: None,
-        protected: false,
-        server_says: None,
-    };
+    let archive = Archive { size: None, ..crate::domain::backup::tests::archive(id.into(), &format!("local:backup/{FILE}"), Stamp(0), 0) };
     World {
         place: Place { host: "local".into(), demo: false },
         storages: Part::new(storages, Stamp(1), From::Files),

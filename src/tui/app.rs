@@ -667,7 +667,6 @@ impl Drop for App {
 mod tests {
     use super::*;
     use crate::domain::audit::{Deed, Entry, Page, Phase, Record, Who};
-    use crate::domain::backup::Archive;
     use crate::domain::fact::LogLine;
     use crate::domain::guest::{Guest, Kind};
     use crate::domain::job::{Job, Life, State};
@@ -699,17 +698,7 @@ mod tests {
                 order: Approved::new(plan(), "ada", None).unwrap(),
                 life: Life::default(),
             };
-            let archive = Archive {
-                volid: "local:backup/x".into(),
-                storage: "local".parse().unwrap(),
-                vmid: "101".parse().ok(),
-                kind: Some(Kind::Lxc),
-                made: at,
-                size: Some(1),
-                notes: None,
-                protected: false,
-                server_says: None,
-            };
+            let archive = crate::domain::backup::tests::archive(101, "local:backup/x", at, 1);
             app.learn(Fact::News(Box::new(News {
                 guests: Some(Part::new(vec![Guest::bare("101".parse().unwrap(), Kind::Lxc)], at, From::Files)),
                 archives: Some(Part::new(vec![archive], at, From::Files)),

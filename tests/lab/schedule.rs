@@ -125,6 +125,15 @@ fn a_timer_drills_and_tells_which_backup_would_not_come_back() {
         due.contains("101 web: due: ") && due.contains("102 wiki: due: ") && due.contains("9999 prox-appliance: not due: never backed up"),
         "{due}"
     );
+    // Outside the hours for it nothing is begun.
+    let hours = lab.sh("echo $(date -d '+2 hours' +%H:%M)-$(date -d '+3 hours' +%H:%M)");
+    ok(lab, &format!("settings set backups.window {} --passphrase-fd 3 3</root/pw", hours.trim()));
+    let put_off = proximity(lab, "backup drill --due");
+    assert!(put_off.rc == 10 && put_off.out.matches("(backups.window)").count() == 2, "{put_off:?}");
+    ok(lab, "settings unset backups.window --passphrase-fd 3 3</root/pw");
+    ok(lab, "settings set backups.verify_most 1 --passphrase-fd 3 3</root/pw");
+    assert_eq!(json(&proximity(lab, "-o json backup drill --due --dry-run"))["verified"].as_array().unwrap().len(), 1, "one a run");
+    ok(lab, "settings set backups.verify_most 5 --passphrase-fd 3 3</root/pw");
 
     ok(lab, "backup schedule drills minutely");
     assert_eq!(
@@ -154,6 +163,10 @@ fn a_timer_drills_and_tells_which_backup_would_not_come_back() {
     assert_eq!(row(102)["proof"]["lives"], false, "{board}");
     assert!(row(102)["proof"]["why"].as_str().unwrap().contains("answers 500"), "{board}");
     assert_eq!(lab.sh("pct list | awk 'NR>1{print $1}'").split_whitespace().collect::<Vec<_>>(), ["101", "102", "9999"], "nothing is left");
+    // What nobody had read was read: the sabotaged one is whole, and does not come back all the same.
+    let archives = json(&proximity(lab, "-o json backup list"));
+    let read: Vec<_> = archives["items"].as_array().unwrap().iter().map(|a| a["verified"]["is"].as_str().unwrap()).collect();
+    assert_eq!(read, ["whole", "whole"], "{archives}");
 
     let told = findings(lab);
     assert!(told.iter().any(|f| f.starts_with("bad job") && f.contains("102") && f.contains("answers 500")), "{told:#?}");

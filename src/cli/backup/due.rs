@@ -1,6 +1,7 @@
-//! `backup drill --due`: one run over those whose turn it is, as a timer of systemd calls it, with nobody there to ask.
+//! `backup drill --due`: one run over those whose turn it is, as a timer of systemd calls it, with nobody there to ask; and over
+//! the archives nobody has read to their ends yet, where the settings say so.
 //!
-//! It needs no passphrase: a drill changes nothing anybody relies on, and jobs and audit are written with the vault locked.
+//! It needs no passphrase: neither changes anything anybody relies on, and jobs and audit are written with the vault locked.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,17 +12,18 @@ use super::super::{Ctx, Done, Form, output};
 use super::proof_json;
 use crate::domain::access::of_plan;
 use crate::domain::fact::Wish;
+use crate::domain::inside::verify::VerifyWish;
 use crate::domain::job::{Job, State};
 use crate::domain::proof::Proof;
 use crate::domain::restore::RestoreWish;
-use crate::domain::schedule::due::{Limits, Turn, busy, room, turns};
+use crate::domain::schedule::due::{Limits, Turn, busy, room, turns, unread};
 use crate::domain::storage::StorageId;
 use crate::domain::world::World;
 use crate::jobs::Jobs;
 use crate::ops::planner;
 use crate::problem::{Kind, Problem, WARNED};
 
-/// What became of one guest.
+/// What became of one guest, or of one archive.
 enum End {
     /// It was not its turn, or no more fit into this run.
     NotNow(String),
@@ -29,8 +31,8 @@ enum End {
     Would(String),
     /// It was, and something stood against it.
     Held(String),
-    /// It was drilled.
-    Drilled(Box<Job>),
+    /// A job was run for it, to its end.
+    Ran(Box<Job>),
     /// It could not even be tried.
     Failed(String),
 }
@@ -41,7 +43,7 @@ impl End {
             End::NotNow(_) => "not due",
             End::Would(_) => "due",
             End::Held(_) => "skipped",
-            End::Drilled(job) => job.state.word(),
+            End::Ran(job) => job.state.word(),
             End::Failed(_) => "failed",
         }
     }
@@ -49,14 +51,14 @@ impl End {
     fn says(&self) -> String {
         match self {
             End::NotNow(why) | End::Would(why) | End::Held(why) | End::Failed(why) => why.clone(),
-            End::Drilled(job) => Proof::of(job).map_or_else(|| job.line(), |p| p.words()),
+            End::Ran(job) => Proof::of(job).map_or_else(|| job.line(), |p| p.words()),
         }
     }
 
     fn is_bad(&self) -> bool {
         match self {
             End::Failed(_) => true,
-            End::Drilled(job) => !matches!(job.state, State::Succeeded | State::Warned),
+            End::Ran(job) => !matches!(job.state, State::Succeeded | State::Warned),
             End::NotNow(_) | End::Would(_) | End::Held(_) => false,
         }
     }
@@ -75,31 +77,51 @@ pub(super) async fn due(ctx: &Ctx, storage: Option<&StorageId>) -> Done {
             Err(why) => End::NotNow(why.clone()),
             Ok(_) if begun >= limits.most => End::NotNow(format!("its turn, at the next run: {} are drilled in one", limits.most)),
             Ok(_) => {
-                let end = drill(ctx, &jobs, &turn, limits, storage).await?;
-                begun += u64::from(matches!(end, End::Drilled(_) | End::Would(_)));
+                let volid = turn.volid.clone().unwrap_or_default();
+                let wish = |world: &World| Ok(Wish::Restore(RestoreWish::drill(volid, Some(room(world, turn.guest, storage)?))));
+                let end = work(ctx, &jobs, limits, wish).await?;
+                begun += u64::from(matches!(end, End::Ran(_) | End::Would(_)));
                 end
             }
         };
-        if ctx.form != Form::Json {
-            output::say(&format!("{}: {}: {}", turn.title, end.word(), end.says()));
-        }
+        tell(ctx, &turn.title, &end);
         ends.push((turn, end));
+    }
+    let mut reads: Vec<(String, End)> = Vec::new();
+    if limits.reads > 0 {
+        let world = world(ctx, &jobs).await;
+        for archive in unread(&world).map_err(unknown)?.into_iter().zip(0..limits.reads).map(|(archive, _)| archive) {
+            let wish = VerifyWish::Archive(archive.volid.clone());
+            let end = work(ctx, &jobs, limits, |_| Ok(Wish::Verify(wish))).await?;
+            tell(ctx, &archive.volid, &end);
+            reads.push((archive.volid.clone(), end));
+        }
     }
     if ctx.form == Form::Json {
         let one = |(turn, end): &(Turn, End)| {
-            let proof = if let End::Drilled(job) = end { Proof::of(job) } else { None };
+            let proof = if let End::Ran(job) = end { Proof::of(job) } else { None };
             json!({"guest": turn.guest, "title": turn.title, "volid": turn.volid, "due": turn.due.as_ref().ok(), "end": end.word(),
                 "says": end.says(), "proof": proof_json(proof.as_ref())})
         };
-        output::object(&json!({"drills": ends.iter().map(one).collect::<Vec<_>>()}));
+        let read = |(volid, end): &(String, End)| json!({"volid": volid, "end": end.word(), "says": end.says()});
+        output::object(
+            &json!({"drills": ends.iter().map(one).collect::<Vec<_>>(), "verified": reads.iter().map(read).collect::<Vec<_>>()}),
+        );
     } else if ends.is_empty() {
         output::say("there is no container");
     }
+    let ends: Vec<&End> = ends.iter().map(|(_, end)| end).chain(reads.iter().map(|(_, end)| end)).collect();
     Ok(match () {
-        () if ends.iter().any(|(_, end)| end.is_bad()) => Kind::Failed.status(),
-        () if ends.iter().any(|(_, end)| matches!(end, End::Held(_))) => WARNED,
+        () if ends.iter().any(|end| end.is_bad()) => Kind::Failed.status(),
+        () if ends.iter().any(|end| matches!(end, End::Held(_))) => WARNED,
         () => 0,
     })
+}
+
+fn tell(ctx: &Ctx, what: &str, end: &End) {
+    if ctx.form != Form::Json {
+        output::say(&format!("{what}: {}: {}", end.word(), end.says()));
+    }
 }
 
 /// As fresh as it is needed before each drill.
@@ -110,14 +132,13 @@ async fn world(ctx: &Ctx, jobs: &Arc<Jobs>) -> World {
     world
 }
 
-async fn drill(ctx: &Ctx, jobs: &Arc<Jobs>, turn: &Turn, limits: Limits, storage: Option<&StorageId>) -> Result<End, Problem> {
+/// Runs what is wished to its end, unless the node is busy or the wish itself finds something against it.
+async fn work(ctx: &Ctx, jobs: &Arc<Jobs>, limits: Limits, wish: impl FnOnce(&World) -> Result<Wish, String>) -> Result<End, Problem> {
     let world = world(ctx, jobs).await;
-    let Some(volid) = turn.volid.clone() else { return Ok(End::Failed("no archive of it is known".into())) };
-    let storage = match busy(&world, limits).and_then(|()| room(&world, turn.guest, storage)) {
-        Ok(storage) => storage,
+    let wish = match busy(&world, limits, ctx.host.clock().0).and_then(|()| wish(&world)) {
+        Ok(wish) => wish,
         Err(why) => return Ok(End::Held(why)),
     };
-    let wish = Wish::Restore(RestoreWish::drill(volid, Some(storage)));
     let plan = match planner::plan(ctx.host.as_ref(), &world, &wish).await {
         Ok(plan) => plan,
         Err(refusal) => return Ok(End::Failed(refusal.why)),
@@ -137,7 +158,7 @@ async fn drill(ctx: &Ctx, jobs: &Arc<Jobs>, turn: &Turn, limits: Limits, storage
     loop {
         for _ in 0..20 {
             if let Some(job) = jobs.store().job(id)?.filter(|j| j.state.is_final()) {
-                return Ok(End::Drilled(Box::new(job)));
+                return Ok(End::Ran(Box::new(job)));
             }
             tokio::time::sleep(Duration::from_millis(250)).await;
         }

@@ -122,7 +122,6 @@ pub fn plan(world: &World, wish: &LabelWish, now: &Label) -> Result<Plan, Refusa
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::domain::guest::Kind;
     use crate::domain::stamp::Stamp;
     use crate::domain::world::{From, Part};
 
@@ -131,15 +130,8 @@ mod tests {
     fn world() -> World {
         let mut w = crate::domain::backup::tests::world();
         let archive = Archive {
-            volid: VOLID.into(),
-            storage: "local".parse().unwrap(),
-            vmid: Some("101".parse().unwrap()),
-            kind: Some(Kind::Lxc),
-            made: Stamp::from_secs(1_787_796_003),
-            size: Some(5 << 20),
             notes: Some("web".into()),
-            protected: false,
-            server_says: None,
+            ..crate::domain::backup::tests::archive(101, VOLID, Stamp::from_secs(1_787_796_003), 5 << 20)
         };
         w.archives = Part::new(vec![archive], Stamp(1), From::Files);
         w

@@ -142,16 +142,9 @@ mod tests {
 
     #[test]
     fn only_alike_ones_are_compared_and_strangers_are_told_apart() {
-        let archive = |id: u32, day: i64, end: &str, size: u64| Archive {
-            volid: format!("local:backup/vzdump-lxc-{id}-{day}.{end}"),
-            storage: "local".parse().unwrap(),
-            vmid: id.try_into().ok(),
-            kind: None,
-            made: Stamp::from_secs(day),
-            size: Some(size * MIB),
-            notes: None,
-            protected: false,
-            server_says: None,
+        let archive = |id: u32, day: i64, end: &str, size: u64| {
+            let volid = format!("local:backup/vzdump-lxc-{id}-{day}.{end}");
+            crate::domain::backup::tests::archive(id, &volid, Stamp::from_secs(day), size * MIB)
         };
         let mut all: Vec<Archive> = (0..5).map(|day| archive(101, day, "tar.zst", 100)).collect();
         all.push(archive(101, 9, "tar", 400));

@@ -27,6 +27,21 @@ pub fn world() -> World {
     }
 }
 
+/// An archive of a container, on the storage its volume id names; `size` in bytes.
+pub(crate) fn archive(id: u32, volid: &str, made: Stamp, size: u64) -> Archive {
+    Archive {
+        volid: volid.into(),
+        storage: volid.split(':').next().unwrap().parse().unwrap(),
+        vmid: id.try_into().ok(),
+        kind: Some(Kind::Lxc),
+        made,
+        size: Some(size),
+        notes: None,
+        protected: false,
+        server_says: None,
+    }
+}
+
 fn wish() -> BackupWish {
     BackupWish::of("101".parse().unwrap())
 }
@@ -91,22 +106,7 @@ fn refusals_say_why() {
     assert!(why(&w, &wish()).contains("/etc/pve is empty"));
     w = world();
     w.guests.known.as_mut().unwrap()[0].node = Some("pve2".into());
-    w.node = Part::new(
-        crate::domain::world::Node {
-            name: "pve1".into(),
-            version: None,
-            load: None,
-            cpus: None,
-            cpu_ticks: None,
-            mem: None,
-            swap: None,
-            root: None,
-            uptime_s: None,
-            boot_id: None,
-        },
-        Stamp(1),
-        From::Files,
-    );
+    w.node = Part::new(crate::domain::world::Node { name: "pve1".into(), ..Default::default() }, Stamp(1), From::Files);
     assert!(why(&w, &wish()).contains("lives on node pve2"));
 }
 

@@ -7,22 +7,11 @@ use super::super::super::stamp::Stamp;
 use super::super::super::world::{From, Part};
 use super::super::verify::{Report, Verdict};
 use super::*;
-use crate::domain::guest::Kind;
 
 const VOLID: &str = "local:backup/vzdump-lxc-101-x.tar.zst";
 
 fn archive(size: u64) -> Archive {
-    Archive {
-        volid: VOLID.into(),
-        storage: "local".parse().unwrap(),
-        vmid: 101.try_into().ok(),
-        kind: Some(Kind::Lxc),
-        made: Stamp(0),
-        size: Some(size),
-        notes: None,
-        protected: false,
-        server_says: None,
-    }
+    crate::domain::backup::tests::archive(101, VOLID, Stamp(0), size)
 }
 
 fn job(id: i64, sum: Option<&str>, size: u64, verdict: Verdict, purpose: Purpose) -> Job {

@@ -2,24 +2,13 @@
 #![allow(clippy::unwrap_used)]
 
 use super::super::super::backup::tests::world;
-use super::super::super::guest::Kind;
 use super::super::super::world::{From, Part};
 use super::*;
 
 const VOLID: &str = "local:backup/vzdump-lxc-101-x.tar.zst";
 
 fn with() -> World {
-    let archive = Archive {
-        volid: VOLID.into(),
-        storage: "local".parse().unwrap(),
-        vmid: 101.try_into().ok(),
-        kind: Some(Kind::Lxc),
-        made: Stamp(0),
-        size: Some(9),
-        notes: None,
-        protected: false,
-        server_says: None,
-    };
+    let archive = crate::domain::backup::tests::archive(101, VOLID, Stamp(0), 9);
     World { archives: Part::new(vec![archive], Stamp(1), From::Files), ..world() }
 }
 

@@ -6,17 +6,7 @@ use super::super::super::world::{From, Gap, Part};
 use super::*;
 
 pub fn archive(id: u32, file: &str, made: i64) -> Archive {
-    Archive {
-        volid: format!("local:backup/{file}"),
-        storage: "local".parse().unwrap(),
-        vmid: id.try_into().ok(),
-        kind: Some(Kind::Lxc),
-        made: Stamp(made),
-        size: Some(412 << 20),
-        notes: None,
-        protected: false,
-        server_says: None,
-    }
+    crate::domain::backup::tests::archive(id, &format!("local:backup/{file}"), Stamp(made), 412 << 20)
 }
 
 fn ways(ionice: bool) -> Ways {

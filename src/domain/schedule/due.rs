@@ -1,15 +1,18 @@
-//! Whose backup is to be drilled now: who was never seen to come back, or not for long; and what stands against it.
+//! Whose backup is to be drilled now: who was never seen to come back, or not for long; which archives nobody has read yet; and
+//! what stands against it.
 //!
 //! Nobody is there to see what a run by the clock does to the node, so it holds back where the node is busy or the room is scarce,
 //! and says so of each guest.
 
 use crate::domain::backup::Archive;
 use crate::domain::guest::{Kind, Vmid};
+use crate::domain::inside::ledger::{Ledger, Standing};
+use crate::domain::inside::verify::path_of;
 use crate::domain::job::Job;
 use crate::domain::plan::Purpose;
 use crate::domain::proof::{Proof, Proofs};
 use crate::domain::restore::{self, RestoreWish};
-use crate::domain::settings::Settings;
+use crate::domain::settings::{Settings, Value};
 use crate::domain::stamp::{Stamp, ago, bytes};
 use crate::domain::storage::StorageId;
 use crate::domain::task::TaskSeen;
@@ -39,13 +42,22 @@ pub struct Limits {
     pub most: u64,
     /// So much may the node have to do, percent of its processors.
     pub load: u64,
+    /// So many archives are read to their ends in one run.
+    pub reads: u64,
+    /// Minutes of the node's day, from and to, between which something may begin.
+    pub window: Option<(u16, u16)>,
 }
 
 impl Limits {
     /// As the settings say.
     pub fn of(settings: &Settings) -> Result<Limits, String> {
-        let every_s = settings.span("backups.drill_every")?;
-        Ok(Limits { every_s, most: settings.number("backups.drill_most")?, load: settings.number("backups.drill_load")? })
+        Ok(Limits {
+            every_s: settings.span("backups.drill_every")?,
+            most: settings.number("backups.drill_most")?,
+            load: settings.number("backups.drill_load")?,
+            reads: settings.number("backups.verify_most")?,
+            window: settings.window("backups.window")?,
+        })
     }
 }
 
@@ -85,8 +97,29 @@ fn its_turn(archive: &Archive, last: Option<&Proof>, limits: Limits, now: Stamp)
     }
 }
 
-/// What stands against any drill now: the load, a backup or a restore that runs. A thing that is not known stands against it too.
-pub fn busy(world: &World, limits: Limits) -> Result<(), String> {
+/// The archives nobody has read to their ends yet and that can be read from here, newest first; else why that cannot be said.
+pub fn unread(world: &World) -> Result<Vec<&Archive>, String> {
+    let archives = world.archives.known.as_ref().map_err(|why| format!("the backups are unknown: {why}"))?;
+    let jobs = world.jobs.known.as_ref().map_err(|why| format!("which archives were read is unknown: {why}"))?;
+    let ledger = Ledger::of(jobs);
+    let never = |a: &&Archive| !a.is_empty() && ledger.standing(a) == Standing::Never && path_of(world, a).is_ok();
+    let mut all: Vec<&Archive> = archives.iter().filter(never).collect();
+    all.sort_by(|a, b| (b.made, &b.volid).cmp(&(a.made, &a.volid)));
+    Ok(all)
+}
+
+/// What stands against beginning anything now: the time of day, the load, a backup or a restore that runs. A thing that is not
+/// known stands against it too.
+pub fn busy(world: &World, limits: Limits, now: Stamp) -> Result<(), String> {
+    if let Some((from, to)) = limits.window {
+        let schedules = world.schedules.known.as_ref().map_err(|why| format!("what time it is on the node is unknown: {why}"))?;
+        let offset = schedules.zone.offset(now.secs());
+        let minute = (now.secs() + i64::from(offset)).rem_euclid(86_400) / 60;
+        let (after, before) = (minute >= i64::from(from), minute < i64::from(to));
+        if !(if from < to { after && before } else { after || before }) {
+            return Err(format!("it is {}, and begun is within {} only (backups.window)", now.clock(offset), Value::Window(from, to)));
+        }
+    }
     let node = world.node.known.as_ref().map_err(|why| format!("how busy the node is, is unknown: {why}"))?;
     let (Some([load, ..]), Some(cpus)) = (node.load, node.cpus.filter(|n| *n > 0)) else {
         return Err("how busy the node is, is unknown".into());
@@ -134,24 +167,24 @@ mod tests {
     use super::*;
     use crate::domain::backup::tests::world;
     use crate::domain::conf::parse_lxc;
-    use crate::domain::job::State;
+    use crate::domain::inside::verify::{Report, Verdict, Verified};
+    use crate::domain::job::{Outcome, State};
     use crate::domain::plan::{Act, Check};
     use crate::domain::world::{From, Node, Part};
 
-    const LIMITS: Limits = Limits { every_s: 7 * 86_400, most: 2, load: 80 };
+    const LIMITS: Limits = Limits { every_s: 7 * 86_400, most: 2, load: 80, reads: 0, window: None };
 
     fn archive(id: u32, made: i64) -> Archive {
-        Archive {
-            volid: format!("local:backup/{id}-{made}"),
-            storage: "local".parse().unwrap(),
-            vmid: id.try_into().ok(),
-            kind: Some(Kind::Lxc),
-            made: Stamp(made),
-            size: Some(9),
-            notes: None,
-            protected: false,
-            server_says: None,
-        }
+        crate::domain::backup::tests::archive(id, &format!("local:backup/{id}-{made}"), Stamp(made), 9)
+    }
+
+    /// A job that read an archive and found it whole.
+    fn whole(archive: &Archive) -> Job {
+        let mut job = crate::domain::proof::tests::job(1, State::Succeeded, &[], Purpose::Verify);
+        let report = Report { verdict: Verdict::Whole, ..Report::unknown("") };
+        let verified = vec![Verified { volid: archive.volid.clone(), at: Stamp(9), report }];
+        job.life.outcome = Some(Outcome { verified, ..Outcome::default() });
+        job
     }
 
     /// A drill with an archive, ended 41 s after 100 s times its number.
@@ -167,18 +200,7 @@ mod tests {
     }
 
     fn node(load: f32) -> Part<Node> {
-        let node = Node {
-            name: "pve1".into(),
-            version: None,
-            load: Some([load; 3]),
-            cpus: Some(2),
-            cpu_ticks: None,
-            mem: None,
-            swap: None,
-            root: None,
-            uptime_s: None,
-            boot_id: None,
-        };
+        let node = Node { name: "pve1".into(), load: Some([load; 3]), cpus: Some(2), ..Node::default() };
         Part::new(node, Stamp(1), From::Files)
     }
 
@@ -221,20 +243,58 @@ mod tests {
     #[test]
     fn what_stands_against_it() {
         let w = World { node: node(0.5), jobs: Part::new(vec![], Stamp(1), From::Files), ..world() };
-        assert_eq!(busy(&w, LIMITS), Ok(()));
+        assert_eq!(busy(&w, LIMITS, Stamp(1)), Ok(()));
         let full = World { node: node(1.7), ..w.clone() };
-        assert_eq!(busy(&full, LIMITS).unwrap_err(), "the node has 85 % to do, and at most 80 % is allowed (backups.drill_load)");
+        assert_eq!(busy(&full, LIMITS, Stamp(1)).unwrap_err(), "the node has 85 % to do, and at most 80 % is allowed (backups.drill_load)");
         let task = crate::domain::task::parse_active("UPID:pve1:00000BF2:0006FB2C:6B008D70:vzdump::root@pam: 0\n");
-        assert!(busy(&World { tasks: Part::new(task, Stamp(1), From::Files), ..w.clone() }, LIMITS).unwrap_err().contains(":vzdump:"));
+        assert!(
+            busy(&World { tasks: Part::new(task, Stamp(1), From::Files), ..w.clone() }, LIMITS, Stamp(1)).unwrap_err().contains(":vzdump:")
+        );
         let jobs = vec![drilled(7, "x", State::Running)];
-        assert!(busy(&World { jobs: Part::new(jobs, Stamp(1), From::Files), ..w.clone() }, LIMITS).unwrap_err().starts_with("job 7 runs"));
+        assert!(
+            busy(&World { jobs: Part::new(jobs, Stamp(1), From::Files), ..w.clone() }, LIMITS, Stamp(1))
+                .unwrap_err()
+                .starts_with("job 7 runs")
+        );
         for unknown in [
             World { node: Part::unknown("x", Stamp(1)), ..w.clone() },
             World { tasks: Part::unknown("x", Stamp(1)), ..w.clone() },
             World { jobs: Part::unknown("x", Stamp(1)), ..w.clone() },
         ] {
-            assert!(busy(&unknown, LIMITS).unwrap_err().contains("unknown"));
+            assert!(busy(&unknown, LIMITS, Stamp(1)).unwrap_err().contains("unknown"));
         }
+    }
+
+    #[test]
+    fn what_nobody_has_read_is_read_the_newest_first() {
+        let on = |name: &str, id: u32, made: i64| Archive { volid: format!("local:backup/{name}"), ..archive(id, made) };
+        let [old, new, read] = [("a.tar.zst", 101, 5), ("b.tar.zst", 102, 6), ("c.tar.zst", 102, 7)].map(|(n, id, made)| on(n, id, made));
+        let elsewhere = crate::domain::backup::tests::archive(101, "pbs:backup/d", Stamp(8), 9);
+        let machine = Archive { kind: Some(Kind::Qemu), ..on("e.vma.zst", 104, 8) };
+        let empty = Archive { size: Some(0), ..on("f.tar.zst", 101, 9) };
+        let jobs = vec![whole(&read)];
+        let archives = vec![old, new, read, elsewhere, machine, empty];
+        let w = World { archives: Part::new(archives, Stamp(1), From::Files), jobs: Part::new(jobs, Stamp(1), From::Files), ..world() };
+        let volids = |w: &World| unread(w).map(|all| all.iter().map(|a| a.volid.clone()).collect::<Vec<_>>());
+        assert_eq!(volids(&w).unwrap(), ["local:backup/b.tar.zst", "local:backup/a.tar.zst"]);
+        assert!(volids(&World { jobs: Part::unknown("x", Stamp(1)), ..w }).unwrap_err().contains("unknown"));
+    }
+
+    #[test]
+    fn begun_is_within_the_window_of_the_nodes_day() {
+        let schedules = |zone| crate::domain::schedule::Schedules { jobs: Vec::new(), zone, drills: Ok(None) };
+        let at = |hour: i64, window, base_s| {
+            let schedules = Part::new(schedules(crate::domain::calendar::Zone::fixed(base_s)), Stamp(1), From::Files);
+            let w = World { node: node(0.5), jobs: Part::new(vec![], Stamp(1), From::Files), schedules, ..world() };
+            busy(&w, Limits { window: Some(window), ..LIMITS }, Stamp::from_secs(hour * 3600))
+        };
+        let (night, over) = ((60, 300), (22 * 60, 6 * 60));
+        assert_eq!([0, 1, 4, 5, 13].map(|h| at(h, night, 0).is_ok()), [false, true, true, false, false]);
+        assert_eq!([21, 22, 23, 0, 5, 6].map(|h| at(h, over, 0).is_ok()), [false, true, true, true, true, false]);
+        assert!(at(23, night, 2 * 3600).is_ok(), "it is 01:00 there");
+        assert_eq!(at(13, night, 0).unwrap_err(), "it is 13:00, and begun is within 01:00-05:00 only (backups.window)");
+        let w = World { node: node(0.5), schedules: Part::unknown("x", Stamp(1)), ..world() };
+        assert!(busy(&w, Limits { window: Some(night), ..LIMITS }, Stamp(1)).unwrap_err().contains("unknown"));
     }
 
     #[test]

@@ -370,17 +370,7 @@ mod tests {
         use crate::domain::job::State;
         use crate::domain::plan::{Act, Approved};
         let mut w = world("");
-        let archive = backup::Archive {
-            volid: "local:backup/vzdump-lxc-101-2026_11_01-02_00_00.tar.zst".into(),
-            storage: "local".parse().unwrap(),
-            vmid: "101".parse().ok(),
-            kind: None,
-            made: Stamp(1),
-            size: Some(7),
-            notes: None,
-            protected: false,
-            server_says: None,
-        };
+        let archive = backup::tests::archive(101, "local:backup/vzdump-lxc-101-2026_11_01-02_00_00.tar.zst", Stamp(1), 7);
         let vmid = 103.try_into().unwrap();
         let mut job = crate::domain::proof::tests::job(7, State::Succeeded, &[Check::Answers { vmid }], Purpose::Drill);
         let mut plan = job.order.plan().clone();

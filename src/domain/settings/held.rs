@@ -202,6 +202,11 @@ impl Settings {
         Ok(if let Some(Value::Number(n)) = self.named(name)? { n } else { 0 })
     }
 
+    /// A part of the day by its key's text, minutes from and to.
+    pub fn window(&self, name: &str) -> Result<Option<(u16, u16)>, String> {
+        Ok(if let Some(Value::Window(from, to)) = self.named(name)? { Some((from, to)) } else { None })
+    }
+
     /// A word by its key's text.
     pub fn word(&self, name: &str) -> Result<&'static str, String> {
         Ok(if let Some(Value::Word(w)) = self.named(name)? { w } else { "" })

@@ -32,7 +32,7 @@ const THEMES: Kind = Kind::Word(&["colour", "mono", "ascii", "plain"]);
 const UPDATES: Kind = Kind::Word(&["never", "tell"]);
 
 /// All settings, in the order of the screen. A default of nothing is *not set*.
-pub static DEFINITIONS: [Definition; 44] = [
+pub static DEFINITIONS: [Definition; 45] = [
     of(Proxmox, "hosts", Kind::Hosts, "", "pve1.example.org, 10.1.2.30")
         .help("Hosts of the Proxmox interface. The first is asked.", "once it was tried: P, or settings test proxmox --save"),
     of(Proxmox, "port", Kind::Number { least: 1, most: 65535 }, "8006", "8006")
@@ -113,14 +113,17 @@ pub static DEFINITIONS: [Definition; 44] = [
     of(Backups, "aside_warn", Kind::Span { least: 3600, most: 31_536_000 }, "3 d", "14 d")
         .help("So long a container whose place another one took may stand aside before it is told.", "at the next look"),
     of(Backups, "window", Kind::Window, "", "01:00-05:00")
-        .help("When scheduled backups may run, in the host's time.", "when schedules are there")
-        .unused(),
+        .help("When backup drill --due may begin something, in the node's time. Not set: at any time.", "at the next run of the drills"),
     of(Backups, "drill_every", Kind::Span { least: 3600, most: 31_536_000 }, "7 d", "30 d")
         .help("backup drill --due takes the backups of a guest again when so long ago one came back.", "at the next run of the drills"),
     of(Backups, "drill_most", Kind::Number { least: 1, most: 100 }, "2", "5")
         .help("How many guests one run of backup drill --due takes at most.", "at the next run of the drills"),
     of(Backups, "drill_load", Kind::Number { least: 1, most: 1000 }, "80", "80").unit("%").help(
         "backup drill --due begins nothing while the load of the node is above so much of its processors.",
+        "at the next run of the drills",
+    ),
+    of(Backups, "verify_most", Kind::Number { least: 0, most: 1000 }, "0", "5").help(
+        "How many archives that nobody has read to their end one run of backup drill --due verifies; 0: none.",
         "at the next run of the drills",
     ),
     of(System, "log_level", LEVELS, "warn", "info").help("How much Proximity says of itself in the journal.", "at the next start").unused(),
