@@ -634,3 +634,53 @@ async fn schedules_are_changed_and_brought_back() {
         assert_eq!(jobs().await, before, "{wish:?}");
     }
 }
+
+/// The worker is killed before anything was done: nobody who looks later calls it done, whatever already is as it was wished.
+#[tokio::test(start_paused = true)]
+async fn what_was_not_begun_is_never_called_done() {
+    use proximity::domain::audit::Phase;
+    use proximity::domain::backup::label::{Change, LabelWish};
+    use proximity::domain::fact::Wish;
+    use proximity::domain::inside::verify::VerifyWish;
+    use proximity::domain::power::{PowerWish, Turn};
+    use proximity::domain::restore::{After, RestoreWish};
+    use proximity::domain::retention::PruneWish;
+    use proximity::domain::swap::SwapWish;
+    use proximity::ops::audit::deed_of;
+    let h = host();
+    let archive = dump(&h).await.into_iter().find(|n| n.starts_with("vzdump-lxc-101-") && n.ends_with(".tar.zst")).unwrap();
+    let volid = format!("local:backup/{archive}");
+    let mut world = World { place: Place { host: "demo".into(), demo: true }, ..World::default() };
+    world.learn(refresh::refresh(&h).await);
+    world.jobs = proximity::domain::world::Part::new(Vec::new(), h.clock().0, proximity::domain::world::From::Files);
+    let dir = tempfile::tempdir().unwrap();
+    let wishes = [
+        Wish::Backup(BackupWish { storage: Some(local()), mode: Some(Mode::Snapshot), ..BackupWish::of(id(102)) }),
+        Wish::Verify(VerifyWish::Guest(id(101))),
+        Wish::Restore(RestoreWish::drill(&volid, None)),
+        Wish::Restore(RestoreWish { to: Some(id(111)), after: After::Swap, ..RestoreWish::drill(&volid, None) }),
+        Wish::Power(PowerWish { guest: id(101), turn: Turn::Reboot }),
+        Wish::Power(PowerWish { guest: id(101), turn: Turn::Shutdown }),
+        Wish::Prune(PruneWish { guest: Some(id(101)), keep: Some("keep-last=1".into()) }),
+        Wish::Label(LabelWish { volid: volid.clone(), change: Change::Note("anew".into()) }),
+        Wish::Swap(SwapWish { from: id(101), to: id(103) }),
+    ];
+    for wish in wishes {
+        let plan = proximity::ops::planner::plan(&h, &world, &wish).await.unwrap_or_else(|e| panic!("{wish:?}: {e:?}"));
+        let name = match &plan.risk {
+            proximity::domain::plan::Risk::Destroys { name } => Some(name.clone()),
+            _ => None,
+        };
+        let jobs = Jobs::of_dir(Store::in_memory().unwrap(), dir.path().to_owned(), Recorder::new("test", &h));
+        let order = Approved::new(plan, "ada", name.as_deref()).unwrap();
+        let intent = Recorder::new("test", &h).entry(h.clock().0, Phase::Intent, deed_of(&order));
+        let job = jobs.store().add_job(&order, h.clock().0, intent).unwrap();
+        let boot_id = file(&h, "/proc/sys/kernel/random/boot_id").await.unwrap().trim().to_owned();
+        let worker = Some(Process { pid: 3_999_999, start: 1, boot_id });
+        assert!(jobs.store().claim_job(job, &Life { worker, started: Some(h.clock().0), ..Life::default() }).unwrap());
+        jobs.reconcile(&h).await.unwrap();
+        let job = jobs.store().job(job).unwrap().unwrap();
+        println!("{}: {}: {}", job.title(), job.state.word(), job.life.outcome.as_ref().map_or("", |o| o.what.as_str()));
+        assert!(matches!(job.state, State::Failed | State::Unknown), "{}: {:?}", job.title(), job.life.outcome);
+    }
+}

@@ -72,7 +72,16 @@ pub(super) enum InArchive {
         #[arg(value_parser = Target::parse)]
         at: Target,
     },
-    /// Whether something has this name: 0 or 1
+    /// Whether what was unpacked has its place, and nothing of that is half done: 0 or 5
+    Placed {
+        /// Where it was unpacked
+        #[arg(value_parser = Target::parse)]
+        stage: Target,
+        /// Its place
+        #[arg(value_parser = Target::parse)]
+        at: Target,
+    },
+    /// Whether something has this name: 0 or 5
     There {
         /// Its place
         #[arg(value_parser = Target::parse)]
@@ -118,6 +127,7 @@ async fn carried_out(ctx: &Ctx, command: InArchive) -> Result<u8, String> {
             place(&at)?.give_back(before.as_ref().filter(|_| was || !if_there))?;
         }
         InArchive::Drop { at } => place(&at)?.remove()?,
+        InArchive::Placed { stage, at } => return Ok(if place(&at)?.has_taken(&place(&stage)?)? { 0 } else { NOT_THERE }),
         InArchive::There { at } => return Ok(if place(&at)?.is_there()? { 0 } else { NOT_THERE }),
     }
     Ok(0)

@@ -6,7 +6,7 @@
 use super::{JobError, Jobs};
 use crate::domain::audit::Ending;
 use crate::domain::job::{Job, Life, Outcome, Process, State};
-use crate::domain::plan::Purpose;
+use crate::domain::plan::{Act, Purpose, Watch};
 use crate::domain::task::TaskEnd;
 use crate::host::Host;
 use crate::ops::carry_out::finish_backup;
@@ -150,10 +150,19 @@ async fn became(host: &dyn Host, job: &Job, worker: &Process) -> Became {
     {
         return Became::GoesOn;
     }
-    for (n, step) in job.order.plan().steps.iter().enumerate().skip(job.life.step) {
+    let steps = &job.order.plan().steps;
+    for (n, step) in steps.iter().enumerate().skip(job.life.step) {
+        let of = |why: &str| Became::NotDone(format!("step {} of {}: {why}", n + 1, steps.len()));
+        // What a look at the host cannot tell: a step whose check held before it, too; and what was told to the worker only.
+        if n > job.life.step && step.always && !matches!(step.act, Act::Wait { .. }) {
+            return of("it was not begun");
+        }
+        if matches!(step.act, Act::Run { watch: Watch::Archive { .. }, .. }) {
+            return of("it was broken off");
+        }
         match check::holds(host, &step.check, &job.life, None).await {
             Held::Yes => {}
-            Held::No(why) => return Became::NotDone(format!("step {} of {}: {why}", n + 1, job.order.plan().steps.len())),
+            Held::No(why) => return of(&why),
             Held::Unknown(why) => return Became::Unknown(why),
         }
     }

@@ -45,6 +45,9 @@ pub async fn holds(host: &dyn Host, check: &Check, life: &Life, init: Option<u32
             Err(e) => Held::Unknown(e.to_string()),
         },
         Check::Restarted { vmid } => match (power(host, *vmid, true).await, init_pid(host, *vmid).await) {
+            (Held::Yes, Ok(_)) if init.is_none() => {
+                Held::Unknown(format!("whether {vmid} was restarted is not known: it runs, as it did before"))
+            }
             (Held::Yes, Ok(now)) => Held::when(now.is_some() && now != init, || format!("{vmid} still runs its old init")),
             (Held::Yes, Err(e)) => Held::Unknown(e.to_string()),
             (other, _) => other,

@@ -3,10 +3,12 @@
 
 use super::check::{self, Held};
 use super::truth;
+use crate::domain::clean::clean;
 use crate::domain::cmd::Cmd;
 use crate::domain::guest::Vmid;
+use crate::domain::inside::pull::HELD;
 use crate::domain::job::Life;
-use crate::domain::plan::{Act, Check, Plan, Purpose, Step};
+use crate::domain::plan::{Act, Check, Plan, Purpose, Step, Watch};
 use crate::domain::ports::PortWish;
 use crate::domain::swap::aside_for;
 use crate::host::{Host, HostError};
@@ -17,12 +19,7 @@ pub(crate) async fn left_by(host: &dyn Host, plan: &Plan, life: &Life) -> Vec<St
         Purpose::Backup => truth::leftovers(host, plan.guest, life.archive.as_deref()).await,
         Purpose::RestoreBeside | Purpose::Drill => new_guest(host, plan).await,
         Purpose::Power | Purpose::Unlock | Purpose::Label | Purpose::Unprotect | Purpose::Schedule | Purpose::Verify => Vec::new(),
-        // What a step makes it takes away itself where it fails.
-        Purpose::PullOut => Vec::new(),
-        Purpose::Pull => match truth::guest(host, plan.guest).await {
-            Ok(guest) if guest.lock.as_deref() == Some("mounted") => vec![format!("its volumes are mounted: pct unmount {}", plan.guest)],
-            _ => Vec::new(),
-        },
+        Purpose::Pull | Purpose::PullOut => half_pulled(host, plan, life).await,
         Purpose::Prune => vec!["archives that were not removed yet are listed by: proximity backup list".into()],
         Purpose::Swap => who_has_the_place(host, plan, life).await.1,
         Purpose::RestoreInPlace => {
@@ -36,6 +33,39 @@ pub(crate) async fn left_by(host: &dyn Host, plan: &Plan, life: &Life) -> Vec<St
         Purpose::Publish(wish) => left_of_publishing(plan, wish.as_ref(), life),
         Purpose::Appliance | Purpose::Pin(_) => vec!["what stands so far; asked for again, it goes on from there".into()],
     }
+}
+
+/// What was unpacked beside its place and did not come there, and volumes that were mounted for it.
+async fn half_pulled(host: &dyn Host, plan: &Plan, life: &Life) -> Vec<String> {
+    let mut left = Vec::new();
+    let unpacks = |s: &&Step| matches!(s.act, Act::Run { watch: Watch::Archive { .. }, .. });
+    let unpacked = plan.steps.iter().find(unpacks);
+    if let Some((Check::Says { what, cmd, wants }, Some(remove))) = unpacked.map(|s| (&s.check, s.undo.as_ref().map(|u| u.shown()))) {
+        let mut held = cmd.clone();
+        held.args.last_mut().into_iter().for_each(|place| place.push_str(HELD));
+        let name = held.args.last().map_or(String::new(), |place| clean(place));
+        let told = [
+            (cmd.clone(), format!("what was unpacked, beside its place; to remove it: {remove}")),
+            (held, format!("{name} is what was unpacked or what was there before; look at both before you remove it")),
+        ];
+        for (cmd, says) in told {
+            match check::holds(host, &Check::Says { what: what.clone(), cmd, wants: wants.clone() }, life, None).await {
+                Held::Yes => left.push(says),
+                Held::No(_) => {}
+                Held::Unknown(why) => left.push(format!("whether this is there is unknown ({why}): {says}")),
+            }
+        }
+    }
+    if plan.purpose == Purpose::Pull {
+        match truth::guest(host, plan.guest).await {
+            Ok(guest) if guest.lock.as_deref() == Some("mounted") => {
+                left.push(format!("its volumes are mounted: pct unmount {}", plan.guest))
+            }
+            Ok(_) | Err(HostError::Missing { .. }) => {}
+            Err(e) => left.push(format!("whether its volumes are mounted is unknown: {e}")),
+        }
+    }
+    left
 }
 
 /// What was wished stays remembered, and what was tried can be looked at.

@@ -224,7 +224,7 @@ fn ended(lab: &Lab, end: End) {
 }
 
 /// The newest job, once nothing works at it any more.
-fn settled(lab: &Lab) -> Value {
+pub(crate) fn settled(lab: &Lab) -> Value {
     let mut newest = Value::Null;
     wait_for("the end of it to be found out", || {
         let list: Value = serde_json::from_str(&lab.exec("pve1", &["proximity", "job", "list", "-o", "json"]).out).unwrap();

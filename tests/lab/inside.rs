@@ -118,6 +118,20 @@ fn what_was_lost_in_a_guest_is_pulled_out_of_its_archive() {
     assert!(!lab.sh("cat /etc/pve/lxc/420.conf").contains("lock"), "its volumes were let go");
     lab.node(&["pct", "start", "420"]);
     assert_eq!(lab.guest(420, LOOK), before);
+    // Killed in the middle: the file in its place is as it was, and what stands beside it is told, with the way to remove it.
+    lab.sh(&format!(
+        "root=$(pvesm path $(sed -n 's/^rootfs: \\([^,]*\\).*/\\1/p' /etc/pve/lxc/420.conf | head -1)); \
+         b=backup; setsid proximity $b pull {volid} /srv/x/rnd >/dev/null 2>&1 & \
+         for n in $(seq 3000); do ls -d $root/srv/x/.proximity-* 2>/dev/null && break; sleep 0.01; done; \
+         pkill -9 -f '[j]ob-worker|[i]n-archive|[p]roximity backup'; true"
+    ));
+    assert_eq!(lab.guest(420, LOOK), before);
+    assert!(lab.guest(420, "ls -A /srv/x").contains(".proximity-"), "it was not killed in the middle");
+    let told = crate::inplace::settled(lab);
+    let left = told["outcome"]["left"][0].as_str().unwrap_or_default();
+    let remove = left.strip_prefix("what was unpacked, beside its place; to remove it: ");
+    lab.sh(remove.unwrap_or_else(|| panic!("{told}")));
+    assert_eq!((lab.guest(420, LOOK), lab.guest(420, "ls -A /srv/x").contains(".proximity-")), (before.clone(), false));
     // Into another folder of it, and on the host, where all of it is root's.
     expect(lab, 0, &["backup", "pull", &volid, "/srv/x", "--into", "420:/root"]);
     assert_eq!(lab.guest(420, &LOOK.replace("/srv/x", "/root/x")), before);

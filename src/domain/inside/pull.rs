@@ -14,6 +14,9 @@ use super::listing::{Found, Listing};
 use super::parts;
 use super::verify::{Ways, path_of};
 
+/// Follows the name of what was unpacked while it changes places with what was there.
+pub const HELD: &str = "-held";
+
 /// How the note begins that says under which name stays what is there.
 const KEPT: &str = "what is there now is kept as ";
 
@@ -204,9 +207,14 @@ pub fn plan(world: &World, wish: &PullWish, looked: Looked, ways: &Ways, (now, o
         Step {
             title: format!("put it in its place: {}", clean(&at_text)),
             act: Act::Run { cmd: ways.cmd(&place).limit(120), watch: Watch::Exit },
-            check: there(&at_text),
+            // That something is there says nothing: it may be what was there before.
+            check: Check::Says {
+                what: format!("{} is what was unpacked", clean(&at_text)),
+                cmd: ways.cmd(&["placed", &stage_text, &at_text]).limit(60),
+                wants: Wants::Success,
+            },
             undo: Some(ways.cmd(&back).limit(600).into()),
-            always: true,
+            always: false,
         },
     ]);
     let gone = taken && wish.overwrite;

@@ -32,7 +32,7 @@ fn the_plan_as_it_is_shown() {
         undo: proximity in-archive drop 101:/srv/.proximity-100000000
     2 put it in its place: 101:/srv/x
         $ proximity in-archive place 101:/srv/.proximity-100000000 101:/srv/x 101:/srv/x.before-19700219-180247
-        then: 101:/srv/x is there
+        then: 101:/srv/x is what was unpacked
         undo: proximity in-archive back 101:/srv/x 101:/srv/x.before-19700219-180247
     3 files in 2 folders, 2.0 KiB, of local:backup/vzdump-lxc-101-x.tar.zst
     owner, mode and time are those of the archive
@@ -56,7 +56,7 @@ fn the_plan_as_it_is_shown() {
         undo: proximity in-archive drop 101:/srv/.proximity-100000000
     3 put it in its place: 101:/srv/x
         $ proximity in-archive place 101:/srv/.proximity-100000000 101:/srv/x 101:/srv/x.before-19700219-180247 --if-there
-        then: 101:/srv/x is there
+        then: 101:/srv/x is what was unpacked
         undo: proximity in-archive back 101:/srv/x 101:/srv/x.before-19700219-180247 --if-there
     4 let the volumes of 101 go
         $ pct unmount 101

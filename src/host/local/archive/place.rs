@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use super::unpack::Owners;
 use crate::domain::clean::clean;
-use crate::domain::inside::pull::Target;
+use crate::domain::inside::pull::{HELD, Target};
 use crate::host::Host;
 use crate::host::local::file::answers_by_itself;
 
@@ -86,10 +86,12 @@ impl Place {
         }
     }
 
-    /// Puts what has the stage's name in this place. What is there gets the name `before`, and at no moment there is nothing.
+    /// Puts what has the stage's name in this place. What is there gets the name `before`, and at no moment there is nothing. Under
+    /// the stage's name there is at no moment what was in the place: whoever removes it loses nothing.
     pub fn take(&self, stage: &Place, before: Option<&Place>) -> Result<(), String> {
+        let renamed = |from: &Place, to: &Place| renameat_with(&from.folder, &*from.name, &to.folder, &*to.name, RenameFlags::NOREPLACE);
         let Some(before) = before else {
-            return match renameat_with(&stage.folder, &*stage.name, &self.folder, &*self.name, RenameFlags::NOREPLACE) {
+            return match renamed(stage, self) {
                 Ok(()) => self.settle(),
                 Err(Errno::EXIST) => Err(format!("{} is there by now; plan it anew", self.shown)),
                 Err(e) => Err(self.say(e)),
@@ -98,19 +100,37 @@ impl Place {
         if before.is_there()? {
             return Err(format!("{} is there already", before.shown));
         }
-        match renameat_with(&stage.folder, &*stage.name, &self.folder, &*self.name, RenameFlags::EXCHANGE) {
-            Ok(()) => renameat_with(&stage.folder, &*stage.name, &before.folder, &*before.name, RenameFlags::NOREPLACE)
-                .map_err(|e| {
-                    // As it was.
-                    let back = renameat_with(&stage.folder, &*stage.name, &self.folder, &*self.name, RenameFlags::EXCHANGE);
-                    let not_back = back.err().map_or(String::new(), |e| format!("; what was there is {}: {e}", stage.shown));
-                    format!("{}: {e}{not_back}", before.shown)
-                })
-                .and_then(|()| self.settle()),
-            Err(Errno::NOENT) => Err(format!("what was at {} is gone by now; plan it anew", self.shown)),
-            Err(Errno::BUSY) => Err(format!("{} is a mount point: pull what is in it", self.shown)),
-            Err(e) => Err(self.say(e)),
+        let held = stage.held()?;
+        renamed(stage, &held).map_err(|e| held.say(e))?;
+        if let Err(e) = renameat_with(&held.folder, &*held.name, &self.folder, &*self.name, RenameFlags::EXCHANGE) {
+            let not_back = renamed(&held, stage).err().map_or(String::new(), |e| format!("; what was unpacked is {}: {e}", held.shown));
+            return Err(match e {
+                Errno::NOENT => format!("what was at {} is gone by now; plan it anew", self.shown),
+                Errno::BUSY => format!("{} is a mount point: pull what is in it", self.shown),
+                e => self.say(e),
+            } + &not_back);
         }
+        if let Err(e) = renamed(&held, before) {
+            // As it was.
+            let back = renameat_with(&held.folder, &*held.name, &self.folder, &*self.name, RenameFlags::EXCHANGE);
+            let not_back = match back.and_then(|()| renamed(&held, stage)) {
+                Ok(()) => String::new(),
+                Err(e) => format!("; look at {} before you remove it, it may be what was there: {e}", held.shown),
+            };
+            return Err(before.say(e) + &not_back);
+        }
+        self.settle()
+    }
+
+    /// The name that both have while they change places. Who finds it does not know which of them it is.
+    pub fn held(&self) -> Result<Place, String> {
+        let folder = self.folder.try_clone().map_err(|e| format!("{}: {e}", self.shown))?;
+        Ok(Place { folder, name: format!("{}{HELD}", self.name), shown: format!("{}{HELD}", self.shown) })
+    }
+
+    /// Whether what had the stage's name is in this place, and all of that is done.
+    pub fn has_taken(&self, stage: &Place) -> Result<bool, String> {
+        Ok(self.is_there()? && !stage.is_there()? && !stage.held()?.is_there()?)
     }
 
     /// Takes that back: what had the place before has it again, and what took it is removed.

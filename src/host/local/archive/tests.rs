@@ -274,7 +274,9 @@ fn what_was_there_is_kept_and_comes_back() {
     std::fs::create_dir_all(out.join("stage/in/it")).unwrap();
     std::fs::write(out.join("stage/in/it/new"), "new").unwrap();
     assert!(at("file").take(&at("stage"), None).unwrap_err().contains("is there by now"));
+    assert_eq!(at("file").has_taken(&at("stage")), Ok(false), "another is there");
     at("file").take(&at("stage"), Some(&at("file.before"))).unwrap();
+    assert_eq!(at("file").has_taken(&at("stage")), Ok(true));
     assert_eq!((says("file.before"), says("file/in/it/new")), ("old".into(), "new".into()));
     at("file").give_back(Some(&at("file.before"))).unwrap();
     assert_eq!((says("file"), out.join("file.before").exists(), out.join("stage").exists()), ("old".into(), false, false));
@@ -283,6 +285,11 @@ fn what_was_there_is_kept_and_comes_back() {
     assert!(at("file").take(&at("stage"), Some(&at("kept"))).unwrap_err().contains("is there already"));
     assert!(at("none").take(&at("stage"), Some(&at("x"))).unwrap_err().contains("gone by now"));
     assert_eq!((says("file"), says("stage"), says("kept")), ("old".into(), "new".into(), "somebody's".into()));
+    // Broken off while they change places: whichever it is that is held, it is not done.
+    std::fs::rename(out.join("stage"), out.join("stage-held")).unwrap();
+    assert_eq!(at("file").has_taken(&at("stage")), Ok(false));
+    std::fs::rename(out.join("stage-held"), out.join("stage")).unwrap();
+    assert_eq!(at("fresh").has_taken(&at("gone")), Ok(false));
     at("fresh").take(&at("stage"), None).unwrap();
     at("fresh").give_back(None).unwrap();
     assert!(!out.join("fresh").exists() && !out.join("stage").exists());
