@@ -232,16 +232,19 @@ impl Run<'_> {
                 _ = tick.tick() => self.measure(watch, since, &mut meter).await?,
             }
         }
-        // Lines that were told between the last look and the end.
+        // What was told between the last look and the end: of a quick command, all of it.
         rx.close();
         while let Some(said) = rx.recv().await {
             match said {
+                Said::Started(process) => meter.tick = Some(process.start),
                 Said::Lines(lines) => lines.iter().for_each(|l| self.hear(l, watch, &mut heard)),
                 Said::Ended(status) => ended = Some(status),
                 _ => {}
             }
         }
         self.life.child = None;
+        // Where the host could not tell which process it was the second decides.
+        meter.tick.get_or_insert(0);
         self.measure(watch, since, &mut meter).await?;
         let cancelled = self.stop.is_cancelled();
         match (ended, link.flatten()) {
