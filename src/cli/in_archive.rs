@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Ctx, Done, output};
@@ -44,28 +44,11 @@ pub(super) enum InArchive {
         /// Where it was unpacked
         #[arg(value_parser = Target::parse)]
         stage: Target,
-        /// Its place
-        #[arg(value_parser = Target::parse)]
-        at: Target,
-        /// The name for what is there
-        #[arg(value_parser = Target::parse)]
-        before: Option<Target>,
-        /// Nothing may be there
-        #[arg(long)]
-        if_there: bool,
+        #[command(flatten)]
+        names: Names,
     },
     /// Take that back
-    Back {
-        /// Its place
-        #[arg(value_parser = Target::parse)]
-        at: Target,
-        /// The name of what was there
-        #[arg(value_parser = Target::parse)]
-        before: Option<Target>,
-        /// Nothing may have been there
-        #[arg(long)]
-        if_there: bool,
-    },
+    Back(Names),
     /// Remove what has this name
     Drop {
         /// Its place
@@ -87,6 +70,20 @@ pub(super) enum InArchive {
         #[arg(value_parser = Target::parse)]
         at: Target,
     },
+}
+
+/// A name, and the one for what had it.
+#[derive(Args)]
+pub(super) struct Names {
+    /// Its place
+    #[arg(value_parser = Target::parse)]
+    at: Target,
+    /// The name of what was there
+    #[arg(value_parser = Target::parse)]
+    before: Option<Target>,
+    /// Nothing may have been there
+    #[arg(long)]
+    if_there: bool,
 }
 
 pub(super) async fn run(ctx: &Ctx, command: InArchive) -> Done {
@@ -116,12 +113,12 @@ async fn carried_out(ctx: &Ctx, command: InArchive) -> Result<u8, String> {
             done?;
             output::say(&format!("unpacked {} files, {} bytes", unpack.files, unpack.bytes));
         }
-        InArchive::Place { stage, at, before, if_there } => {
+        InArchive::Place { stage, names: Names { at, before, if_there } } => {
             let at = place(&at)?;
             let before = if if_there && !at.is_there()? { None } else { optional(&before)? };
             at.take(&place(&stage)?, before.as_ref())?;
         }
-        InArchive::Back { at, before, if_there } => {
+        InArchive::Back(Names { at, before, if_there }) => {
             let before = optional(&before)?;
             let was = before.as_ref().map_or(Ok(false), Place::is_there)?;
             place(&at)?.give_back(before.as_ref().filter(|_| was || !if_there))?;

@@ -1,8 +1,10 @@
-//! A field of a form: a label, a line to type in, and below it what is wrong with what was typed.
+//! A field of a form: a label, a line to type in, and below it what is wrong with what was typed; and several, one of them typed in.
 
 use super::text;
+use crate::tui::action::Action;
 use crate::tui::canvas::Canvas;
 use crate::tui::input::Input;
+use crate::tui::pane::Typed;
 use crate::tui::theme::Tone;
 
 /// Where values begin.
@@ -60,6 +62,54 @@ impl Field {
             on.put(VALUE, y, room, line, *tone);
         }
         y + lines.len() as u16
+    }
+}
+
+/// Fields below each other.
+pub struct Fields {
+    /// All of them, never none.
+    pub all: Vec<Field>,
+    /// The one that is typed in.
+    pub at: usize,
+}
+
+impl Fields {
+    /// With the first one to begin in.
+    pub fn new(all: Vec<Field>) -> Fields {
+        Fields { all, at: 0 }
+    }
+
+    /// Goes to another field; false where that is not what was asked for.
+    pub fn goes(&mut self, action: Action) -> bool {
+        let len = self.all.len();
+        match action {
+            Action::NextPart | Action::Down => self.at = (self.at + 1) % len,
+            Action::PrevPart | Action::Up => self.at = (self.at + len - 1) % len,
+            _ => return false,
+        }
+        true
+    }
+
+    /// What is typed in.
+    pub fn input(&mut self) -> Option<&mut dyn Typed> {
+        self.all.get_mut(self.at).map(|f| &mut f.input as &mut dyn Typed)
+    }
+
+    /// Something was typed: what was wrong with it before is not said any more.
+    pub fn typed(&mut self) {
+        if let Some(field) = self.all.get_mut(self.at) {
+            field.said.clear();
+        }
+    }
+
+    /// Rows they take in a window so wide inside.
+    pub fn rows(&self, room: u16) -> u16 {
+        self.all.iter().map(|f| f.rows(room)).sum()
+    }
+
+    /// Draws them; gives the row below them.
+    pub fn draw(&self, on: &mut Canvas<'_>) -> u16 {
+        self.all.iter().enumerate().fold(0, |y, (nth, field)| field.draw(on, y, nth == self.at))
     }
 }
 

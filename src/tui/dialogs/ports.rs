@@ -1,6 +1,6 @@
 //! Two small forms about ports: block a pair with a reason, reserve one for a name. Both are carried out at once.
 
-use super::field::Field;
+use super::field::{Field, Fields};
 use super::text;
 use crate::domain::ports::{Of, PortWish, Reason, ServiceName};
 use crate::tui::action::{Action, Context};
@@ -14,8 +14,7 @@ pub struct Ask {
     title: &'static str,
     hint: &'static str,
     /// One: a name to reserve for. Two: a port to block, and why.
-    fields: Vec<Field>,
-    at: usize,
+    fields: Fields,
 }
 
 impl Ask {
@@ -25,8 +24,7 @@ impl Ask {
         Ask {
             title: "block a pair of ports",
             hint: "Nobody gets the pair while it is blocked. Either of both numbers will do.",
-            at: usize::from(port.is_some()),
-            fields: vec![Field::with("port", number), Field::new("reason")],
+            fields: Fields { at: usize::from(port.is_some()), all: vec![Field::with("port", number), Field::new("reason")] },
         }
     }
 
@@ -35,13 +33,12 @@ impl Ask {
         Ask {
             title: "reserve a pair of ports",
             hint: "The pair kept for it, the one it had just now, else the lowest that is free.",
-            at: 0,
-            fields: vec![Field::new("name")],
+            fields: Fields::new(vec![Field::new("name")]),
         }
     }
 
     fn wish(&mut self) -> Option<PortWish> {
-        match &mut self.fields[..] {
+        match &mut self.fields.all[..] {
             [port, reason] => {
                 let number = port.read(|text| match text.parse()? {
                     Of::Port(number) => Ok(number),
@@ -49,7 +46,7 @@ impl Ask {
                 });
                 let reason = reason.read(|text| text.parse::<Reason>());
                 if number.is_none() || reason.is_none() {
-                    self.at = usize::from(number.is_some());
+                    self.fields.at = usize::from(number.is_some());
                 }
                 Some(PortWish::Block(number?, reason?))
             }
@@ -66,28 +63,25 @@ impl Pane for Ask {
 
     fn act(&mut self, action: Action, known: &Known) -> Option<Vec<Then>> {
         match action {
-            Action::NextPart | Action::Down => self.at = (self.at + 1) % self.fields.len(),
-            Action::PrevPart | Action::Up => self.at = (self.at + self.fields.len() - 1) % self.fields.len(),
             Action::Open => {
                 let Some(wish) = self.wish() else { return Some(Vec::new()) };
-                return Some(match known.operator() {
+                Some(match known.operator() {
                     Ok(_) => vec![Then::Close, Then::Do(Effect::KeepPorts(wish)), Then::Say("saving …".into())],
                     Err((why, hint)) => {
                         let problem = text::problem(&format!("nothing can be changed now: {why}"), &hint);
                         vec![Then::Close, Then::Open(Box::new(problem))]
                     }
-                });
+                })
             }
-            Action::Toggle | Action::PageUp | Action::PageDown => {}
-            _ => return None,
+            Action::Toggle | Action::PageUp | Action::PageDown => Some(Vec::new()),
+            action => self.fields.goes(action).then(Vec::new),
         }
-        Some(Vec::new())
     }
 
     fn can(&self, action: Action, _known: &Known) -> bool {
         match action {
             Action::Toggle => false,
-            Action::NextPart => self.fields.len() > 1,
+            Action::NextPart => self.fields.all.len() > 1,
             _ => true,
         }
     }
@@ -97,29 +91,24 @@ impl Pane for Ask {
     }
 
     fn input(&mut self) -> Option<&mut dyn Typed> {
-        self.fields.get_mut(self.at).map(|f| &mut f.input as &mut dyn Typed)
+        self.fields.input()
     }
 
     fn typed(&mut self, _known: &Known) -> Vec<Then> {
-        if let Some(field) = self.fields.get_mut(self.at) {
-            field.said.clear();
-        }
+        self.fields.typed();
         Vec::new()
     }
 
     fn window(&self, known: &Known) -> Window {
         let width = text::wide(known, 76);
-        let fields: u16 = self.fields.iter().map(|f| f.rows(width.saturating_sub(2))).sum();
+        let fields = self.fields.rows(width.saturating_sub(2));
         let hint = text::wrapped(&[(Tone::Quiet, self.hint.into())], width.saturating_sub(4)).len() as u16;
         Window { title: self.title.into(), width, height: (fields + hint + 5).min(text::most_rows(known)) }
     }
 
     fn draw(&self, on: &mut Canvas<'_>, _known: &Known) {
         let (room, end) = (on.width().saturating_sub(2), on.height().saturating_sub(1));
-        let mut y = 0;
-        for (nth, field) in self.fields.iter().enumerate() {
-            y = field.draw(&mut on.rows(0, end), y, nth == self.at);
-        }
+        let y = self.fields.draw(&mut on.rows(0, end));
         for (y, (tone, line)) in (y + 1..end).zip(&text::wrapped(&[(Tone::Quiet, self.hint.into())], room)) {
             on.put(1, y, room, line, *tone);
         }

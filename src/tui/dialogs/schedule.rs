@@ -1,6 +1,6 @@
 //! When a guest is backed up: a time as Proxmox writes it, where to, what is kept. Ends in the plan of one of Proxmox's own jobs.
 
-use super::field::Field;
+use super::field::{Field, Fields};
 use super::text;
 use crate::domain::calendar::{Event, Zone};
 use crate::domain::clean::clean;
@@ -21,8 +21,7 @@ const TIMES: usize = 3;
 pub struct Schedule {
     guest: Guest,
     /// When, where to, what is kept.
-    fields: [Field; 3],
-    at: usize,
+    fields: Fields,
     /// The jobs that back it up now, one line each.
     now: Vec<String>,
 }
@@ -40,8 +39,8 @@ impl Schedule {
         };
         let now = covering.map(line).collect();
         let fields =
-            [Field::with("when", get("schedule")), Field::with("storage", get("storage")), Field::with("keeps", get("prune-backups"))];
-        Schedule { guest, fields, at: 0, now }
+            vec![Field::with("when", get("schedule")), Field::with("storage", get("storage")), Field::with("keeps", get("prune-backups"))];
+        Schedule { guest, fields: Fields::new(fields), now }
     }
 
     fn zone(known: &Known) -> Zone {
@@ -50,8 +49,8 @@ impl Schedule {
 
     /// What is to be known of the field one is in.
     fn hint(&self, known: &Known) -> text::Line {
-        let hint = match self.at {
-            0 => match Event::parse(self.fields[0].input.text().trim()) {
+        let hint = match self.fields.at {
+            0 => match Event::parse(self.fields.all[0].input.text().trim()) {
                 Err(_) => "02:00 · sat 15:00 · mon..fri 22:30 · *-*-01 03:00 · daily".to_owned(),
                 Ok(event) => {
                     let zone = Self::zone(known);
@@ -71,12 +70,12 @@ impl Schedule {
     }
 
     fn go(&mut self) -> Vec<Then> {
-        let [when, storage, keep] = &mut self.fields;
+        let [when, storage, keep] = &mut self.fields.all[..] else { return Vec::new() };
         let when = when.read(|text| Event::parse(text).map(|_| text.to_owned()));
         let storage = storage.read(|text| if text.is_empty() { Ok(None) } else { text.parse::<StorageId>().map(Some) });
         let keep = keep.read(|text| if text.is_empty() { Ok(None) } else { Kind::Keep.parse(text).map(|_| Some(text.to_owned())) });
         if let Some(bad) = [when.is_none(), storage.is_none(), keep.is_none()].iter().position(|bad| *bad) {
-            self.at = bad;
+            self.fields.at = bad;
         }
         let (Some(when), Some(storage), Some(keep)) = (when, storage, keep) else { return Vec::new() };
         let wish = SetWish { guest: Some(self.guest.id), when, storage, mode: None, keep, id: None };
@@ -90,15 +89,11 @@ impl Pane for Schedule {
     }
 
     fn act(&mut self, action: Action, _known: &Known) -> Option<Vec<Then>> {
-        let len = self.fields.len();
         match action {
-            Action::NextPart | Action::Down => self.at = (self.at + 1) % len,
-            Action::PrevPart | Action::Up => self.at = (self.at + len - 1) % len,
-            Action::Open => return Some(self.go()),
-            Action::PageUp | Action::PageDown => {}
-            _ => return None,
+            Action::Open => Some(self.go()),
+            Action::PageUp | Action::PageDown => Some(Vec::new()),
+            action => self.fields.goes(action).then(Vec::new),
         }
-        Some(Vec::new())
     }
 
     fn can(&self, action: Action, _known: &Known) -> bool {
@@ -110,33 +105,26 @@ impl Pane for Schedule {
     }
 
     fn input(&mut self) -> Option<&mut dyn Typed> {
-        self.fields.get_mut(self.at).map(|f| &mut f.input as &mut dyn Typed)
+        self.fields.input()
     }
 
     fn typed(&mut self, _known: &Known) -> Vec<Then> {
-        if let Some(field) = self.fields.get_mut(self.at) {
-            field.said.clear();
-        }
+        self.fields.typed();
         Vec::new()
     }
 
     fn window(&self, known: &Known) -> Window {
         let width = text::wide(known, 76);
         let room = width.saturating_sub(2);
-        let fields: u16 = self.fields.iter().map(|f| f.rows(room)).sum();
         let hint = text::wrapped(&[self.hint(known)], room.saturating_sub(2)).len() as u16;
-        let height = (fields + hint + self.now.len() as u16 + 5).min(text::most_rows(known));
+        let height = (self.fields.rows(room) + hint + self.now.len() as u16 + 5).min(text::most_rows(known));
         Window { title: format!("when {} is backed up", self.guest.title()), width, height }
     }
 
     fn draw(&self, on: &mut Canvas<'_>, known: &Known) {
         let room = on.width().saturating_sub(2);
         let end = on.height().saturating_sub(1);
-        let fields = &mut on.rows(0, end);
-        let mut y = 0;
-        for (nth, field) in self.fields.iter().enumerate() {
-            y = field.draw(fields, y, nth == self.at);
-        }
+        let y = self.fields.draw(&mut on.rows(0, end));
         let mut lines = text::wrapped(&[self.hint(known)], room);
         lines.extend(self.now.iter().map(|line| (Tone::Plain, line.clone())));
         for (y, (tone, line)) in (y + 1..end).zip(&lines) {
