@@ -682,5 +682,6 @@ async fn what_was_not_begun_is_never_called_done() {
         let job = jobs.store().job(job).unwrap().unwrap();
         println!("{}: {}: {}", job.title(), job.state.word(), job.life.outcome.as_ref().map_or("", |o| o.what.as_str()));
         assert!(matches!(job.state, State::Failed | State::Unknown), "{}: {:?}", job.title(), job.life.outcome);
+        assert_eq!(proximity::domain::proof::Proof::of(&job), None, "it tells nothing of an archive");
     }
 }

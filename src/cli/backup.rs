@@ -279,7 +279,11 @@ async fn list(ctx: &Ctx, guest: Option<Vmid>) -> Done {
                 a.size.map_or("?".into(), bytes),
                 flags.into(),
                 proven(a).map_or(if proofs.is_some() { "never" } else { "unknown" }.into(), |p| {
-                    if p.lives.is_ok() { format!("{}, {}", ago(now, p.at), span(p.took_s)) } else { "FAILED".into() }
+                    if p.lives.is_ok() {
+                        ago(now, p.at) + &p.took_s.map_or(String::new(), |s| format!(", {}", span(s)))
+                    } else {
+                        "FAILED".into()
+                    }
                 }),
                 verify::cell(ledger.as_ref(), a, now),
                 clean(&a.volid),

@@ -113,6 +113,9 @@ pub struct Outcome {
     pub not_in_it: Vec<String>,
     /// Warnings that were seen.
     pub warnings: Vec<String>,
+    /// Its worker was gone before its end: all of this is by whoever looked later.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub found_out: bool,
     /// When what was restored gave its last answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered: Option<Stamp>,

@@ -1,7 +1,7 @@
 //! Which archives were seen to come back: what each restore beside found out about its archive, and how long the way back took.
 //!
 //! Told by the jobs that restored; nobody keeps a word of "restorable" beside them. An archive that was restored and not started
-//! was not seen to live, and one whose restore was ended on request told nothing.
+//! was not seen to live, and one whose restore was ended on request, or by the end of its worker, told nothing.
 
 use std::collections::BTreeMap;
 
@@ -29,8 +29,8 @@ pub struct Proof {
     pub job: JobId,
     /// When it ended.
     pub at: Stamp,
-    /// Seconds from its beginning to its last answer.
-    pub took_s: u64,
+    /// Seconds from its beginning to its last answer; none where its worker was gone before it told.
+    pub took_s: Option<u64>,
     /// What was asked.
     pub asked: Asked,
     /// Whether it lives; else why not.
@@ -52,23 +52,26 @@ impl Proof {
         // What comes after its last answer, a removal or the taking of a place, says nothing about the archive.
         let answered_all = job.life.step >= begin + questions.len();
         let (begun, at) = (job.life.started?, job.life.ended?);
+        let outcome = job.life.outcome.as_ref();
+        let found_out = outcome.is_some_and(|o| o.found_out);
         let lives = match job.state {
             State::Succeeded | State::Warned => Ok(()),
             State::Failed | State::Cancelled | State::Unknown if answered_all => Ok(()),
-            State::Failed => Err(job.life.outcome.as_ref().map(|o| super::clean::clean(&o.what)).unwrap_or_default()),
+            State::Failed if !found_out => Err(outcome.map(|o| super::clean::clean(&o.what)).unwrap_or_default()),
             _ => return None,
         };
         // What comes after its last answer is no part of the way back.
-        let answered = job.life.outcome.as_ref().and_then(|o| o.answered);
-        let took_s = u64::try_from(answered.unwrap_or(at).secs() - begun.secs()).unwrap_or(0);
+        let answered = outcome.and_then(|o| o.answered).or((!found_out).then_some(at));
+        let took_s = answered.map(|at| u64::try_from(at.secs() - begun.secs()).unwrap_or(0));
         Some(Proof { volid, job: job.id, at, took_s, asked, lives })
     }
 
     /// `came back in 41 s, its app answered`, without when.
     pub fn words(&self) -> String {
+        let took = self.took_s.map_or(String::new(), |s| format!(" in {}", stamp::span(s)));
         match (&self.lives, self.asked) {
-            (Ok(()), Asked::App) => format!("came back in {}, its app answered", stamp::span(self.took_s)),
-            (Ok(()), Asked::Init) => format!("came back in {}, its init answered", stamp::span(self.took_s)),
+            (Ok(()), Asked::App) => format!("came back{took}, its app answered"),
+            (Ok(()), Asked::Init) => format!("came back{took}, its init answered"),
             (Err(why), _) => format!("did not come back: {why}"),
         }
     }
@@ -93,8 +96,8 @@ impl Proofs {
         let mut proofs = Proofs::default();
         for proof in all {
             let of = parse_name(proof.volid.rsplit('/').next().unwrap_or_default());
-            if let Some((_, guest, _)) = of.filter(|_| proof.lives.is_ok()) {
-                proofs.times.entry(guest).or_default().push(proof.took_s);
+            if let Some(((_, guest, _), took)) = of.zip(proof.took_s).filter(|_| proof.lives.is_ok()) {
+                proofs.times.entry(guest).or_default().push(took);
             }
             proofs.newest.insert(proof.volid.clone(), proof);
         }
@@ -179,7 +182,15 @@ pub(super) mod tests {
         // Of a drill the removal is no part of the way back.
         let mut drill = job(7, State::Succeeded, &both, Purpose::Drill);
         drill.life.outcome.as_mut().unwrap().answered = Some(Stamp(700_000 + 30_000));
-        assert_eq!(Proof::of(&drill).unwrap().took_s, 30);
+        assert_eq!(Proof::of(&drill).unwrap().took_s, Some(30));
+        // Of a worker that was killed nobody knows how long it took, nor what a restore that was cut off would have come to.
+        let found_out = |state| {
+            let mut job = job(7, state, &both, Purpose::Drill);
+            job.life.outcome.as_mut().unwrap().found_out = true;
+            Proof::of(&job).map(|p| p.words())
+        };
+        assert_eq!(found_out(State::Succeeded).unwrap(), "came back, its app answered");
+        assert_eq!((found_out(State::Failed), found_out(State::Unknown)), (None, None));
         // The newest word counts, wherever it stands in the list.
         let jobs = [job(1, State::Succeeded, &both, Purpose::RestoreBeside), job(3, State::Failed, &both, Purpose::RestoreBeside)];
         let newest = |jobs: &[Job], volid: &str| Proofs::of(jobs).archive(volid).cloned();

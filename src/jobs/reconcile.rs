@@ -55,6 +55,7 @@ fn remembered(job: &Job, state: State) -> Ending {
 async fn judge(host: &dyn Host, job: &Job) -> Option<(State, Life)> {
     let now = host.clock().0;
     let ended = |state: State, outcome: Outcome| {
+        let outcome = Outcome { found_out: true, ..outcome };
         let life = Life { ended: Some(now), outcome: Some(outcome), child: None, ..job.life.clone() };
         Some((state, life))
     };

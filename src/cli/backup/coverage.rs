@@ -45,7 +45,10 @@ pub(super) async fn coverage(ctx: &Ctx) -> Done {
             let proven = match &c.proof {
                 Err(_) => "unknown".to_owned(),
                 Ok(None) => "never proven".to_owned(),
-                Ok(Some(p)) if p.lives.is_ok() => format!("{}, back in {}{}", ago(now, p.at), span(p.took_s), c.times()),
+                Ok(Some(p)) if p.lives.is_ok() => {
+                    let took = p.took_s.map_or(String::new(), |s| format!(", back in {}{}", span(s), c.times()));
+                    ago(now, p.at) + &took
+                }
                 Ok(Some(p)) => format!("{} it did NOT come back", ago(now, p.at)),
             };
             let whole = c.newest.as_ref().map_or("-".into(), |a| verify::cell(ledger.as_ref(), a, now));
