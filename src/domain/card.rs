@@ -20,11 +20,14 @@ pub const SUMS: &str = "B2SUMS";
 pub const FILES: [&str; 5] =
     ["/etc/network/interfaces", "/etc/pve/storage.cfg", "/etc/pve/jobs.cfg", "/etc/vzdump.conf", "/etc/proximity/config.toml"];
 
-/// The archive that an app is to be brought back from: the newest that was seen to come back, else the newest whole one.
+/// The archive that an app is to be brought back from: the newest that was seen to come back, else the newest of which nothing bad
+/// is known, else the newest. Whether it was seen to come back.
 fn best<'w>(archives: &'w [Archive], proofs: Option<&Proofs>, guest: &Guest) -> Option<(&'w Archive, bool)> {
     let own = || archives.iter().filter(|a| a.vmid == Some(guest.id) && a.kind == Some(Kind::Lxc) && !a.is_empty());
-    let proven = own().filter(|a| proofs.is_some_and(|p| p.came_back(a))).max_by_key(|a| a.made);
-    proven.map(|a| (a, true)).or_else(|| own().max_by_key(|a| a.made).map(|a| (a, false)))
+    let newest = |which: &dyn Fn(&Archive) -> bool| own().filter(|a| which(a)).max_by_key(|a| a.made);
+    let proven = newest(&|a| proofs.is_some_and(|p| p.came_back(a)));
+    let sound = || newest(&|a| !proofs.is_some_and(|p| p.is_lost(a))).or_else(|| newest(&|_| true));
+    proven.map(|a| (a, true)).or_else(|| sound().map(|a| (a, false)))
 }
 
 /// What would be lost with this host, one line each: what has no archive, and archives that stand on its own disks.
@@ -148,6 +151,7 @@ pub fn text(world: &World, at: Stamp, offset_s: i32, operator: &str, version: &s
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::super::conf::parse_lxc;
+    use super::super::inside::verify::Verdict;
     use super::super::job::State;
     use super::super::plan::{Check, Purpose};
     use super::super::proof;
@@ -186,6 +190,13 @@ mod tests {
         assert!(text.contains("seen to come back") && !text.contains("new.tar.zst") && !text.contains("web-103"), "{text}");
         assert!(text.contains("102 wiki: NO ARCHIVE") && text.contains("!  102 wiki has no archive"), "{text}");
         assert!(text.contains("!  the archives of 101 web stand on local, on a disk of this host"), "{text}");
+        let spoilt = proof::tests::read(8, "local:backup/x.tar.zst", Verdict::Damaged("cut".into()));
+        let mut since = world.clone();
+        since.jobs.known.as_mut().unwrap().push(spoilt);
+        assert!(
+            super::text(&since, Stamp(0), 0, "ada", "1").contains("restore local:backup/new.tar.zst --to 101"),
+            "what is damaged is no way back"
+        );
         let unknown = World { guests: Part::unknown("no answer", Stamp(1)), ..world };
         assert!(super::text(&unknown, Stamp(0), 0, "ada", "1").contains("UNKNOWN when this was made: no answer"));
     }

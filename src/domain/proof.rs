@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::backup::{Archive, parse_name};
 use super::guest::Vmid;
+use super::inside::ledger::Ledger;
 use super::job::{Job, JobId, State};
 use super::plan::{Act, Check, Purpose};
 use super::stamp::{self, Stamp};
@@ -86,6 +87,8 @@ pub struct Proofs {
     newest: BTreeMap<String, Proof>,
     /// Seconds, oldest first. By the names of the archives, for those that are gone count too.
     times: BTreeMap<Vmid, Vec<u64>>,
+    /// What came back once and was changed since is proven no more.
+    ledger: Ledger,
 }
 
 impl Proofs {
@@ -93,7 +96,7 @@ impl Proofs {
     pub fn of(jobs: &[Job]) -> Proofs {
         let mut all: Vec<Proof> = jobs.iter().filter_map(Proof::of).collect();
         all.sort_by_key(|p| (p.at, p.job));
-        let mut proofs = Proofs::default();
+        let mut proofs = Proofs { ledger: Ledger::of(jobs), ..Proofs::default() };
         for proof in all {
             let of = parse_name(proof.volid.rsplit('/').next().unwrap_or_default());
             if let Some(((_, guest, _), took)) = of.zip(proof.took_s).filter(|_| proof.lives.is_ok()) {
@@ -109,9 +112,14 @@ impl Proofs {
         self.newest.get(volid)
     }
 
-    /// Whether an archive was seen to come back when it was tried last.
+    /// Whether an archive was seen to come back when it was tried last, and nothing is known against it.
     pub fn came_back(&self, archive: &Archive) -> bool {
-        self.archive(&archive.volid).is_some_and(|p| p.lives.is_ok())
+        self.archive(&archive.volid).is_some_and(|p| p.lives.is_ok()) && !self.ledger.is_spoilt(archive)
+    }
+
+    /// Whether an archive is known to be worth nothing: it did not come back when it was tried last, or it is spoilt.
+    pub fn is_lost(&self, archive: &Archive) -> bool {
+        self.archive(&archive.volid).is_some_and(|p| p.lives.is_err()) || self.ledger.is_spoilt(archive)
     }
 
     /// Seconds it took each of the last times that an archive of a guest came back, oldest first.
@@ -130,6 +138,7 @@ impl Proofs {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub(super) mod tests {
+    use super::super::inside::verify::{Report, Verdict, Verified};
     use super::super::job::{Life, Outcome};
     use super::super::plan::{Approved, Plan, Risk, Step};
     use super::super::pve;
@@ -164,6 +173,41 @@ pub(super) mod tests {
             ..Life::default()
         };
         Job { id, state, created: Stamp(0), order: Approved::new(plan, "ada", None).unwrap(), life }
+    }
+
+    /// A drill of an archive.
+    pub fn drill(id: i64, state: State, volid: &str) -> Job {
+        let mut job = job(id, state, &[Check::Answers { vmid: 103.try_into().unwrap() }], Purpose::Drill);
+        let mut plan = job.order.plan().clone();
+        if let Act::Run { cmd, .. } = &mut plan.steps[0].act {
+            cmd.args[2] = volid.into();
+        }
+        job.order = Approved::new(plan, "ada", None).unwrap();
+        job
+    }
+
+    /// A job that read an archive to its end.
+    pub fn read(id: i64, volid: &str, verdict: Verdict) -> Job {
+        let mut job = job(id, State::Succeeded, &[], Purpose::Verify);
+        let report = Report { verdict, ..Report::unknown("") };
+        let verified = vec![Verified { volid: volid.into(), at: Stamp(id * 100_000), report }];
+        job.life.outcome = Some(Outcome { verified, ..Outcome::default() });
+        job
+    }
+
+    #[test]
+    fn what_came_back_and_is_spoilt_since_is_proven_no_more() {
+        let vmid = 103.try_into().unwrap();
+        let archive = super::super::backup::tests::archive(101, "local:backup/x.tar.zst", Stamp(1), 7);
+        let drill = job(1, State::Succeeded, &[Check::Answers { vmid }], Purpose::Drill);
+        let told = |jobs: &[Job], archive: &Archive| (Proofs::of(jobs).came_back(archive), Proofs::of(jobs).is_lost(archive));
+        assert_eq!(told(std::slice::from_ref(&drill), &archive), (true, false));
+        assert_eq!(told(&[drill.clone(), read(2, &archive.volid, Verdict::Whole)], &archive), (true, false));
+        assert_eq!(told(&[drill.clone(), read(2, &archive.volid, Verdict::Unknown("x".into()))], &archive), (true, false));
+        assert_eq!(told(&[drill.clone(), read(2, &archive.volid, Verdict::Damaged("cut".into()))], &archive), (false, true));
+        let server = Archive { server_says: Some(false), ..archive.clone() };
+        assert_eq!(told(&[drill], &server), (false, true), "the backup server read it");
+        assert_eq!(told(&[job(1, State::Failed, &[Check::Answers { vmid }], Purpose::Drill)], &archive), (false, true));
     }
 
     #[test]

@@ -10,7 +10,6 @@ use super::backup::{Archive, parse_name};
 use super::change::Place;
 use super::clean::clean;
 use super::guest::Vmid;
-use super::inside::ledger::Ledger;
 use super::plan::{Check, Plan, Purpose, Refusal, Risk, Step};
 use super::proof::Proofs;
 use super::pve;
@@ -143,9 +142,6 @@ pub fn preview<'w>(world: &'w World, wish: &PruneWish, offset_s: i32) -> Result<
     };
     let Value::Keep(keep) = keep else { return Err("that is no retention".into()) };
     let proofs = Proofs::of(jobs);
-    let ledger = Ledger::of(jobs);
-    // One that is known to be worth nothing keeps no other from standing in for it.
-    let lost = |a: &Archive| proofs.archive(&a.volid).is_some_and(|p| p.lives.is_err()) || ledger.standing(a).is_bad();
     let guests: BTreeSet<Vmid> = archives.iter().filter_map(|a| a.vmid).filter(|id| wish.guest.is_none_or(|g| g == *id)).collect();
     let mut out = Vec::new();
     for guest in guests {
@@ -153,7 +149,9 @@ pub fn preview<'w>(world: &'w World, wish: &PruneWish, offset_s: i32) -> Result<
         let newest = |which: &dyn Fn(&Archive) -> bool| {
             own.iter().filter(|a| !a.is_empty() && which(a)).max_by_key(|a| (a.made, &a.volid)).map(|a| &a.volid)
         };
-        let (proven, last) = (newest(&|a| proofs.came_back(a)), newest(&|a| !lost(a)).or_else(|| newest(&|_| true)));
+        // One that is known to be worth nothing keeps no other from standing in for it.
+        let last = newest(&|a| !proofs.is_lost(a)).or_else(|| newest(&|_| true));
+        let proven = newest(&|a| proofs.came_back(a));
         let storages: BTreeSet<&StorageId> = own.iter().map(|a| &a.storage).collect();
         for storage in storages {
             let here: Vec<&Archive> = own.iter().filter(|a| a.storage == *storage).copied().collect();
@@ -227,8 +225,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::backup::tests::world;
+    use super::super::inside::verify::Verdict;
     use super::super::job::State;
     use super::super::plan::Act;
+    use super::super::proof::tests::{drill, read};
     use super::super::world::{From, Part};
     use super::*;
 
@@ -402,14 +402,8 @@ mod tests {
     #[test]
     fn one_that_is_worth_nothing_is_not_the_newest_whole_one() {
         let all = vec![archive(101, at("2026-11-21 02:00"), false, 7), archive(101, at("2026-11-22 02:00"), false, 7)];
-        let vmid = 103.try_into().unwrap();
         let goes = |state| {
-            let mut job = super::super::proof::tests::job(7, state, &[Check::Answers { vmid }], Purpose::Drill);
-            let mut plan = job.order.plan().clone();
-            if let Act::Run { cmd, .. } = &mut plan.steps[0].act {
-                cmd.args[2] = all[1].volid.clone();
-            }
-            job.order = super::super::plan::Approved::new(plan, "ada", None).unwrap();
+            let job = drill(7, state, &all[1].volid);
             let world = World {
                 archives: Part::new(all.clone(), Stamp(1), From::Files),
                 jobs: Part::new(vec![job], Stamp(1), From::Files),
@@ -419,6 +413,15 @@ mod tests {
             preview(&world, &wish, 0).unwrap().1.into_iter().filter(|(_, m)| *m == Mark::Remove).count()
         };
         assert_eq!((goes(State::Succeeded), goes(State::Failed)), (1, 0));
+        // What came back and is damaged since keeps no other, and the one before that came back stays.
+        let three = vec![archive(101, at("2026-11-20 02:00"), false, 7), all[0].clone(), all[1].clone()];
+        let damaged = read(9, &three[2].volid, Verdict::Damaged("cut".into()));
+        let jobs = vec![drill(1, State::Succeeded, &three[0].volid), drill(2, State::Succeeded, &three[2].volid), damaged];
+        let world =
+            World { archives: Part::new(three.clone(), Stamp(1), From::Files), jobs: Part::new(jobs, Stamp(1), From::Files), ..world() };
+        let marks = preview(&world, &PruneWish { guest: "101".parse().ok(), keep: Some("keep-last=1".into()) }, 0).unwrap().1;
+        let mark = |nth: usize| marks.iter().find(|(a, _)| a.volid == three[nth].volid).unwrap().1;
+        assert_eq!((mark(0), mark(1)), (Mark::Proven, Mark::Newest));
     }
 
     #[test]

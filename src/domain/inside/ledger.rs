@@ -55,6 +55,11 @@ impl Ledger {
         Ledger(all)
     }
 
+    /// Whether an archive must not be relied on: it is damaged or was changed, by our word or the backup server's.
+    pub fn is_spoilt(&self, archive: &Archive) -> bool {
+        archive.server_says == Some(false) || self.standing(archive).is_bad()
+    }
+
     /// How an archive stands.
     pub fn standing(&self, archive: &Archive) -> Standing<'_> {
         let Some((words, last)) = self.0.get(&archive.volid).and_then(|words| Some((words, words.last()?))) else {
@@ -120,10 +125,10 @@ pub fn spoilt(world: &World) -> Vec<(String, String)> {
     let Some(archives) = world.archives.get() else { return Vec::new() };
     let ledger = world.jobs.get().map(|jobs| Ledger::of(jobs)).unwrap_or_default();
     let one = |archive: &Archive| {
-        let standing = ledger.standing(archive);
         let says = match archive.server_says {
+            _ if !ledger.is_spoilt(archive) => return None,
             Some(false) => "the backup server says that it is damaged".to_owned(),
-            _ => Some(standing).filter(Standing::is_bad)?.words(),
+            _ => ledger.standing(archive).words(),
         };
         let of = archive.vmid.map_or("?".into(), |id| world.guest(id).map_or(id.to_string(), Guest::title));
         let file = clean(archive.volid.rsplit('/').next().unwrap_or_default());

@@ -167,36 +167,15 @@ mod tests {
     use super::*;
     use crate::domain::backup::tests::world;
     use crate::domain::conf::parse_lxc;
-    use crate::domain::inside::verify::{Report, Verdict, Verified};
-    use crate::domain::job::{Outcome, State};
-    use crate::domain::plan::{Act, Check};
+    use crate::domain::inside::verify::Verdict;
+    use crate::domain::job::State;
+    use crate::domain::proof::tests::{drill, read};
     use crate::domain::world::{From, Node, Part};
 
     const LIMITS: Limits = Limits { every_s: 7 * 86_400, most: 2, load: 80, reads: 0, window: None };
 
     fn archive(id: u32, made: i64) -> Archive {
         crate::domain::backup::tests::archive(id, &format!("local:backup/{id}-{made}"), Stamp(made), 9)
-    }
-
-    /// A job that read an archive and found it whole.
-    fn whole(archive: &Archive) -> Job {
-        let mut job = crate::domain::proof::tests::job(1, State::Succeeded, &[], Purpose::Verify);
-        let report = Report { verdict: Verdict::Whole, ..Report::unknown("") };
-        let verified = vec![Verified { volid: archive.volid.clone(), at: Stamp(9), report }];
-        job.life.outcome = Some(Outcome { verified, ..Outcome::default() });
-        job
-    }
-
-    /// A drill with an archive, ended 41 s after 100 s times its number.
-    fn drilled(id: i64, volid: &str, state: State) -> Job {
-        let vmid = 103.try_into().unwrap();
-        let mut job = crate::domain::proof::tests::job(id, state, &[Check::Answers { vmid }], Purpose::Drill);
-        let mut plan = job.order.plan().clone();
-        if let Act::Run { cmd, .. } = &mut plan.steps[0].act {
-            cmd.args[2] = volid.into();
-        }
-        job.order = crate::domain::plan::Approved::new(plan, "ada", None).unwrap();
-        job
     }
 
     fn node(load: f32) -> Part<Node> {
@@ -213,9 +192,9 @@ mod tests {
         let guests = [101, 102, 103, 104, 105, 106].map(|id| conf(id, if id == 106 { "pve2" } else { "pve1" }));
         let archives = vec![archive(101, 5), archive(102, 5), archive(103, 5), archive(104, 4), archive(104, 5), archive(106, 5)];
         let jobs = vec![
-            drilled(1, "local:backup/102-5", State::Succeeded),
-            drilled(9_000, "local:backup/103-5", State::Succeeded),
-            drilled(9_001, "local:backup/104-4", State::Failed),
+            drill(1, State::Succeeded, "local:backup/102-5"),
+            drill(9_000, State::Succeeded, "local:backup/103-5"),
+            drill(9_001, State::Failed, "local:backup/104-4"),
         ];
         let w = World {
             guests: Part::new(guests.into(), Stamp(1), From::Files),
@@ -250,7 +229,7 @@ mod tests {
         assert!(
             busy(&World { tasks: Part::new(task, Stamp(1), From::Files), ..w.clone() }, LIMITS, Stamp(1)).unwrap_err().contains(":vzdump:")
         );
-        let jobs = vec![drilled(7, "x", State::Running)];
+        let jobs = vec![drill(7, State::Running, "x")];
         assert!(
             busy(&World { jobs: Part::new(jobs, Stamp(1), From::Files), ..w.clone() }, LIMITS, Stamp(1))
                 .unwrap_err()
@@ -268,12 +247,12 @@ mod tests {
     #[test]
     fn what_nobody_has_read_is_read_the_newest_first() {
         let on = |name: &str, id: u32, made: i64| Archive { volid: format!("local:backup/{name}"), ..archive(id, made) };
-        let [old, new, read] = [("a.tar.zst", 101, 5), ("b.tar.zst", 102, 6), ("c.tar.zst", 102, 7)].map(|(n, id, made)| on(n, id, made));
+        let [old, new, whole] = [("a.tar.zst", 101, 5), ("b.tar.zst", 102, 6), ("c.tar.zst", 102, 7)].map(|(n, id, made)| on(n, id, made));
         let elsewhere = crate::domain::backup::tests::archive(101, "pbs:backup/d", Stamp(8), 9);
         let machine = Archive { kind: Some(Kind::Qemu), ..on("e.vma.zst", 104, 8) };
         let empty = Archive { size: Some(0), ..on("f.tar.zst", 101, 9) };
-        let jobs = vec![whole(&read)];
-        let archives = vec![old, new, read, elsewhere, machine, empty];
+        let jobs = vec![read(1, &whole.volid, Verdict::Whole)];
+        let archives = vec![old, new, whole, elsewhere, machine, empty];
         let w = World { archives: Part::new(archives, Stamp(1), From::Files), jobs: Part::new(jobs, Stamp(1), From::Files), ..world() };
         let volids = |w: &World| unread(w).map(|all| all.iter().map(|a| a.volid.clone()).collect::<Vec<_>>());
         assert_eq!(volids(&w).unwrap(), ["local:backup/b.tar.zst", "local:backup/a.tar.zst"]);
