@@ -9,15 +9,13 @@ use clap::{Args, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Ctx, Done, output};
-use crate::domain::inside::pull::Target;
+use crate::domain::inside::pull::{NOT_THERE, Target};
 use crate::domain::inside::verify::Line;
 use crate::host::Progress;
 use crate::host::local::archive::{self, Place, Unpack};
 
 /// How often it says how far it is.
 const OFTEN: Duration = Duration::from_secs(1);
-/// A name that is not there: nothing failed (COMMANDS: not found).
-const NOT_THERE: u8 = 5;
 /// It could not be done, and standard error says why in one line.
 const NOT_DONE: u8 = 6;
 
@@ -124,10 +122,14 @@ async fn carried_out(ctx: &Ctx, command: InArchive) -> Result<u8, String> {
             place(&at)?.give_back(before.as_ref().filter(|_| was || !if_there))?;
         }
         InArchive::Drop { at } => place(&at)?.remove()?,
-        InArchive::Placed { stage, at } => return Ok(if place(&at)?.has_taken(&place(&stage)?)? { 0 } else { NOT_THERE }),
-        InArchive::There { at } => return Ok(if place(&at)?.is_there()? { 0 } else { NOT_THERE }),
+        InArchive::Placed { stage, at } => return Ok(or_not_there(place(&at)?.has_taken(&place(&stage)?)?)),
+        InArchive::There { at } => return Ok(or_not_there(place(&at)?.is_there()?)),
     }
     Ok(0)
+}
+
+fn or_not_there(is: bool) -> u8 {
+    if is { 0 } else { NOT_THERE as u8 }
 }
 
 /// Does it on a thread of its own, tells how far it is, and has it end in good order when somebody asks for that.

@@ -6,12 +6,12 @@ use super::truth;
 use crate::domain::clean::clean;
 use crate::domain::cmd::Cmd;
 use crate::domain::guest::Vmid;
-use crate::domain::inside::pull::HELD;
+use crate::domain::inside::pull::{HELD, NOT_THERE};
 use crate::domain::job::Life;
 use crate::domain::plan::{Act, Check, Plan, Purpose, Step, Watch};
 use crate::domain::ports::PortWish;
 use crate::domain::swap::aside_for;
-use crate::host::{Host, HostError};
+use crate::host::{Host, HostError, Output};
 
 /// What a plan that did not end well left behind.
 pub(crate) async fn left_by(host: &dyn Host, plan: &Plan, life: &Life) -> Vec<String> {
@@ -19,7 +19,7 @@ pub(crate) async fn left_by(host: &dyn Host, plan: &Plan, life: &Life) -> Vec<St
         Purpose::Backup => truth::leftovers(host, plan.guest, life.archive.as_deref()).await,
         Purpose::RestoreBeside | Purpose::Drill => new_guest(host, plan).await,
         Purpose::Power | Purpose::Unlock | Purpose::Label | Purpose::Unprotect | Purpose::Schedule | Purpose::Verify => Vec::new(),
-        Purpose::Pull | Purpose::PullOut => half_pulled(host, plan, life).await,
+        Purpose::Pull | Purpose::PullOut => half_pulled(host, plan).await,
         Purpose::Prune => vec!["archives that were not removed yet are listed by: proximity backup list".into()],
         Purpose::Swap => who_has_the_place(host, plan, life).await.1,
         Purpose::RestoreInPlace => {
@@ -36,23 +36,26 @@ pub(crate) async fn left_by(host: &dyn Host, plan: &Plan, life: &Life) -> Vec<St
 }
 
 /// What was unpacked beside its place and did not come there, and volumes that were mounted for it.
-async fn half_pulled(host: &dyn Host, plan: &Plan, life: &Life) -> Vec<String> {
+async fn half_pulled(host: &dyn Host, plan: &Plan) -> Vec<String> {
     let mut left = Vec::new();
     let unpacks = |s: &&Step| matches!(s.act, Act::Run { watch: Watch::Archive { .. }, .. });
     let unpacked = plan.steps.iter().find(unpacks);
-    if let Some((Check::Says { what, cmd, wants }, Some(remove))) = unpacked.map(|s| (&s.check, s.undo.as_ref().map(|u| u.shown()))) {
+    if let Some((Check::Says { cmd, .. }, Some(remove))) = unpacked.map(|s| (&s.check, s.undo.as_ref().map(|u| u.shown()))) {
         let mut held = cmd.clone();
         held.args.last_mut().into_iter().for_each(|place| place.push_str(HELD));
         let name = held.args.last().map_or(String::new(), |place| clean(place));
-        let told = [
+        for (cmd, says) in [
             (cmd.clone(), format!("what was unpacked, beside its place; to remove it: {remove}")),
             (held, format!("{name} is what was unpacked or what was there before; look at both before you remove it")),
-        ];
-        for (cmd, says) in told {
-            match check::holds(host, &Check::Says { what: what.clone(), cmd, wants: wants.clone() }, life, None).await {
-                Held::Yes => left.push(says),
-                Held::No(_) => {}
-                Held::Unknown(why) => left.push(format!("whether this is there is unknown ({why}): {says}")),
+        ] {
+            let there = |out: Output| if out.any().status == NOT_THERE { Ok(false) } else { out.success().map(|_| true) };
+            match host.run(cmd).await.and_then(there) {
+                Ok(true) => left.push(says),
+                Ok(false) => {}
+                Err(e) => {
+                    left.push(format!("whether something is left beside its place is unknown: {e}"));
+                    break;
+                }
             }
         }
     }

@@ -14,6 +14,9 @@ use super::listing::{Found, Listing};
 use super::parts;
 use super::verify::{Ways, path_of};
 
+/// Status of the program that looks where something is put: it is not there, and nothing failed (COMMANDS: not found).
+pub const NOT_THERE: i32 = 5;
+
 /// Follows the name of what was unpacked while it changes places with what was there.
 pub const HELD: &str = "-held";
 
@@ -222,7 +225,7 @@ pub fn plan(world: &World, wish: &PullWish, looked: Looked, ways: &Ways, (now, o
         let check = Check::Says {
             what: format!("{} is not there", clean(&before_text)),
             cmd: ways.cmd(&["there", &before_text]).limit(60),
-            wants: Wants::Status(5),
+            wants: Wants::Status(NOT_THERE),
         };
         steps.push(Step::run("remove what was there before", ways.cmd(&["drop", &before_text]).limit(600), check));
     } else if taken {
