@@ -2,6 +2,7 @@
 //! `/proc`, in three rounds; a storage that does not answer is left alone and named. What it means is judged in the domain.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::check::Held;
 use super::refresh::unescape;
@@ -13,7 +14,7 @@ use crate::domain::guest::{Guest, Kind, Power, Vmid};
 use crate::domain::job::Job;
 use crate::domain::locks::{
     LockFile, Node, OfGuest, Process, Rest, SNAP, Seen, Users, VAR_TMP, VZDUMP_LOCK, VZDUMP_PID, Verdict, config_lock, judge, node_works,
-    numbers, others_broken, parse_locks, rest_of_backup, rest_of_tmp, section,
+    numbers, others_broken, parse_locks, rest_of_backup, rest_of_tmp, section, waits_in_kernel,
 };
 use crate::domain::plan::Purpose;
 use crate::domain::pve;
@@ -341,11 +342,12 @@ async fn commands(host: &dyn Host, seen: &mut Seen) {
     let pids: BTreeSet<u32> = pids.into_iter().flat_map(|pid| seen.family(pid)).collect();
     let looks = pids.iter().flat_map(|pid| {
         let file = |name: &str| Look::File(format!("/proc/{pid}/{name}"), 4096);
-        [file("cmdline"), file("wchan"), file("stack"), Look::Glob(format!("/proc/{pid}/task/*/stat"), 4096)]
+        [file("cmdline"), file("wchan"), file("stack")]
     });
     let found = host.look(looks.collect()).await;
+    let stuck = stuck(host, &pids).await;
     let Ok(all) = &mut seen.processes else { return };
-    for (pid, told) in pids.iter().zip(found.chunks(4)) {
+    for (pid, told) in pids.iter().zip(found.chunks(3)) {
         let Some(process) = all.get_mut(pid) else { continue };
         let text = |n: usize| told.get(n).and_then(|f| text_of(f).ok());
         if let Some(line) = text(0).filter(|l| !l.is_empty()) {
@@ -354,13 +356,11 @@ async fn commands(host: &dyn Host, seen: &mut Seen) {
             let words = clean(&line.trim_end_matches('\0').replace('\0', " "));
             process.command = words.chars().take(SHOWN).collect();
         }
-        // It may be one of its threads that waits.
-        if let Some(Ok(Found::Files(threads))) = told.get(3) {
-            let state = |(_, t): &(String, Result<Vec<u8>, HostError>)| Process::parse(&String::from_utf8_lossy(t.as_ref().ok()?));
-            if threads.iter().filter_map(state).any(|(_, thread)| thread.state == 'D') {
-                process.state = 'D';
-            }
-        }
+        process.state = match process.state {
+            _ if stuck.contains(pid) => 'D',
+            'D' => 'R',
+            other => other,
+        };
         if process.state == 'D' {
             // `[<0>] rpc_wait_bit_killable+0x1e/0x90`: the names of the first few tell where it hangs.
             let named = |l: &str| Some(l.rsplit(' ').next()?.split('+').next()?.to_owned());
@@ -371,6 +371,35 @@ async fn commands(host: &dyn Host, seen: &mut Seen) {
             process.files = users.opened.iter().filter(|o| o.pid == *pid).map(|o| o.path.clone()).collect();
         }
     }
+}
+
+/// Who waits in the kernel: whose thread was in state D and did not come out of it for a while. Who reads or writes a disk is in
+/// it again and again, and nothing is wrong with that.
+async fn stuck(host: &dyn Host, pids: &BTreeSet<u32>) -> BTreeSet<u32> {
+    const WHILE: Duration = Duration::from_secs(1);
+    let first = waiting(host, pids).await;
+    if first.is_empty() {
+        return BTreeSet::new();
+    }
+    tokio::time::sleep(WHILE).await;
+    let pids = first.keys().map(|(pid, _)| *pid).collect();
+    let still = waiting(host, &pids).await;
+    first.into_iter().filter(|(thread, times)| still.get(thread) == Some(times)).map(|((pid, _), _)| pid).collect()
+}
+
+/// The threads in state D, by process and file; and how often each has waited for something so far.
+async fn waiting(host: &dyn Host, pids: &BTreeSet<u32>) -> BTreeMap<(u32, String), u64> {
+    let looks = pids.iter().map(|pid| Look::Glob(format!("/proc/{pid}/task/*/status"), 8192)).collect();
+    let mut out = BTreeMap::new();
+    for (pid, found) in pids.iter().zip(host.look(looks).await) {
+        let Ok(Found::Files(threads)) = found else { continue };
+        for (path, status) in threads {
+            if let Some(times) = status.ok().and_then(|s| waits_in_kernel(&String::from_utf8_lossy(&s))) {
+                out.insert((*pid, path), times);
+            }
+        }
+    }
+    out
 }
 
 /// Whether the guest has this lock still, or none any more, and nobody works on it.

@@ -101,6 +101,12 @@ pub struct Flock {
     pub inode: u64,
 }
 
+/// How often a thread has waited for something so far, where it is in state D now, by its `/proc/PID/task/TID/status`.
+pub fn waits_in_kernel(status: &str) -> Option<u64> {
+    let get = |key: &str| status.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix(':')).map(str::trim);
+    get("voluntary_ctxt_switches").filter(|_| get("State").is_some_and(|s| s.starts_with('D')))?.parse().ok()
+}
+
 /// Reads `/proc/locks` (proc_locks(5)): `1: FLOCK  ADVISORY  WRITE 4711 00:1a:1234 0 EOF`. Who waits has an arrow and holds
 /// nothing.
 pub fn parse_locks(text: &str) -> Vec<Flock> {

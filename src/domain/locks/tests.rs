@@ -233,6 +233,8 @@ fn the_kernels_own_lists_are_read() {
     let (pid, p) = Process::parse(stat).unwrap();
     assert_eq!((pid, p.parent, p.start, p.state, p.command.as_str()), (4711, 1, 289_211, 'D', "a ) b(c"));
     assert_eq!(Process::parse("4711 (x"), None);
+    let status = |state: &str| format!("Name:\tvzdump\nState:\t{state}\nvoluntary_ctxt_switches:\t150\nnonvoluntary_ctxt_switches:\t9\n");
+    assert_eq!((waits_in_kernel(&status("D (disk sleep)")), waits_in_kernel(&status("S (sleeping)"))), (Some(150), None));
 }
 
 #[test]
