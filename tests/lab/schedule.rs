@@ -152,6 +152,8 @@ fn a_timer_drills_and_tells_which_backup_would_not_come_back() {
             .filter(|j| j["title"].as_str().unwrap().contains("would come back") && !j["ended"].is_null())
             .count()
     };
+    // The timer comes within a minute, and an app that does not answer is waited for another one and a half.
+    wait_for("a drill by the timer", || drilled(lab) >= 1);
     wait_for("both drills by the timer", || drilled(lab) >= 2);
     wait_for("the end of the run", || !lab.sh("systemctl show --property=ActiveState --value proximity-drills.service").contains("ing"));
     // No second run begins what is done already.
